@@ -1,0 +1,9 @@
+export { ERROR_TYPES, type ErrorType, type KnownErrorType } from "./error-type.ts";
+export {
+  ProxyError,
+  orError,
+  toProxyError,
+  type ErrorSource,
+  type ProxyErrorOptions,
+  type Retry,
+} from "./proxy-error.ts";
