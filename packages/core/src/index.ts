@@ -1,1 +1,31 @@
-export {};
+// For those who run a proxy.
+export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
+export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
+export {
+  defaultServerConf,
+  loadServerConf,
+  serverConfShape,
+  type LoadedServerConf,
+  type ServerConf,
+} from "./config/server-conf.ts";
+export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
+export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
+export type { ListenOptions } from "./listeners/listener.ts";
+export { SocketAddress } from "./net/socket-address.ts";
+export { Server } from "./server/server.ts";
+export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
+export { HttpService } from "./services/http-service.ts";
+export type { Service } from "./services/service.ts";
+export { HttpPeer, type PeerOptions } from "./upstreams/http-peer.ts";
+
+// For those who build on it: apps that are no proxy, balancers, protocols, TLS packages.
+export type { ClientSession, ClientSessionEvents, RequestBody } from "./http/client-session.ts";
+export type { ConnectionDigest, TlsDigest } from "./http/connection-digest.ts";
+export type { HttpApp, ServerSession, ServerSessionEvents } from "./http/server-session.ts";
+export { removeHopByHop } from "./http1/hop-by-hop.ts";
+export type { HeadLimits } from "./http1/head-limits.ts";
+export type { Http1ServerOptions } from "./http1/server-options.ts";
+export type { ByteStream } from "./net/byte-stream.ts";
+export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
+export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
+export type { TlsProvider } from "./upstreams/tls-provider.ts";

@@ -1,0 +1,56 @@
+import type { ProxyError } from "@sluice/error";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { ConnectionDigest } from "./connection-digest.ts";
+
+/** How the end of a request body is told. */
+export type RequestBody = "none" | "content-length" | "unknown-length";
+
+/**
+ * One request to an upstream and the response to it, whatever the protocol. Ends with exactly one of {@link release} and
+ * {@link destroy}.
+ */
+export interface ClientSession {
+  readonly digest: ConnectionDigest;
+  /** The connection came from the pool. */
+  readonly reused: boolean;
+  /** Bytes of any kind that the upstream sent for this request; 0 means that it may not even have seen it. */
+  readonly receivedBytes: number;
+
+  /**
+   * Sends the head, with framing by `body`; hop-by-hop fields must have left it. Held until {@link flush} or body bytes.
+   * Events begin to come.
+   */
+  writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
+  /** Takes body bytes; `false` asks to wait for `events.onUpstreamWritable`. */
+  writeBody(chunk: Uint8Array): boolean;
+  /** Ends the request, with trailers if its length was unknown. */
+  finishRequest(trailers?: HeaderFields): void;
+  /** Sends what is held. */
+  flush(): void;
+  /** No more response events until {@link resume}; may be called inside an event. */
+  pause(): void;
+  resume(): void;
+  /** The exchange is over and clean: the connection may serve another request, if the protocol and the peer allow it. */
+  release(): void;
+  /** The exchange is given up: the connection (HTTP/2: the stream) ends. No event follows. */
+  destroy(): void;
+}
+
+/** What an upstream answers. Order: informational*, header, data*, end; an error can come at any point and is the last. */
+export interface ClientSessionEvents {
+  /** An interim head, 1xx but not 101. */
+  onInformational(header: ResponseHeader): void;
+  /** @param end No body follows; `onResponseEnd` is still called. */
+  onResponseHeader(header: ResponseHeader, end: boolean): void;
+  onResponseData(chunk: Buffer): void;
+  onResponseEnd(trailers: HeaderFields | undefined): void;
+  /** Everything that had arrived was delivered: the moment to send on what was held to leave together. */
+  onResponseBatch(): void;
+  /** Bytes can be written again after `writeBody` said `false`. */
+  onUpstreamWritable(): void;
+  /**
+   * Source upstream: `ConnectionClosed`, `ReadError`, `ReadTimedout`, `WriteTimedout`, `InvalidHTTPHeader`, `InvalidChunk`.
+   * Retry is `"reusedOnly"` when the connection ended before a single byte of a response came.
+   */
+  onUpstreamError(error: ProxyError): void;
+}

@@ -1,0 +1,93 @@
+import type { ProxyError } from "@sluice/error";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { ConnectionDigest } from "./connection-digest.ts";
+
+/**
+ * One request from a client and the response to it, whatever the protocol. The HTTP/1 session implements it; HTTP/2
+ * streams and subrequests are to.
+ *
+ * Everything passes by method calls, without promises: the body comes to `events`, `writeBody` says when to wait. Only one
+ * party drives a session at a time.
+ */
+export interface ServerSession {
+  /** The head as the client sent it, normalised only where RFC 9112 demands it. */
+  readonly request: RequestHeader;
+  readonly digest: ConnectionDigest;
+  /** The request has no body at all. Known from the start. */
+  readonly requestBodyEmpty: boolean;
+  /** Every byte of the request body was delivered. */
+  readonly requestBodyDone: boolean;
+  /** Payload bytes delivered so far. */
+  readonly requestBodyBytes: number;
+  /**
+   * Set when the request cannot be served any more: it was malformed, or the client left, or it sent nothing for too long.
+   * Source downstream. Also passed to `events.onDownstreamError` if there is a listener at that moment.
+   */
+  readonly error: ProxyError | undefined;
+  /** The final head that was written (101 counts as final); `undefined` before. */
+  readonly response: ResponseHeader | undefined;
+  /** Payload bytes of the response taken so far. */
+  readonly responseBodyBytes: number;
+  /** The response was written to its end. */
+  readonly responseDone: boolean;
+  /**
+   * Whoever drives the session. Setting it starts the delivery of the body; `undefined` stops it, and bytes wait.
+   */
+  events: ServerSessionEvents | undefined;
+  /**
+   * Called when {@link error} is set, also while nobody drives the session: for whoever waits for something else meanwhile.
+   */
+  onGone: ((error: ProxyError) => void) | undefined;
+
+  /** Asks for no more body until {@link resumeBody}. May be called inside `onRequestData`. */
+  pauseBody(): void;
+  resumeBody(): void;
+
+  /** Writes an interim (1xx) head at once; ignored for HTTP/1.0 clients, and after the final head. */
+  writeInformational(header: ResponseHeader): void;
+  /**
+   * Writes the final head; the session adds what the protocol needs (framing, `Connection`, `Date` if missing) and leaves
+   * out hop-by-hop fields. It may be held until {@link flush}, body bytes or the end, so that they leave together.
+   * @param end No body will follow.
+   * @throws ProxyError `InternalError` when a final head was written before.
+   */
+  writeHeader(header: ResponseHeader, end: boolean): void;
+  /**
+   * Takes body bytes (any length; of a response that can have no body they are dropped). `false` asks to wait for
+   * `events.onDownstreamWritable`; nothing is lost if one does not.
+   */
+  writeBody(chunk: Uint8Array): boolean;
+  /**
+   * Ends the response, with trailers where the protocol can carry them. If the body is shorter than its Content-Length, the
+   * connection is cut and `PrematureBodyEnd` is thrown.
+   */
+  finish(trailers?: HeaderFields): void;
+  /** Sends what is held. */
+  flush(): void;
+  /** Ends the connection (HTTP/2: the stream) so that an unfinished response cannot look complete. */
+  abort(): void;
+  /** No further request on this connection after this one. Call it before the head is written, so that the client is told. */
+  disableKeepAlive(): void;
+}
+
+/** What a session tells whoever drives it. */
+export interface ServerSessionEvents {
+  onRequestData(chunk: Buffer): void;
+  onRequestEnd(trailers: HeaderFields | undefined): void;
+  /** Everything that had arrived was delivered: the moment to send on what was held to leave together. */
+  onRequestBatch(): void;
+  /** Bytes can be written again after `writeBody` said `false`. */
+  onDownstreamWritable(): void;
+  /** See {@link ServerSession.error}. Nothing else follows. */
+  onDownstreamError(error: ProxyError): void;
+}
+
+/** What answers requests. */
+export interface HttpApp {
+  /**
+   * Answers one request. The connection goes on with the next when the promise resolves; a response that is not complete
+   * by then is cut. A session that comes with {@link ServerSession.error} set could not be read; it may still be answered.
+   * Rejecting is a defect of the app: it is logged and the connection is cut.
+   */
+  handleRequest(session: ServerSession): Promise<void>;
+}

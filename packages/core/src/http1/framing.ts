@@ -1,0 +1,131 @@
+import { malformed } from "./reject.ts";
+
+/**
+ * What the fields of one head say about where the message ends and whether the connection goes on: RFC 9112, sections 6
+ * and 9. One object a connection, filled anew for every head.
+ */
+export class Framing {
+  /** Of the one Content-Length; -1 if there is none. */
+  contentLength = -1;
+  /** Chunked is the one transfer coding. */
+  chunked = false;
+  /** Connection names `close`. */
+  close = false;
+  /** Connection names `keep-alive`. */
+  keepAlive = false;
+  /** Connection names `upgrade`. */
+  connectionUpgrade = false;
+  /** The value of Connection, its lines joined; `undefined` without one. Names further fields that are hop-by-hop. */
+  connection: string | undefined = undefined;
+  /** The number of Host fields. */
+  hosts = 0;
+  /** `Keep-Alive: timeout=` in seconds; -1 if there is none. */
+  keepAliveTimeoutSeconds = -1;
+  #transferEncoding: string | undefined = undefined;
+  #contentLengths = 0;
+  #contentLengthText = "";
+
+  /**
+   * Reads `raw` (name, value, …).
+   * @throws ProxyError `InvalidHTTPHeader` for contradicting or unreadable Content-Length, or a transfer coding that is not
+   * exactly chunked (status 501 when it is chunked after another one, RFC 9112 section 6.1).
+   */
+  read(raw: readonly string[]): void {
+    this.#reset();
+    for (let at = 0; at < raw.length; at += 2) {
+      // The length tells most names apart, so that few fields are compared at all.
+      switch (raw[at]!.length) {
+        case 4:
+          if (raw[at]!.toLowerCase() === "host") this.hosts++;
+          break;
+        case 10: {
+          const lower = raw[at]!.toLowerCase();
+          if (lower === "connection") this.#addConnection(raw[at + 1]!);
+          else if (lower === "keep-alive") this.#readKeepAlive(raw[at + 1]!);
+          break;
+        }
+        case 14:
+          if (raw[at]!.toLowerCase() === "content-length") {
+            this.#contentLengths++;
+            this.#contentLengthText = raw[at + 1]!;
+          }
+          break;
+        case 17:
+          if (raw[at]!.toLowerCase() === "transfer-encoding") {
+            const value = raw[at + 1]!;
+            this.#transferEncoding = this.#transferEncoding === undefined ? value : `${this.#transferEncoding},${value}`;
+          }
+          break;
+        default:
+      }
+    }
+    if (this.#transferEncoding !== undefined) this.chunked = isChunked(this.#transferEncoding);
+    else if (this.#contentLengths > 0) this.contentLength = this.#readContentLength();
+  }
+
+  /** A Transfer-Encoding field is there; Content-Length is not looked at then (RFC 9112, section 6.3). */
+  get hasTransferEncoding(): boolean {
+    return this.#transferEncoding !== undefined;
+  }
+
+  /** Both Transfer-Encoding and Content-Length are there: an attempt at smuggling, or a broken peer. */
+  get contradictory(): boolean {
+    return this.#transferEncoding !== undefined && this.#contentLengths > 0;
+  }
+
+  #reset(): void {
+    this.contentLength = -1;
+    this.chunked = false;
+    this.close = false;
+    this.keepAlive = false;
+    this.connectionUpgrade = false;
+    this.connection = undefined;
+    this.hosts = 0;
+    this.keepAliveTimeoutSeconds = -1;
+    this.#transferEncoding = undefined;
+    this.#contentLengths = 0;
+  }
+
+  #addConnection(value: string): void {
+    this.connection = this.connection === undefined ? value : `${this.connection},${value}`;
+    const lower = value.toLowerCase();
+    if (lower === "keep-alive") this.keepAlive = true;
+    else if (lower === "close") this.close = true;
+    else {
+      for (const option of lower.split(",")) {
+        const name = option.trim();
+        if (name === "close") this.close = true;
+        else if (name === "keep-alive") this.keepAlive = true;
+        else if (name === "upgrade") this.connectionUpgrade = true;
+      }
+    }
+  }
+
+  #readKeepAlive(value: string): void {
+    const match = /(?:^|[,\s])timeout\s*=\s*(\d{1,9})\s*(?:,|$)/i.exec(value);
+    if (match) this.keepAliveTimeoutSeconds = Number(match[1]);
+  }
+
+  #readContentLength(): number {
+    const text = this.#contentLengthText;
+    if (this.#contentLengths > 1) throw malformed("more than one Content-Length");
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value)) throw malformed(`Content-Length ${JSON.stringify(text.slice(0, 40))} is no length`);
+    return value;
+  }
+}
+
+/** @throws ProxyError unless the codings are exactly `chunked`; empty list elements count for nothing. */
+function isChunked(codings: string): boolean {
+  if (codings.length === 7 && codings.toLowerCase() === "chunked") return true;
+  const names = codings
+    .toLowerCase()
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  if (names.length === 1 && names[0] === "chunked") return true;
+  const shown = JSON.stringify(codings.slice(0, 40));
+  if (names.at(-1) !== "chunked") throw malformed(`Transfer-Encoding ${shown} does not end in chunked`);
+  if (names.indexOf("chunked") < names.length - 1) throw malformed(`Transfer-Encoding ${shown} names chunked twice`);
+  throw malformed(`Transfer-Encoding ${shown} has a coding that is not understood`, 501);
+}

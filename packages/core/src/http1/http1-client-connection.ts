@@ -1,0 +1,379 @@
+import { ProxyError, type ErrorType } from "@sluice/error";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { PoolableConnection } from "@sluice/pool";
+import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
+import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import { logger } from "../log/logger.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
+import { Deadline } from "../net/deadline.ts";
+import { BodyReader } from "./body-reader.ts";
+import { Framing } from "./framing.ts";
+import type { HeadLimits } from "./head-limits.ts";
+import { Http1Connection } from "./http1-connection.ts";
+import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
+import { malformed, quoteLine } from "./reject.ts";
+import { lastChunkText, requestHeadText, type BodyFraming } from "./serialize.ts";
+
+/** Seconds by which we stop reusing a connection before the origin said it would close it: its clock runs ahead of ours. */
+const KEEP_ALIVE_MARGIN_MS = 1000;
+
+/** What a connection does with itself when an exchange is over; the connector's side of it. */
+export interface ClientConnectionOwner {
+  /** Takes it back; `false` when it was not stored (then it was closed). */
+  store(connection: Http1ClientConnection, idleMs: number | undefined): boolean;
+  /** It ended, or spoke, while it was idle. */
+  forget(connection: Http1ClientConnection, why: "closed" | "unexpected-data"): void;
+}
+
+/** Times of one exchange, in milliseconds; 0 waits for ever. */
+export interface ExchangeLimits {
+  /** Wait for the next bytes of the response. */
+  readMs: number;
+  /** Wait for an upstream that takes no bytes. */
+  writeMs: number;
+  /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
+  idleMs: number | undefined;
+}
+
+/**
+ * The life of a connection to an origin:
+ * - `idle`: in the pool, or fresh; any byte that comes is one too many → `head`
+ * - `head`: a request is being sent; a response head is awaited → `body`
+ * - `body`: the response body is arriving → `ended`
+ * - `ended`: the response is complete → `idle`
+ */
+type State = "idle" | "head" | "body" | "ended";
+
+const log = logger("core");
+
+/** Speaks HTTP/1 to an origin over one stream, one exchange at a time. Kept in the pool between exchanges. */
+export class Http1ClientConnection extends Http1Connection implements ClientSession, PoolableConnection {
+  readonly digest: ConnectionDigest;
+  /** The key under which it is pooled. */
+  readonly key: string;
+  /** The address it leads to, for logs. */
+  readonly address: string;
+  reused = false;
+  receivedBytes = 0;
+  readonly #owner: ClientConnectionOwner;
+  readonly #headLimits: HeadLimits;
+  readonly #framing = new Framing();
+  readonly #body: BodyReader;
+  readonly #readDeadline: Deadline;
+  #writeDeadline: Deadline | undefined = undefined;
+  #limits: ExchangeLimits = { readMs: 0, writeMs: 0, idleMs: undefined };
+  #state: State = "idle";
+  #events: ClientSessionEvents | undefined = undefined;
+  #isHead = false;
+  #requestFraming: BodyFraming = "none";
+  /** Body bytes that the request's Content-Length still promises. */
+  #owedBytes = 0;
+  #requestDone = true;
+  #reusable = false;
+  #paused = false;
+
+  constructor(
+    stream: ByteStream,
+    address: string,
+    key: string,
+    owner: ClientConnectionOwner,
+    headLimits: HeadLimits,
+    tls?: TlsDigest,
+  ) {
+    super(stream);
+    this.digest = new StreamDigest(stream, tls);
+    this.address = address;
+    this.key = key;
+    this.#owner = owner;
+    this.#headLimits = headLimits;
+    this.#body = new BodyReader(headLimits, true);
+    this.#readDeadline = new Deadline(() => this.#onReadTimeout());
+  }
+
+  /** Prepares for an exchange; before `writeRequest`. */
+  prepare(reused: boolean, limits: ExchangeLimits): void {
+    this.reused = reused;
+    this.#limits = limits;
+  }
+
+  idleState(): "usable" | "closed" | "unexpected-data" {
+    if (this.closed || this.peerEnded || this.stream.destroyed) return "closed";
+    return this.input === undefined ? "usable" : "unexpected-data";
+  }
+
+  closeIdle(reason: string): void {
+    log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
+    this.stream.destroy();
+  }
+
+  writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
+    this.#state = "head";
+    this.#events = events;
+    this.#isHead = header.method === "HEAD";
+    this.#reusable = false;
+    this.#requestDone = body === "none";
+    this.#requestFraming = body === "unknown-length" ? "chunked" : body;
+    this.#owedBytes = body === "content-length" ? Number(header.get("content-length")) : 0;
+    this.receivedBytes = 0;
+    this.hold(requestHeadText(header, this.#requestFraming));
+    this.#awaitResponse();
+    // A connection that ended after it was picked and before now has no event left to tell it.
+    if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
+  }
+
+  writeBody(chunk: Uint8Array): boolean {
+    if (chunk.length === 0 || this.#requestDone) return true;
+    let writable: boolean;
+    if (this.#requestFraming === "chunked") {
+      this.hold(`${chunk.length.toString(16)}\r\n`);
+      writable = this.send(chunk);
+      this.hold("\r\n");
+    } else {
+      // What goes beyond the promised length would be read as the next request.
+      const fitting = chunk.length > this.#owedBytes ? chunk.subarray(0, this.#owedBytes) : chunk;
+      if (fitting.length === 0) return true;
+      this.#owedBytes -= fitting.length;
+      writable = this.send(fitting);
+    }
+    if (!writable) this.#watchWrites();
+    return writable;
+  }
+
+  finishRequest(trailers?: HeaderFields): void {
+    if (this.#requestDone) return;
+    if (this.#owedBytes > 0) {
+      const context = `the request body ended ${this.#owedBytes} bytes before its Content-Length`;
+      throw ProxyError.internal("PrematureBodyEnd", context);
+    }
+    if (this.#requestFraming === "chunked") this.hold(lastChunkText(trailers));
+    this.flush();
+    this.#requestDone = true;
+    if (this.congested) this.#watchWrites();
+    this.#awaitResponse();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.readingPaused = true;
+    this.#readDeadline.clear();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.readingPaused = false;
+    this.#awaitResponse();
+    this.pump();
+  }
+
+  release(): void {
+    this.#events = undefined;
+    this.#readDeadline.clear();
+    this.#writeDeadline?.clear();
+    if (!this.#mayBeReused()) {
+      this.stream.destroy();
+      return;
+    }
+    this.#state = "idle";
+    this.#paused = false;
+    this.readingPaused = false;
+    this.updateReading();
+    this.#owner.store(this, this.#idleMs());
+  }
+
+  destroy(): void {
+    this.#events = undefined;
+    this.stream.destroy();
+  }
+
+  protected consume(): boolean {
+    if (this.#paused) return false;
+    try {
+      switch (this.#state) {
+        case "idle":
+          this.#onUnexpectedData();
+          return false;
+        case "head":
+          return this.#events !== undefined && this.#readHead();
+        case "body":
+          return this.#events !== undefined && this.#readBody();
+        case "ended":
+          // Bytes after the end: nobody asked for them, and the connection cannot be trusted any more.
+          return false;
+      }
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  protected onConsumed(): void {
+    if (this.#paused || this.#events === undefined) return;
+    if (this.#state === "body" && this.#body.done) this.#end();
+    this.#events?.onResponseBatch();
+    if (this.peerEnded && this.#state !== "ended") this.#onEnded();
+  }
+
+  protected onDrained(): void {
+    this.#writeDeadline?.clear();
+    this.#events?.onUpstreamWritable();
+  }
+
+  protected onPeerEnd(): void {
+    // What arrived before is used first; while paused, the end waits with it.
+    if (this.#state === "idle") this.#onEnded();
+    else this.pump();
+  }
+
+  protected onStreamClosed(): void {
+    this.#onEnded();
+    this.#readDeadline.dispose();
+    this.#writeDeadline?.dispose();
+  }
+
+  override onData(chunk: Buffer): void {
+    this.receivedBytes += chunk.length;
+    this.#awaitResponse();
+    super.onData(chunk);
+  }
+
+  #readHead(): boolean {
+    const input = this.input!;
+    const header = parseResponseHead(input, this.inputAt, input.length, this.#headLimits);
+    if (header === undefined) return false;
+    this.usedUpTo(lastHeadEnd());
+    if (header.status < 200 && header.status !== 101) {
+      this.#events!.onInformational(header);
+      return true;
+    }
+    const framing = this.#framing;
+    framing.read(header.raw);
+    this.#startBody(header);
+    this.#reusable = this.#allowsReuse(header);
+    this.#state = "body";
+    this.#events!.onResponseHeader(header, this.#body.done);
+    return true;
+  }
+
+  /** RFC 9112, section 6.3. */
+  #startBody(header: ResponseHeader): void {
+    const framing = this.#framing;
+    if (framing.contradictory) header.remove("content-length");
+    if (header.status === 101) {
+      throw malformed("a 101 that was not asked for", 502);
+    } else if (this.#isHead || header.status === 204 || header.status === 304) this.#body.startEmpty();
+    else if (framing.chunked) this.#body.startChunked();
+    else if (framing.contentLength >= 0) this.#body.startLength(framing.contentLength);
+    else this.#body.startUntilClose();
+  }
+
+  #allowsReuse(header: ResponseHeader): boolean {
+    const framing = this.#framing;
+    if (framing.close || framing.contradictory || this.#body.untilClose) return false;
+    // RFC 9112, section 6.1: chunked from a 1.0 peer is not to be trusted.
+    if (header.version === "1.0") return framing.keepAlive && !framing.hasTransferEncoding;
+    return true;
+  }
+
+  #readBody(): boolean {
+    const body = this.#body;
+    this.usedUpTo(body.read(this.input!, this.inputAt, this.input!.length));
+    const piece = body.piece;
+    if (piece !== undefined) {
+      body.piece = undefined;
+      this.#events!.onResponseData(piece);
+    }
+    return !body.done;
+  }
+
+  #end(): void {
+    this.#state = "ended";
+    this.#readDeadline.clear();
+    this.#events!.onResponseEnd(this.#body.trailers);
+  }
+
+  #mayBeReused(): boolean {
+    return this.#reusable && this.#requestDone && this.#state === "ended" && this.idleState() === "usable";
+  }
+
+  #idleMs(): number | undefined {
+    const promised = this.#framing.keepAliveTimeoutSeconds;
+    if (promised < 0) return this.#limits.idleMs;
+    const safe = Math.max(promised * 1000 - KEEP_ALIVE_MARGIN_MS, 0);
+    return this.#limits.idleMs === undefined ? safe : Math.min(safe, this.#limits.idleMs);
+  }
+
+  #onUnexpectedData(): void {
+    const start = quoteLine(this.input!, this.inputAt, this.input!.length);
+    log.warn({ peer: this.address, start }, "an upstream sent data on an idle connection; closing it");
+    this.#owner.forget(this, "unexpected-data");
+    this.input = undefined;
+    this.stream.destroy();
+  }
+
+  /** The upstream ended its direction, or the stream closed. */
+  #onEnded(): void {
+    switch (this.#state) {
+      case "idle":
+        this.#owner.forget(this, "closed");
+        this.stream.destroy();
+        return;
+      case "ended":
+        return;
+      case "body":
+        if (this.#events === undefined) return;
+        if (this.#body.untilClose && this.streamError === undefined && this.peerEnded) {
+          this.#body.endOfConnection();
+          this.#end();
+          this.#events?.onResponseBatch();
+          return;
+        }
+        break;
+      case "head":
+        if (this.#events === undefined) return;
+        break;
+    }
+    this.#fail(this.#closedError());
+  }
+
+  #closedError(): ProxyError {
+    const where = this.#state === "body" ? "in the middle of its response body" : "before its response head was complete";
+    const cause = this.streamError;
+    const type: ErrorType = cause === undefined ? "ConnectionClosed" : "ReadError";
+    const error = ProxyError.upstream(type, `the upstream closed the connection ${where}`, cause);
+    // Not a byte came: the upstream may have closed before it saw the request, as happens to pooled connections.
+    if (this.receivedBytes === 0) error.retry = "reusedOnly";
+    return error;
+  }
+
+  #onReadTimeout(): void {
+    const waited = this.#state === "body" ? "more of its response body" : "its response head";
+    const context = `the upstream sent nothing for ${this.#limits.readMs} ms; waiting for ${waited}`;
+    this.#fail(ProxyError.upstream("ReadTimedout", context));
+  }
+
+  #fail(error: ProxyError): void {
+    const events = this.#events;
+    this.#events = undefined;
+    this.#readDeadline.clear();
+    this.#writeDeadline?.clear();
+    this.stream.destroy();
+    events?.onUpstreamError(error.setSource("upstream"));
+  }
+
+  /** The origin is on turn: while the client is still sending, or takes nothing, it is not the origin that is late. */
+  #awaitResponse(): void {
+    const onTurn = this.#state === "body" || (this.#state === "head" && this.#requestDone);
+    if (onTurn && !this.#paused) this.#readDeadline.set(this.#limits.readMs);
+  }
+
+  #watchWrites(): void {
+    this.#writeDeadline ??= new Deadline(() => this.#onWriteTimeout());
+    this.#writeDeadline.set(this.#limits.writeMs);
+  }
+
+  #onWriteTimeout(): void {
+    this.#fail(ProxyError.upstream("WriteTimedout", `the upstream took no bytes for ${this.#limits.writeMs} ms`));
+  }
+}

@@ -1,0 +1,182 @@
+import type { ByteStream } from "../net/byte-stream.ts";
+
+/** Unread bytes at which we stop reading the socket. */
+const MAX_WAITING_BYTES = 65_536;
+/** A chunk up to this size is copied behind the text that is held, so that both leave in one write. */
+const MAX_COPIED_BYTES = 4096;
+/** Held text leaves at this size; up to 16 KiB Node writes a string from a stack buffer, without allocating. */
+const MAX_HELD_CHARS = 16_000;
+
+const CONNECTION = Symbol("sluice.http1Connection");
+
+/** A stream that knows the connection on top of it: five listeners can then be shared by all connections. */
+type OwnedStream = ByteStream & { [CONNECTION]?: Http1Connection };
+
+/**
+ * What both sides of HTTP/1 share over a stream: bytes that arrived and were not used yet, text that waits to leave
+ * together with what follows, back-pressure in both directions.
+ */
+export abstract class Http1Connection {
+  protected readonly stream: ByteStream;
+  /** Bytes that arrived; those before `inputAt` are used. `undefined` when all are. */
+  protected input: Buffer | undefined = undefined;
+  protected inputAt = 0;
+  /** The peer ended its direction. */
+  protected peerEnded = false;
+  /** The stream closed; nothing can be written or read. */
+  protected closed = false;
+  /** The error that the stream reported before it closed. */
+  protected streamError: Error | undefined = undefined;
+  /** Asked not to read, by back-pressure. */
+  protected readingPaused = false;
+  /** `write` said to wait, and `drain` has not come. */
+  protected congested = false;
+  #held = "";
+  #streamPaused = false;
+  #pumping = false;
+
+  protected constructor(stream: ByteStream) {
+    this.stream = stream;
+    (stream as OwnedStream)[CONNECTION] = this;
+    stream.on("data", onData);
+    stream.on("end", onEnd);
+    stream.on("drain", onDrain);
+    stream.on("error", onError);
+    stream.on("close", onClose);
+  }
+
+  /** Uses some of the input; returns whether to call it again. */
+  protected abstract consume(): boolean;
+  /** All input that could be used now was used. */
+  protected abstract onConsumed(): void;
+  protected abstract onPeerEnd(): void;
+  protected abstract onStreamClosed(): void;
+  protected abstract onDrained(): void;
+
+  /** Uses the input as far as possible, without recursion when an event asks for more. */
+  protected pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.input !== undefined && !this.closed && this.consume());
+    } finally {
+      this.#pumping = false;
+    }
+    this.onConsumed();
+    this.updateReading();
+  }
+
+  /** Marks the input as used up to `at`. */
+  protected usedUpTo(at: number): void {
+    if (at === this.input!.length) {
+      this.input = undefined;
+      this.inputAt = 0;
+    } else {
+      this.inputAt = at;
+    }
+  }
+
+  /** Reads the stream, or not, as the state asks. */
+  protected updateReading(): void {
+    const waiting = this.input === undefined ? 0 : this.input.length - this.inputAt;
+    const pause = this.readingPaused || waiting >= MAX_WAITING_BYTES;
+    if (pause === this.#streamPaused || this.closed) return;
+    this.#streamPaused = pause;
+    if (pause) this.stream.pause();
+    else this.stream.resume();
+  }
+
+  /** Holds text back until bytes, {@link flush} or too much of it. */
+  protected hold(text: string): void {
+    this.#held += text;
+    if (this.#held.length > MAX_HELD_CHARS) this.flush();
+  }
+
+  /** Writes bytes behind what is held. Returns `false` to ask to wait for {@link onDrained}. */
+  protected send(chunk: Uint8Array): boolean {
+    if (chunk.length <= MAX_COPIED_BYTES && this.#held.length > 0) {
+      this.hold(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString("latin1"));
+      return !this.congested;
+    }
+    if (this.closed) return false;
+    if (this.#held.length > 0) {
+      this.stream.cork();
+      this.flush();
+      this.#wrote(this.stream.write(chunk));
+      this.stream.uncork();
+    } else {
+      this.#wrote(this.stream.write(chunk));
+    }
+    return !this.congested;
+  }
+
+  /** Writes what is held. */
+  flush(): void {
+    if (this.#held.length === 0) return;
+    const text = this.#held;
+    this.#held = "";
+    if (!this.closed) this.#wrote(this.stream.write(text, "latin1"));
+  }
+
+  /** Bytes arrived. */
+  onData(chunk: Buffer): void {
+    if (this.input === undefined) this.input = chunk;
+    else {
+      const rest = this.inputAt === 0 ? this.input : this.input.subarray(this.inputAt);
+      this.input = Buffer.concat([rest, chunk]);
+      this.inputAt = 0;
+    }
+    this.pump();
+  }
+
+  onEnd(): void {
+    this.peerEnded = true;
+    this.onPeerEnd();
+  }
+
+  onDrain(): void {
+    this.congested = false;
+    this.onDrained();
+  }
+
+  onError(error: Error): void {
+    this.streamError ??= error;
+  }
+
+  onClose(): void {
+    this.closed = true;
+    this.#held = "";
+    this.onStreamClosed();
+  }
+
+  /** Closes so that what was sent cannot look like a complete message that ends with the connection: by a reset. */
+  protected reset(): void {
+    const stream = this.stream as ByteStream & { resetAndDestroy?: () => unknown };
+    if (stream.resetAndDestroy === undefined) stream.destroy();
+    else stream.resetAndDestroy();
+  }
+
+  #wrote(accepted: boolean): void {
+    if (!accepted) this.congested = true;
+  }
+}
+
+function onData(this: OwnedStream, chunk: Buffer): void {
+  this[CONNECTION]!.onData(chunk);
+}
+
+function onEnd(this: OwnedStream): void {
+  this[CONNECTION]!.onEnd();
+}
+
+function onDrain(this: OwnedStream): void {
+  this[CONNECTION]!.onDrain();
+}
+
+function onError(this: OwnedStream, error: Error): void {
+  this[CONNECTION]!.onError(error);
+}
+
+function onClose(this: OwnedStream): void {
+  this[CONNECTION]!.onClose();
+}

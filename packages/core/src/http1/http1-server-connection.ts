@@ -1,0 +1,344 @@
+import { ProxyError } from "@sluice/error";
+import { RequestHeader } from "@sluice/http";
+import { StreamDigest, type ConnectionDigest } from "../http/connection-digest.ts";
+import type { HttpApp } from "../http/server-session.ts";
+import { logger } from "../log/logger.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
+import { Deadline } from "../net/deadline.ts";
+import { BodyReader } from "./body-reader.ts";
+import { Framing } from "./framing.ts";
+import { Http1Connection } from "./http1-connection.ts";
+import { Http1ServerSession } from "./http1-server-session.ts";
+import { lastHeadEnd, parseRequestHead } from "./parse-head.ts";
+import { malformed } from "./reject.ts";
+import { checkRequest, normaliseTarget } from "./request-rules.ts";
+import type { Http1ServerOptions } from "./server-options.ts";
+
+/**
+ * The life of a client's connection:
+ * - `head`: waiting for a request, or in the middle of its head → `exchange`, `lingering`
+ * - `exchange`: a session exists; its body may still be arriving → `head`, `lingering`
+ * - `lingering`: our direction is ended; what the client still sends is dropped (RFC 9112, section 9.6) → closed
+ */
+type State = "head" | "exchange" | "lingering";
+
+const log = logger("core");
+
+/** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
+export class Http1ServerConnection extends Http1Connection {
+  readonly digest: ConnectionDigest;
+  readonly #app: HttpApp;
+  readonly #options: Http1ServerOptions;
+  readonly #onClosed: (connection: Http1ServerConnection) => void;
+  readonly #framing = new Framing();
+  readonly #body: BodyReader;
+  readonly #readDeadline: Deadline;
+  #writeDeadline: Deadline | undefined = undefined;
+  #state: State = "head";
+  #session: Http1ServerSession | undefined = undefined;
+  /** The first bytes of a head arrived, and its time runs. */
+  #headBegun = false;
+  /** The end of the request body was told to the session. */
+  #bodyEnded = true;
+  #requests = 0;
+  #shuttingDown = false;
+
+  /** @param onClosed Called once, when the stream is gone. */
+  constructor(
+    stream: ByteStream,
+    app: HttpApp,
+    options: Http1ServerOptions,
+    onClosed: (connection: Http1ServerConnection) => void,
+  ) {
+    super(stream);
+    this.digest = new StreamDigest(stream);
+    this.#app = app;
+    this.#options = options;
+    this.#onClosed = onClosed;
+    this.#body = new BodyReader(options, false);
+    this.#readDeadline = new Deadline(() => this.#onReadTimeout());
+    this.#readDeadline.set(options.keepAliveMs);
+  }
+
+  /** Takes no further request: an idle connection closes now, a busy one after its response, which says so. */
+  shutdown(): void {
+    this.#shuttingDown = true;
+    if (this.#state === "head" && this.input === undefined) this.stream.destroy();
+  }
+
+  /** Ends at once. */
+  destroy(): void {
+    this.stream.destroy();
+  }
+
+  // Called by the session. All take it, since a session that is over must not reach into the next exchange.
+
+  /** @internal */
+  requestBodyDone(session: Http1ServerSession): boolean {
+    return session !== this.#session || this.#bodyEnded;
+  }
+
+  /** @internal */
+  requestBodyBytes(session: Http1ServerSession): number {
+    return session === this.#session ? this.#body.bytes : 0;
+  }
+
+  /** @internal */
+  readOn(session: Http1ServerSession): void {
+    if (session === this.#session && !this.#bodyEnded) this.pump();
+  }
+
+  /** @internal */
+  pauseBody(session: Http1ServerSession): void {
+    if (session !== this.#session || this.#bodyEnded) return;
+    this.readingPaused = true;
+    this.#readDeadline.clear();
+  }
+
+  /** @internal */
+  resumeBody(session: Http1ServerSession): void {
+    if (session !== this.#session || !this.readingPaused) return;
+    this.readingPaused = false;
+    this.#readDeadline.set(this.#options.bodyMs);
+    this.pump();
+  }
+
+  /** @internal Whether the connection may serve another request after this one. */
+  mayGoOn(keepAlive: boolean): boolean {
+    return keepAlive && !this.#shuttingDown && !this.peerEnded && this.#requests < this.#options.maxRequests;
+  }
+
+  /** @internal */
+  write(session: Http1ServerSession, text: string, flush: boolean): void {
+    if (session !== this.#session) return;
+    if (text.length > 0) this.hold(text);
+    if (flush) this.flush();
+    if (this.congested) this.#watchWrites();
+  }
+
+  /** @internal */
+  writeBytes(session: Http1ServerSession, chunk: Uint8Array): boolean {
+    if (session !== this.#session) return false;
+    const writable = this.send(chunk);
+    if (!writable) this.#watchWrites();
+    return writable;
+  }
+
+  /** @internal */
+  abort(session: Http1ServerSession, byReset: boolean): void {
+    if (session !== this.#session || this.closed) return;
+    if (byReset) this.reset();
+    else this.stream.destroy();
+  }
+
+  protected consume(): boolean {
+    switch (this.#state) {
+      case "head":
+        return this.#readHead();
+      case "exchange":
+        return this.#readBody();
+      case "lingering":
+        this.input = undefined;
+        return false;
+    }
+  }
+
+  protected onConsumed(): void {
+    if (this.#state === "exchange") this.#session!.events?.onRequestBatch();
+  }
+
+  protected onDrained(): void {
+    this.#writeDeadline?.clear();
+    this.#session?.events?.onDownstreamWritable();
+  }
+
+  protected onPeerEnd(): void {
+    if (this.#state === "exchange") {
+      const session = this.#session!;
+      // A client that ends its direction in the middle of an exchange is taken to have left, as in Pingora: waiting for its
+      // answer would keep upstreams busy for clients that are gone.
+      const what = this.#bodyEnded ? "before the response was complete" : "before its request was complete";
+      session.fail(ProxyError.downstream("ConnectionClosed", `the client closed ${what}`));
+    } else {
+      this.#close();
+    }
+  }
+
+  protected onStreamClosed(): void {
+    this.#readDeadline.dispose();
+    this.#writeDeadline?.dispose();
+    if (this.#session !== undefined) {
+      const cause = this.streamError;
+      this.#session.fail(
+        cause === undefined
+          ? ProxyError.downstream("ConnectionClosed", "the client's connection closed")
+          : ProxyError.downstream("ReadError", "the client's connection failed", cause),
+      );
+    }
+    this.#onClosed(this);
+  }
+
+  #readHead(): boolean {
+    const input = this.input!;
+    try {
+      const request = parseRequestHead(input, this.inputAt, input.length, this.#options);
+      if (request === undefined) {
+        if (!this.#headBegun) {
+          this.#headBegun = true;
+          this.#readDeadline.set(this.#options.headMs);
+        }
+        return false;
+      }
+      this.usedUpTo(lastHeadEnd());
+      this.#begin(request);
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      this.#refuse(error, undefined);
+    }
+    return true;
+  }
+
+  #begin(request: RequestHeader): void {
+    const framing = this.#framing;
+    try {
+      framing.read(request.raw);
+      checkRequest(request, framing);
+      if (request.target.charCodeAt(0) !== 0x2f) normaliseTarget(request);
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      this.#refuse(error, request);
+      return;
+    }
+    if (framing.chunked) this.#body.startChunked();
+    else this.#body.startLength(Math.max(framing.contentLength, 0));
+    let keepAlive = request.version === "1.1" ? !framing.close : framing.keepAlive && !framing.close;
+    if (framing.contradictory) {
+      // RFC 9112, section 6.1: Transfer-Encoding decides, Content-Length goes, and the connection is not trusted further.
+      request.remove("content-length");
+      keepAlive = false;
+    }
+    this.#serve(request, this.#body.done, keepAlive, undefined);
+  }
+
+  /** Gives the app a session for a request that could not be read, so that it is answered and logged like all others. */
+  #refuse(error: ProxyError, request: RequestHeader | undefined): void {
+    this.input = undefined;
+    this.#body.startEmpty();
+    this.#serve(request ?? new RequestHeader("-", "-", "1.1", []), true, false, error);
+  }
+
+  #serve(request: RequestHeader, bodyEmpty: boolean, keepAlive: boolean, error: ProxyError | undefined): void {
+    this.#requests++;
+    this.#headBegun = false;
+    this.#state = "exchange";
+    this.#bodyEnded = bodyEmpty;
+    if (bodyEmpty) this.#readDeadline.clear();
+    else this.#readDeadline.set(this.#options.bodyMs);
+    const session = new Http1ServerSession(this, request, bodyEmpty, keepAlive);
+    if (error !== undefined) session.fail(error);
+    this.#session = session;
+    this.#app.handleRequest(session).then(this.#handled, this.#handlerFailed);
+  }
+
+  /** Delivers body bytes to whoever drives the session; without one they wait. */
+  #readBody(): boolean {
+    const session = this.#session!;
+    const events = session.events;
+    // Bytes after the body belong to the next request, which waits its turn (RFC 9112, section 9.3.2).
+    if (this.#bodyEnded || events === undefined || this.readingPaused || session.error !== undefined) return false;
+    const body = this.#body;
+    try {
+      this.usedUpTo(body.read(this.input!, this.inputAt, this.input!.length));
+    } catch (error) {
+      this.input = undefined;
+      session.fail(error instanceof ProxyError ? error : malformed(String(error)));
+      return false;
+    }
+    this.#readDeadline.set(this.#options.bodyMs);
+    const piece = body.piece;
+    if (piece !== undefined) {
+      body.piece = undefined;
+      events.onRequestData(piece);
+    }
+    if (body.done && this.#session === session && !this.#bodyEnded) {
+      this.#bodyEnded = true;
+      this.#readDeadline.clear();
+      session.events?.onRequestEnd(body.trailers);
+    }
+    return true;
+  }
+
+  // Bound once a connection instead of once a request.
+  readonly #handled = (): void => this.#afterExchange();
+  readonly #handlerFailed = (error: unknown): void => {
+    log.error({ err: error, client: this.digest.remoteAddress }, "an app failed to handle a request");
+    this.stream.destroy();
+  };
+
+  #afterExchange(): void {
+    const session = this.#session!;
+    session.events = undefined;
+    this.#session = undefined;
+    this.readingPaused = false;
+    if (this.closed) return;
+    this.flush();
+    if (!session.responseDone) {
+      this.stream.destroy();
+    } else if (!session.keepAlive || !this.#bodyEnded || this.peerEnded || this.#shuttingDown) {
+      this.#close();
+    } else {
+      this.#state = "head";
+      this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
+      this.pump();
+    }
+  }
+
+  /**
+   * Ends our direction and reads on for a while: closing with unread bytes would reset the connection, and the client could
+   * lose the response (RFC 9112, section 9.6).
+   */
+  #close(): void {
+    if (this.closed) return;
+    this.flush();
+    if (this.peerEnded && !this.congested) {
+      this.stream.end();
+      return;
+    }
+    this.#state = "lingering";
+    this.input = undefined;
+    this.readingPaused = false;
+    this.stream.end();
+    this.#readDeadline.set(this.#options.lingerMs);
+    this.updateReading();
+  }
+
+  #onReadTimeout(): void {
+    const session = this.#session;
+    if (session !== undefined) {
+      const ms = this.#options.bodyMs;
+      session.fail(
+        new ProxyError("ReadTimedout", { context: `the client sent no body bytes for ${ms} ms`, status: 408 }),
+      );
+    } else if (this.#state === "head" && this.input !== undefined) {
+      const ms = this.#options.headMs;
+      this.#refuse(
+        new ProxyError("ReadTimedout", { context: `the client sent no complete head within ${ms} ms`, status: 408 }),
+        undefined,
+      );
+    } else {
+      // Idle, or lingered long enough: nothing that was promised is lost.
+      this.stream.destroy();
+    }
+  }
+
+  #watchWrites(): void {
+    this.#writeDeadline ??= new Deadline(() => this.#onWriteTimeout());
+    this.#writeDeadline.set(this.#options.writeMs);
+  }
+
+  #onWriteTimeout(): void {
+    const ms = this.#options.writeMs;
+    this.#session?.fail(new ProxyError("WriteTimedout", { context: `the client took no bytes for ${ms} ms` }));
+    this.stream.destroy();
+  }
+}

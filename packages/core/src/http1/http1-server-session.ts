@@ -1,0 +1,168 @@
+import { ProxyError } from "@sluice/error";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { ConnectionDigest } from "../http/connection-digest.ts";
+import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
+import type { Http1ServerConnection } from "./http1-server-connection.ts";
+import { informationalHeadText, lastChunkText, responseHeadText, type BodyFraming } from "./serialize.ts";
+
+/** One exchange on an HTTP/1 server connection: decides how the response is framed and whether the connection goes on. */
+export class Http1ServerSession implements ServerSession {
+  readonly request: RequestHeader;
+  readonly requestBodyEmpty: boolean;
+  error: ProxyError | undefined = undefined;
+  onGone: ((error: ProxyError) => void) | undefined = undefined;
+  response: ResponseHeader | undefined = undefined;
+  responseBodyBytes = 0;
+  responseDone = false;
+  /** Whether the client and we can go on after this exchange, as far as is known. */
+  keepAlive: boolean;
+  readonly #connection: Http1ServerConnection;
+  #events: ServerSessionEvents | undefined = undefined;
+  #framing: BodyFraming = "none";
+  /** Body bytes that Content-Length still promises. */
+  #owedBytes = 0;
+
+  constructor(connection: Http1ServerConnection, request: RequestHeader, bodyEmpty: boolean, keepAlive: boolean) {
+    this.#connection = connection;
+    this.request = request;
+    this.requestBodyEmpty = bodyEmpty;
+    this.keepAlive = keepAlive;
+  }
+
+  get digest(): ConnectionDigest {
+    return this.#connection.digest;
+  }
+
+  get requestBodyDone(): boolean {
+    return this.#connection.requestBodyDone(this);
+  }
+
+  get requestBodyBytes(): number {
+    return this.#connection.requestBodyBytes(this);
+  }
+
+  get events(): ServerSessionEvents | undefined {
+    return this.#events;
+  }
+
+  set events(events: ServerSessionEvents | undefined) {
+    this.#events = events;
+    if (events !== undefined) this.#connection.readOn(this);
+  }
+
+  pauseBody(): void {
+    this.#connection.pauseBody(this);
+  }
+
+  resumeBody(): void {
+    this.#connection.resumeBody(this);
+  }
+
+  writeInformational(header: ResponseHeader): void {
+    // RFC 9110, section 15.2: no 1xx to a client of HTTP/1.0.
+    if (this.response !== undefined || this.request.version === "1.0") return;
+    this.#connection.write(this, informationalHeadText(header), true);
+  }
+
+  writeHeader(header: ResponseHeader, end: boolean): void {
+    if (this.response !== undefined) {
+      throw ProxyError.internal("InternalError", `a second response head (status ${header.status}) on one request`);
+    }
+    this.response = header;
+    this.#framing = this.#chooseFraming(header, end);
+    // Bytes of a body that nobody reads any more would be taken for the next request.
+    if (this.#framing === "until-close" || !this.requestBodyDone) this.keepAlive = false;
+    this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
+    this.#connection.write(this, responseHeadText(header, this.#framing, this.#connectionValue()), false);
+  }
+
+  writeBody(chunk: Uint8Array): boolean {
+    if (this.response === undefined) {
+      throw ProxyError.internal("InternalError", "body bytes before the response head");
+    }
+    if (chunk.length === 0 || this.#framing === "none" || this.responseDone) return true;
+    switch (this.#framing) {
+      case "content-length": {
+        // What goes beyond the promised length would be read as the next response.
+        const fitting = chunk.length > this.#owedBytes ? chunk.subarray(0, this.#owedBytes) : chunk;
+        if (fitting.length === 0) return true;
+        this.#owedBytes -= fitting.length;
+        this.responseBodyBytes += fitting.length;
+        return this.#connection.writeBytes(this, fitting);
+      }
+      case "chunked": {
+        this.responseBodyBytes += chunk.length;
+        this.#connection.write(this, `${chunk.length.toString(16)}\r\n`, false);
+        const writable = this.#connection.writeBytes(this, chunk);
+        this.#connection.write(this, "\r\n", false);
+        return writable;
+      }
+      case "until-close":
+        this.responseBodyBytes += chunk.length;
+        return this.#connection.writeBytes(this, chunk);
+    }
+  }
+
+  finish(trailers?: HeaderFields): void {
+    if (this.responseDone) return;
+    if (this.response === undefined) {
+      throw ProxyError.internal("InternalError", "the response was finished before its head was written");
+    }
+    if (this.#owedBytes > 0) {
+      this.abort();
+      throw new ProxyError("PrematureBodyEnd", {
+        context: `the response body ended ${this.#owedBytes} bytes before its Content-Length`,
+      });
+    }
+    if (this.#framing === "chunked") this.#connection.write(this, lastChunkText(trailers), false);
+    this.responseDone = true;
+    this.#connection.write(this, "", true);
+  }
+
+  flush(): void {
+    this.#connection.write(this, "", true);
+  }
+
+  abort(): void {
+    this.keepAlive = false;
+    this.#connection.abort(this, this.#framing === "until-close" && !this.responseDone);
+  }
+
+  disableKeepAlive(): void {
+    this.keepAlive = false;
+  }
+
+  /** @internal The request cannot be served any more. */
+  fail(error: ProxyError): void {
+    if (this.error !== undefined) return;
+    this.error = error.setSource("downstream");
+    this.keepAlive = false;
+    this.onGone?.(this.error);
+    this.#events?.onDownstreamError(this.error);
+  }
+
+  /** RFC 9112, section 6.3. */
+  #chooseFraming(header: ResponseHeader, end: boolean): BodyFraming {
+    const status = header.status;
+    if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
+    const length = header.get("content-length");
+    if (length !== undefined) {
+      this.#owedBytes = Number(length);
+      if (!/^\d+$/.test(length) || !Number.isSafeInteger(this.#owedBytes) || header.getAll("content-length").length > 1) {
+        throw ProxyError.internal("InvalidHTTPHeader", `a response with Content-Length ${JSON.stringify(length)}`);
+      }
+      return "content-length";
+    }
+    if (end) {
+      header.setContentLength(0);
+      return "content-length";
+    }
+    return this.request.version === "1.0" ? "until-close" : "chunked";
+  }
+
+  /** RFC 9112, section 9.3: persistence is the rule in 1.1 and asked for by name in 1.0. */
+  #connectionValue(): string | undefined {
+    if (!this.keepAlive) return "close";
+    return this.request.version === "1.0" ? "keep-alive" : undefined;
+  }
+}

@@ -1,0 +1,19 @@
+import { ProxyError } from "@sluice/error";
+import { latin1 } from "../net/latin1.ts";
+
+const QUOTED_BYTES = 60;
+
+/**
+ * A head or body that breaks the protocol: an `InvalidHTTPHeader` error, source unset until the side is known.
+ * @param status What RFC 9110 and 9112 ask to answer when it was a request; 400 unless they say otherwise.
+ */
+export function malformed(context: string, status = 400): ProxyError {
+  return new ProxyError("InvalidHTTPHeader", { context, status });
+}
+
+/** The start of the line in which something is wrong, printable, for the log. */
+export function quoteLine(buffer: Buffer, from: number, end: number): string {
+  const text = latin1(buffer, from, Math.min(end, from + QUOTED_BYTES));
+  const line = /^[^\r\n]*/.exec(text)![0];
+  return JSON.stringify(line.length < end - from && line.length === QUOTED_BYTES ? `${line}…` : line);
+}

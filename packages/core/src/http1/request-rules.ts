@@ -1,0 +1,52 @@
+import type { RequestHeader } from "@sluice/http";
+import type { Framing } from "./framing.ts";
+import { malformed } from "./reject.ts";
+
+const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
+const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
+// RFC 3986, section 3.2.2, without the user part: a host with an optional port. No list, no space, no path.
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
+
+/**
+ * What a request must satisfy beyond the grammar of its lines.
+ * @throws ProxyError `InvalidHTTPHeader` with status 400 (or 501).
+ */
+export function checkRequest(request: RequestHeader, framing: Framing): void {
+  // RFC 9112, section 6.1: a 1.0 peer cannot be trusted to understand chunked.
+  if (framing.hasTransferEncoding && request.version === "1.0") throw malformed("Transfer-Encoding in HTTP/1.0");
+  // RFC 9112, section 3.2.
+  if (framing.hosts > 1) throw malformed("more than one Host");
+  if (framing.hosts === 0) {
+    if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
+  } else {
+    const host = request.get("host")!;
+    if (!HOST.test(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
+  }
+  checkTarget(request.method, request.target);
+}
+
+/**
+ * Turns an absolute target into origin form and its authority into Host, which it overrides (RFC 9112, section 3.2.2): two
+ * readers that looked at different ones of the two would see two requests.
+ */
+export function normaliseTarget(request: RequestHeader): void {
+  const match = ABSOLUTE.exec(request.target);
+  if (match === null) return;
+  const [, authority, rest] = match as unknown as [string, string, string];
+  // RFC 9110, section 4.2.1: an empty host is invalid; section 4.2.4: a user part is to be treated as an error.
+  if (authority === "" || !HOST.test(authority)) throw malformed(`a target without a valid host: ${JSON.stringify(authority)}`);
+  if (rest === "") request.target = request.method === "OPTIONS" ? "*" : "/";
+  else request.target = rest.startsWith("?") ? `/${rest}` : rest;
+  request.set("Host", authority);
+}
+
+/** The four forms of RFC 9112, section 3.2. */
+function checkTarget(method: string, target: string): void {
+  if (method === "CONNECT") {
+    if (!HOST.test(target) || !/:\d+$/.test(target)) throw malformed("a CONNECT whose target is not host:port");
+  } else if (target.charCodeAt(0) !== 0x2f) {
+    if (target === "*" && method === "OPTIONS") return;
+    if (!SCHEME.test(target)) throw malformed(`a target that is neither path nor URI: ${JSON.stringify(target.slice(0, 80))}`);
+    if (!ABSOLUTE.test(target)) throw malformed(`a target whose scheme is not http: ${JSON.stringify(target.slice(0, 80))}`);
+  }
+}

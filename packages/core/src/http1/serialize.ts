@@ -1,0 +1,93 @@
+import { httpDateNow, type HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/http";
+
+/** How a message on HTTP/1 ends. */
+export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
+
+/**
+ * A request head as HTTP/1.1 text (RFC 9112, section 3). Hop-by-hop fields must have left `header`; framing is added here.
+ */
+export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
+  let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header.raw, framing)}`;
+  if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  return `${text}\r\n`;
+}
+
+/**
+ * A final response head as HTTP/1.1 text (RFC 9112, section 4): always 1.1, whatever the origin spoke, since it tells what
+ * we can do (RFC 9110, section 2.5).
+ * @param connection The value of the Connection field; `undefined` for none.
+ */
+export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
+  let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, framing)}`;
+  // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
+  if (!hasDate(header.raw)) text += `Date: ${httpDateNow()}\r\n`;
+  if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  if (connection !== undefined) text += `Connection: ${connection}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** An interim (1xx) head: its fields as they are, no body, nothing added. */
+export function informationalHeadText(header: ResponseHeader): string {
+  return `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, "none")}\r\n`;
+}
+
+/** The end of a chunked body (RFC 9112, section 7.1). */
+export function lastChunkText(trailers: HeaderFields | undefined): string {
+  return trailers === undefined ? "0\r\n\r\n" : `0\r\n${trailerText(trailers.raw)}\r\n`;
+}
+
+/**
+ * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
+ * readers could see two messages (RFC 9112, section 6.3).
+ */
+function fieldsText(raw: readonly string[], framing: BodyFraming): string {
+  let text = "";
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!;
+    const length = name.length;
+    if (length === 10 && isNamed(name, "connection")) continue;
+    if (length === 17 && isNamed(name, "transfer-encoding")) continue;
+    if (length === 14 && framing === "chunked" && isNamed(name, "content-length")) continue;
+    text += `${name}: ${raw[at + 1]!}\r\n`;
+  }
+  return text;
+}
+
+// Fields that frame, route or authorise have no meaning, or a dangerous one, after the body (RFC 9110, section 6.5.1).
+const NOT_IN_TRAILERS = new Set([
+  "authorization",
+  "cache-control",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "host",
+  "keep-alive",
+  "max-forwards",
+  "proxy-connection",
+  "set-cookie",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+function trailerText(raw: readonly string[]): string {
+  let text = "";
+  for (let at = 0; at < raw.length; at += 2) {
+    if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
+  }
+  return text;
+}
+
+function hasDate(raw: readonly string[]): boolean {
+  for (let at = 0; at < raw.length; at += 2) {
+    if (raw[at]!.length === 4 && isNamed(raw[at]!, "date")) return true;
+  }
+  return false;
+}
+
+function isNamed(name: string, lower: string): boolean {
+  return name === lower || name.toLowerCase() === lower;
+}

@@ -1,0 +1,76 @@
+import { chmodSync, unlinkSync } from "node:fs";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { ProxyError } from "@sluice/error";
+import { SocketAddress } from "../net/socket-address.ts";
+
+/** Connections that the kernel completes and keeps until we accept them: a burst should wait, not be refused. */
+const BACKLOG = 65_535;
+
+export interface ListenOptions {
+  /** Unix sockets: permissions of the file. Default `0o666`, as in Pingora. */
+  mode?: number;
+  /** IPv6: refuse IPv4 clients. Default false. */
+  ipv6Only?: boolean;
+}
+
+/** One listening socket. */
+export class Listener {
+  readonly #server: Server;
+  readonly #wanted: SocketAddress;
+  readonly #options: ListenOptions;
+
+  /** @param onConnection Called with each accepted socket: half-open, without Nagle's delay, not yet read from. */
+  constructor(address: SocketAddress, options: ListenOptions, onConnection: (socket: Socket) => void) {
+    this.#wanted = address;
+    this.#options = options;
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
+  }
+
+  /** The address as bound: with the port that the system chose for port 0. */
+  get address(): string {
+    const bound = this.#server.address() as AddressInfo | string | null;
+    if (bound === null || typeof bound === "string") return this.#wanted.text;
+    return bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
+  }
+
+  /** Rejects with a ProxyError `BindError` that names the address and what to do. */
+  async bind(): Promise<void> {
+    const { path, host, port } = this.#wanted;
+    if (path !== undefined) removeStaleSocket(path);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", (cause) => reject(bindError(cause, this.#wanted)));
+      const where = path === undefined ? { host, port, ipv6Only: this.#options.ipv6Only ?? false } : { path };
+      this.#server.listen({ ...where, backlog: BACKLOG }, resolve);
+    });
+    if (path !== undefined) chmodSync(path, this.#options.mode ?? 0o666);
+  }
+
+  /** Accepts no more; resolves at once, whatever the accepted connections do. */
+  close(): void {
+    this.#server.close();
+  }
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process listens there; stop it or choose another address",
+  EACCES: "not permitted; ports below 1024 need privileges",
+  EADDRNOTAVAIL: "this machine has no such address",
+  ENOTFOUND: "the host name is not known",
+};
+
+function bindError(cause: Error, address: SocketAddress): ProxyError {
+  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  const hint = HINTS[code] ?? "see the cause";
+  return ProxyError.internal("BindError", `cannot listen on ${address.text} (${hint})`, cause);
+}
+
+/** A socket file outlives its process; a new bind would fail on it. */
+function removeStaleSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw ProxyError.internal("BindError", `cannot replace the socket file ${path}`, error);
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * A connection as the protocol code sees it: what `net.Socket`, `tls.TLSSocket` and an in-memory pair all satisfy.
+ *
+ * It is a slice of Node's `stream.Duplex`. Events: `data` (Buffer), `end` (the peer ends its direction), `drain`, `error`,
+ * `close` (nothing more will happen; always last). Sockets must be half-open (`allowHalfOpen`): the session decides when
+ * to end its own direction.
+ */
+export interface ByteStream {
+  /** Takes the bytes; `false` asks to wait for `drain`. A string needs its encoding, here always `latin1`. */
+  write(chunk: Uint8Array): boolean;
+  write(chunk: string, encoding: "latin1"): boolean;
+  /** Ends our direction after what was written. */
+  end(): unknown;
+  /** Closes both directions at once; what was not yet sent is lost. */
+  destroy(error?: Error): unknown;
+  /** Holds writes back until `uncork`, so that they leave together. */
+  cork(): void;
+  uncork(): void;
+  /** Stops `data` events; the peer is slowed down by its window. */
+  pause(): unknown;
+  resume(): unknown;
+  on(event: "data", listener: (chunk: Buffer) => void): unknown;
+  on(event: "end" | "drain" | "close", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  readonly destroyed: boolean;
+  /** Bytes taken by `write` and not yet handed to the system. */
+  readonly writableLength: number;
+  /** Sockets only: whether an open but idle connection keeps the process alive. */
+  ref?(): unknown;
+  unref?(): unknown;
+  /** Sockets only; `undefined` for streams without addresses. */
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+}

@@ -1,0 +1,59 @@
+import { isIP } from "node:net";
+import { ProxyError } from "@sluice/error";
+
+/**
+ * Where something listens: a host and port, or the path of a Unix socket.
+ *
+ * A host may be a name; it is then resolved by the system at each connect. `text` is the canonical form and identifies
+ * the address: `127.0.0.1:80`, `[::1]:80`, `example.org:80`, `unix:/run/app.sock`.
+ */
+export class SocketAddress {
+  readonly text: string;
+  /** IP address (IPv6 without brackets) or name; `undefined` for a Unix socket. */
+  readonly host: string | undefined;
+  /** 0 to 65535; `undefined` for a Unix socket. */
+  readonly port: number | undefined;
+  /** Path of a Unix socket; `undefined` for a TCP address. */
+  readonly path: string | undefined;
+
+  private constructor(host: string | undefined, port: number | undefined, path: string | undefined) {
+    this.host = host;
+    this.port = port;
+    this.path = path;
+    if (path !== undefined) this.text = `unix:${path}`;
+    else this.text = host?.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
+  /**
+   * @throws ProxyError `ConnectError` when the text is neither `host:port`, `[IPv6]:port` nor `unix:/path`.
+   */
+  static parse(text: string): SocketAddress {
+    if (text.startsWith("unix:")) return SocketAddress.unix(text.slice("unix:".length));
+    const colon = text.lastIndexOf(":");
+    let host = text.slice(0, Math.max(colon, 0));
+    const digits = text.slice(colon + 1);
+    const bracketed = host.startsWith("[") && host.endsWith("]");
+    if (bracketed) host = host.slice(1, -1);
+    const port = Number(digits);
+    const hostOk = bracketed ? isIP(host) === 6 : host !== "" && /^[A-Za-z0-9._-]+$/.test(host);
+    if (!hostOk || !/^\d{1,5}$/.test(digits) || port > 65_535) {
+      throw ProxyError.internal(
+        "ConnectError",
+        `invalid address ${JSON.stringify(text)}: expected host:port, [IPv6]:port or unix:/path`,
+      );
+    }
+    return new SocketAddress(host, port, undefined);
+  }
+
+  /** @throws ProxyError `ConnectError` when the path is empty or holds a NUL. */
+  static unix(path: string): SocketAddress {
+    if (path === "" || path.includes("\0")) {
+      throw ProxyError.internal("ConnectError", `invalid Unix socket path ${JSON.stringify(path)}: expected a path`);
+    }
+    return new SocketAddress(undefined, undefined, path);
+  }
+
+  toString(): string {
+    return this.text;
+  }
+}

@@ -1,0 +1,140 @@
+import { parseArgs } from "node:util";
+import { ProxyError } from "@sluice/error";
+import { defaultServerConf, loadServerConf, type ServerConf } from "../config/server-conf.ts";
+import { logger } from "../log/logger.ts";
+import type { Service } from "../services/service.ts";
+
+/**
+ * Runs services, from start to a clean end.
+ *
+ * SIGTERM ends gracefully: listeners close, idle connections close, requests in flight have
+ * `grace_period_seconds`. SIGINT (Ctrl-C) ends fast: what is in flight has a second. A further signal ends at once.
+ */
+export class Server {
+  readonly conf: ServerConf;
+  readonly #services: Service[] = [];
+  readonly #started: Service[] = [];
+  #stopping: Promise<void> | undefined = undefined;
+  /** Aborts when the grace period is over. */
+  readonly #force = new AbortController();
+  #graceTimer: NodeJS.Timeout | undefined = undefined;
+  #graceEndsAt = Number.POSITIVE_INFINITY;
+
+  /** @param conf Overrides of the defaults, by the names of the configuration file. */
+  constructor(conf: Partial<ServerConf> = {}) {
+    this.conf = { ...defaultServerConf(), ...conf };
+  }
+
+  /**
+   * Reads the command line: `-c FILE` / `--conf FILE` names a configuration file.
+   * @param args Default: the arguments of this process.
+   * @throws TypeError for an unknown option, ConfigError for a configuration that is not valid.
+   */
+  static fromArgs(args: string[] = process.argv.slice(2)): Server {
+    const { values } = parseArgs({ args, options: { conf: { type: "string", short: "c" } } });
+    return new Server(values.conf === undefined ? {} : loadServerConf(values.conf));
+  }
+
+  /** Services start in this order. @throws ProxyError after the start. */
+  addService(service: Service): this {
+    if (this.#started.length > 0) {
+      throw ProxyError.internal("InternalError", `the service ${service.name} was added after the server had started`);
+    }
+    this.#services.push(service);
+    return this;
+  }
+
+  /**
+   * Starts the services one after another. If one cannot start, those before it are stopped and the promise rejects with its
+   * error; nothing is left running.
+   */
+  async start(): Promise<void> {
+    for (const service of this.#services) {
+      this.#started.push(service);
+      try {
+        await service.start();
+      } catch (error) {
+        this.#started.pop();
+        await this.stop(0);
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Stops what was started, last first. Calling it again returns the same promise; then only the shorter grace counts.
+   * @param graceMs How long requests in flight may take. Default: `grace_period_seconds`.
+   */
+  stop(graceMs: number = this.conf.grace_period_seconds * 1000): Promise<void> {
+    this.#limitGrace(graceMs);
+    this.#stopping ??= this.#stopAll();
+    return this.#stopping;
+  }
+
+  /** {@link start}, then waits for a signal, then {@link stop}. Resolves when all is over. */
+  async run(): Promise<void> {
+    const signals = this.#watchSignals();
+    try {
+      await this.start();
+      await signals.stopped;
+    } finally {
+      signals.dispose();
+    }
+  }
+
+  #limitGrace(graceMs: number): void {
+    const endsAt = performance.now() + graceMs;
+    if (endsAt >= this.#graceEndsAt) return;
+    this.#graceEndsAt = endsAt;
+    clearTimeout(this.#graceTimer);
+    if (graceMs <= 0) this.#force.abort();
+    else this.#graceTimer = setTimeout(() => this.#force.abort(), graceMs);
+  }
+
+  async #stopAll(): Promise<void> {
+    // All at once: none waits for another, and the grace period is one for all.
+    await Promise.all(this.#started.map((service) => this.#stopOne(service)));
+    clearTimeout(this.#graceTimer);
+  }
+
+  async #stopOne(service: Service): Promise<void> {
+    try {
+      await Promise.race([service.stop(this.#force.signal), this.#timeAfterForce()]);
+    } catch (err) {
+      logger("core").error({ err, service: service.name }, "a service failed to stop");
+    }
+  }
+
+  /** Rejects when services had `graceful_shutdown_timeout_seconds` after they were told to end at once. */
+  #timeAfterForce(): Promise<never> {
+    const seconds = this.conf.graceful_shutdown_timeout_seconds;
+    return new Promise((_, reject) => {
+      const late = (): void => reject(ProxyError.internal("InternalError", `still busy ${seconds} s after it was told to end`));
+      const startTimer = (): void => void setTimeout(late, seconds * 1000).unref();
+      if (this.#force.signal.aborted) startTimer();
+      else this.#force.signal.addEventListener("abort", startTimer, { once: true });
+    });
+  }
+
+  #watchSignals(): { stopped: Promise<void>; dispose: () => void } {
+    let settle: () => void;
+    const stopped = new Promise<void>((resolve) => (settle = resolve));
+    let received = 0;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      received++;
+      const graceMs = received > 1 ? 0 : signal === "SIGINT" ? FAST_GRACE_MS : undefined;
+      logger("core").info({ signal }, received > 1 ? "stopping at once" : "stopping");
+      this.stop(graceMs).then(settle, settle);
+    };
+    process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+    return {
+      stopped,
+      dispose: () => {
+        process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+      },
+    };
+  }
+}
+
+/** What a request in flight has after SIGINT. */
+const FAST_GRACE_MS = 1000;

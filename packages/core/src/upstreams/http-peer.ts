@@ -1,0 +1,90 @@
+import { ProxyError } from "@sluice/error";
+import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
+import { SocketAddress } from "../net/socket-address.ts";
+
+/** How to connect to a peer and how long to wait for it. Times are milliseconds; 0 waits for ever. */
+export interface PeerOptions {
+  /**
+   * Time until the connection is usable. Default 5000: room for two SYN retransmissions (after 1 s and 3 s). On expiry:
+   * `ConnectTimedout`; no byte of the request was sent, so any method may be retried.
+   */
+  connectMs?: number;
+  /** Wait for the next bytes of a response. Default 60,000. On expiry: `ReadTimedout`, answered with 504. */
+  readMs?: number;
+  /** Wait for an upstream that takes no bytes. Default 60,000. On expiry: `WriteTimedout`, answered with 504. */
+  writeMs?: number;
+  /**
+   * How long a connection may stay idle in the pool. Default 60,000: below the 75 s after which nginx closes. A shorter
+   * `Keep-Alive: timeout` of the origin is honoured. 0: every connection serves one request.
+   */
+  idleMs?: number;
+  /** Local IP address to connect from. Default: what the connector says, else the system's choice. */
+  bindTo?: string;
+  /** Speak TLS, by the connector's TLS provider. Default false. */
+  tls?: boolean;
+  /** The name for TLS: SNI and certificate check. Default: the host of the address. */
+  sni?: string;
+  /** Isolates pooled connections: peers of different groups share none. Default "". */
+  group?: string;
+}
+
+const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
+
+/**
+ * An upstream server for one request: an address and how to treat it. Cheap to make; make one a request, or keep one.
+ */
+export class HttpPeer {
+  readonly address: SocketAddress;
+  readonly connectMs: number;
+  readonly readMs: number;
+  readonly writeMs: number;
+  readonly idleMs: number;
+  readonly bindTo: string | undefined;
+  readonly tls: boolean;
+  readonly sni: string | undefined;
+  /**
+   * Peers with an equal key share pooled connections: everything about them that the origin could tell apart. A string, so
+   * that nothing collides and logs can show it.
+   */
+  readonly reuseKey: string;
+
+  /**
+   * @param address `host:port`, `[IPv6]:port`, `unix:/path`, or anything that has an `address`, such as a balancer's backend.
+   * @throws ProxyError when the address cannot be read, RangeError when an option is out of range.
+   */
+  constructor(address: string | SocketAddress | { readonly address: SocketAddress }, options: PeerOptions = {}) {
+    this.address = toAddress(address);
+    for (const name of TIMES) checkTime(name, options[name]);
+    this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
+    this.readMs = options.readMs ?? 60_000;
+    this.writeMs = options.writeMs ?? 60_000;
+    this.idleMs = options.idleMs ?? 60_000;
+    this.bindTo = options.bindTo;
+    this.tls = options.tls ?? false;
+    this.sni = this.tls ? (options.sni ?? this.address.host) : undefined;
+    this.reuseKey = reuseKey(this.address.text, options, this.sni);
+  }
+
+  /** For logs: `127.0.0.1:80`, `https://10.0.0.1:443 (example.org)`. */
+  toString(): string {
+    return this.tls ? `https://${this.address.text} (${this.sni ?? "no name"})` : this.address.text;
+  }
+}
+
+function reuseKey(address: string, options: PeerOptions, sni: string | undefined): string {
+  // The common peer needs no string made.
+  if (!options.tls && options.bindTo === undefined && options.group === undefined) return address;
+  return JSON.stringify([address, options.tls ?? false, sni, options.bindTo, options.group]);
+}
+
+function toAddress(address: string | SocketAddress | { readonly address: SocketAddress }): SocketAddress {
+  if (address instanceof SocketAddress) return address;
+  if (typeof address === "string") return SocketAddress.parse(address);
+  if (address?.address instanceof SocketAddress) return address.address;
+  const got = address === undefined ? "undefined" : typeof address;
+  throw ProxyError.internal("NoPeer", `HttpPeer: expected an address, got ${got}`);
+}
+
+function checkTime(name: string, ms: number | undefined): void {
+  if (ms !== undefined && !(ms >= 0)) throw new RangeError(`${name}: expected milliseconds of at least 0, got ${ms}`);
+}

@@ -1,0 +1,31 @@
+import type { ProxyError } from "@sluice/error";
+
+/** What to look at, for the causes that we know; `undefined` for others. */
+export function errorHint(error: ProxyError, reused: boolean): string | undefined {
+  switch (error.rootType()) {
+    case "ConnectRefused":
+      return "nothing listens at that address: is the upstream running?";
+    case "ConnectTimedout":
+      return "no answer to the connection attempt: address wrong, host down, or a firewall that drops";
+    case "ConnectNoRoute":
+      return "the system has no route to that address";
+    case "BindError":
+      return "the local address to connect from is not this machine's";
+    case "SocketError":
+      return "the process may be out of file descriptors: see ulimit -n";
+    case "NoPeer":
+      return "no upstream is available: see the health checks";
+    case "ConnectionClosed":
+    case "ReadError":
+      if (error.source !== "upstream") return undefined;
+      return reused
+        ? "the upstream closed a reused connection: its keep-alive time may be shorter than the peer's idleMs"
+        : "the upstream closed a fresh connection: did it crash, or does it speak another protocol?";
+    case "ReadTimedout":
+      return error.source === "upstream" ? "the upstream is slower than the peer's readMs" : undefined;
+    case "InvalidHTTPHeader":
+      return error.source === "upstream" ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?" : undefined;
+    default:
+      return undefined;
+  }
+}

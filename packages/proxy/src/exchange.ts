@@ -1,0 +1,310 @@
+import { removeHopByHop, type ClientSession, type ClientSessionEvents, type ServerSession, type ServerSessionEvents } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import { hookError, isPromise } from "./hook.ts";
+import type { Phase } from "./phase.ts";
+import type { Awaitable, ProxyHttp } from "./proxy-http.ts";
+import type { RetryBuffer } from "./retry-buffer.ts";
+import type { Session } from "./session.ts";
+import { requestBodyKind } from "./upstream-request.ts";
+
+/**
+ * One attempt's traffic: the request body goes up, the response comes down, at the same time, each at the pace of whoever
+ * takes it. Everything happens inside the events of the two sessions; a hook that returns a promise pauses the side that
+ * it belongs to.
+ */
+export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
+  readonly #app: ProxyHttp<Ctx>;
+  readonly #session: Session;
+  readonly #ctx: Ctx;
+  readonly #downstream: ServerSession;
+  readonly #upstream: ClientSession;
+  readonly #retryBuffer: RetryBuffer | undefined;
+  /** `requestBodyFilter` is busy: nothing more is read from the client. */
+  #requestWaits = false;
+  /** A response filter is busy: nothing more is read from the upstream. */
+  #responseWaits = false;
+  #requestSent = false;
+  /** Pieces of an earlier attempt are being sent again; events of the client wait. */
+  #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
+
+  constructor(
+    app: ProxyHttp<Ctx>,
+    session: Session,
+    ctx: Ctx,
+    upstream: ClientSession,
+    retryBuffer: RetryBuffer | undefined,
+  ) {
+    this.#app = app;
+    this.#session = session;
+    this.#ctx = ctx;
+    this.#downstream = session.downstream;
+    this.#upstream = upstream;
+    this.#retryBuffer = retryBuffer;
+  }
+
+  /**
+   * Sends `outgoing` and passes everything on. Resolves with nothing when the response was delivered whole, or with the
+   * error that ended the attempt. Both sessions are left then: the upstream's released or destroyed.
+   */
+  run(outgoing: RequestHeader): Promise<ProxyError | undefined> {
+    const done = new Promise<ProxyError | undefined>((resolve) => (this.#settle = resolve));
+    this.#session.phase = "exchange";
+    const bodyEmpty = this.#downstream.requestBodyEmpty;
+    this.#upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this);
+    if (bodyEmpty) {
+      this.#requestSent = true;
+      if (this.#app.requestBodyFilter === undefined) this.#upstream.flush();
+      else this.#filterRequest(undefined, true, undefined);
+      // From here on the client is watched, so that one who leaves is noticed.
+      this.#downstream.events = this;
+    } else {
+      this.#sendBody();
+    }
+    return done;
+  }
+
+  // From the client.
+
+  onRequestData(chunk: Buffer): void {
+    this.#retryBuffer?.add(chunk);
+    this.#filterRequest(chunk, false, undefined);
+  }
+
+  onRequestEnd(trailers: HeaderFields | undefined): void {
+    this.#filterRequest(undefined, true, trailers);
+  }
+
+  onRequestBatch(): void {
+    if (this.#settle !== undefined) this.#upstream.flush();
+  }
+
+  onDownstreamWritable(): void {
+    if (!this.#responseWaits && this.#settle !== undefined) this.#upstream.resume();
+  }
+
+  onDownstreamError(error: ProxyError): void {
+    this.#fail(error);
+  }
+
+  // From the upstream.
+
+  onUpstreamWritable(): void {
+    if (!this.#requestWaits) this.#downstream.resumeBody();
+  }
+
+  onInformational(header: ResponseHeader): void {
+    removeHopByHop(header, header.get("connection"));
+    this.#filterResponse(header, () => this.#downstream.writeInformational(header));
+  }
+
+  onResponseHeader(header: ResponseHeader, end: boolean): void {
+    removeHopByHop(header, header.get("connection"));
+    this.#filterResponse(header, () => this.#writeHeader(header, end));
+  }
+
+  onResponseData(chunk: Buffer): void {
+    this.#session.upstreamBodyBytes += chunk.length;
+    try {
+      const piece = this.#filterResponseBody(chunk, false) ?? chunk;
+      if (!this.#downstream.writeBody(piece)) this.#upstream.pause();
+    } catch (error) {
+      this.#fail(this.#hookFailed(error));
+    }
+  }
+
+  onResponseEnd(trailers: HeaderFields | undefined): void {
+    try {
+      const last = this.#filterResponseBody(undefined, true);
+      if (last !== undefined) this.#downstream.writeBody(last);
+      this.#downstream.finish(trailers);
+    } catch (error) {
+      this.#fail(this.#hookFailed(error));
+      return;
+    }
+    this.#finish();
+  }
+
+  onResponseBatch(): void {
+    if (this.#settle !== undefined && !this.#responseWaits) this.#downstream.flush();
+  }
+
+  onUpstreamError(error: ProxyError): void {
+    this.#fail(error);
+  }
+
+  /** Sends what an earlier attempt read of the body, then lets the rest come. */
+  #sendBody(): void {
+    const pieces = this.#retryBuffer?.pieces ?? [];
+    const wasDone = this.#downstream.requestBodyDone;
+    for (const piece of pieces.slice()) this.#filterRequest(piece, false, undefined);
+    if (wasDone) this.#filterRequest(undefined, true, undefined);
+    this.#downstream.events = this;
+    this.onRequestBatch();
+  }
+
+  #requestQueue: Promise<void> | undefined = undefined;
+
+  /** Runs the filter on a piece, or on the end, and sends what it gives; in order, also when it takes its time. */
+  #filterRequest(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): void {
+    if (this.#settle === undefined) return;
+    const filter = this.#app.requestBodyFilter;
+    if (filter === undefined) {
+      this.#sendUp(piece, end, trailers);
+      return;
+    }
+    if (this.#requestQueue !== undefined) {
+      // The client is paused, but an end, or the pieces of an earlier attempt, may still come: they wait their turn.
+      this.#requestQueue = this.#requestQueue.then(() => this.#filterRequestSlowly(piece, end, trailers));
+      return;
+    }
+    try {
+      const result = this.#inPhase("requestBodyFilter", () =>
+        filter.call(this.#app, this.#session, piece, end, this.#ctx),
+      );
+      if (!isPromise(result)) {
+        this.#sendUp(result ?? piece, end, trailers);
+        return;
+      }
+      this.#pauseRequest();
+      this.#requestQueue = Promise.resolve(result).then(
+        (given) => {
+          this.#sendUp(given ?? piece, end, trailers);
+          this.#resumeRequest();
+        },
+        (error: unknown) => this.#fail(hookError("requestBodyFilter", error)),
+      );
+    } catch (error) {
+      this.#fail(this.#hookFailed(error));
+    }
+  }
+
+  async #filterRequestSlowly(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): Promise<void> {
+    if (this.#settle === undefined) return;
+    try {
+      const given = await this.#app.requestBodyFilter!(this.#session, piece, end, this.#ctx);
+      this.#sendUp(given ?? piece, end, trailers);
+      this.#resumeRequest();
+    } catch (error) {
+      this.#fail(hookError("requestBodyFilter", error));
+    }
+  }
+
+  #pauseRequest(): void {
+    this.#requestWaits = true;
+    this.#downstream.pauseBody();
+  }
+
+  #resumeRequest(): void {
+    this.#requestWaits = false;
+    this.onRequestBatch();
+    if (this.#settle !== undefined) this.#downstream.resumeBody();
+  }
+
+  #sendUp(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
+    if (this.#settle === undefined) return;
+    try {
+      if (piece !== undefined && !this.#upstream.writeBody(piece)) this.#downstream.pauseBody();
+      if (!end) return;
+      this.#upstream.finishRequest(trailers);
+      this.#upstream.flush();
+      this.#requestSent = true;
+    } catch (error) {
+      this.#fail(this.#hookFailed(error));
+    }
+  }
+
+  /** Runs both head filters, then `next`; while one takes its time, the upstream waits. */
+  #filterResponse(header: ResponseHeader, next: () => void): void {
+    const { upstreamResponseFilter, responseFilter } = this.#app;
+    try {
+      const first =
+        upstreamResponseFilter === undefined
+          ? undefined
+          : this.#inPhase("upstreamResponseFilter", () =>
+              upstreamResponseFilter.call(this.#app, this.#session, header, this.#ctx),
+            );
+      const second = (): Awaitable<void> =>
+        responseFilter === undefined
+          ? undefined
+          : this.#inPhase("responseFilter", () => responseFilter.call(this.#app, this.#session, header, this.#ctx));
+      const both = isPromise(first) ? Promise.resolve(first).then(second) : second();
+      if (isPromise(both)) this.#waitForResponse(both, next);
+      else next();
+    } catch (error) {
+      this.#fail(this.#hookFailed(error));
+    }
+  }
+
+  #waitForResponse(filters: PromiseLike<void>, next: () => void): void {
+    this.#responseWaits = true;
+    this.#upstream.pause();
+    Promise.resolve(filters)
+      .then(() => {
+        if (this.#settle === undefined) return;
+        this.#session.phase = "exchange";
+        next();
+        this.#responseWaits = false;
+        this.onResponseBatch();
+        this.#upstream.resume();
+      })
+      .catch((error: unknown) => this.#fail(this.#hookFailed(error)));
+  }
+
+  #writeHeader(header: ResponseHeader, end: boolean): void {
+    if (this.#settle === undefined) return;
+    // A body filter may still add bytes at the end of an empty body.
+    const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
+    const empty = end && upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined;
+    this.#downstream.writeHeader(header, empty);
+  }
+
+  /** What goes down instead of `piece`; nothing if no filter changed it. */
+  #filterResponseBody(piece: Uint8Array | undefined, end: boolean): Uint8Array | undefined {
+    const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
+    if (upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined) return undefined;
+    let result = piece;
+    if (upstreamResponseBodyFilter !== undefined) {
+      this.#session.phase = "upstreamResponseBodyFilter";
+      result = upstreamResponseBodyFilter.call(this.#app, this.#session, result, end, this.#ctx) ?? result;
+    }
+    if (responseBodyFilter !== undefined) {
+      this.#session.phase = "responseBodyFilter";
+      result = responseBodyFilter.call(this.#app, this.#session, result, end, this.#ctx) ?? result;
+    }
+    this.#session.phase = "exchange";
+    return result;
+  }
+
+  #inPhase<T>(phase: Phase, run: () => T): T {
+    this.#session.phase = phase;
+    const result = run();
+    if (!isPromise(result)) this.#session.phase = "exchange";
+    return result;
+  }
+
+  #hookFailed(error: unknown): ProxyError {
+    return hookError(this.#session.phase, error);
+  }
+
+  /** The response was delivered whole. */
+  #finish(): void {
+    const settle = this.#settle;
+    if (settle === undefined) return;
+    this.#settle = undefined;
+    this.#downstream.events = undefined;
+    // An answer that came before the request was sent whole leaves a connection that nobody can use again.
+    if (this.#requestSent) this.#upstream.release();
+    else this.#upstream.destroy();
+    settle(undefined);
+  }
+
+  #fail(error: ProxyError): void {
+    const settle = this.#settle;
+    if (settle === undefined) return;
+    this.#settle = undefined;
+    this.#downstream.events = undefined;
+    this.#upstream.destroy();
+    settle(error);
+  }
+}

@@ -1,0 +1,20 @@
+/** Where a request is: the hook that runs, or what the proxy does between hooks. Named in logs and on errors. */
+export type Phase =
+  | "readRequest"
+  | "newCtx"
+  | "earlyRequestFilter"
+  | "requestFilter"
+  | "upstreamPeer"
+  | "connect"
+  | "failToConnect"
+  | "connectedToUpstream"
+  | "upstreamRequestFilter"
+  | "requestBodyFilter"
+  | "exchange"
+  | "upstreamResponseFilter"
+  | "upstreamResponseBodyFilter"
+  | "responseFilter"
+  | "responseBodyFilter"
+  | "errorWhileProxy"
+  | "failToProxy"
+  | "logging";

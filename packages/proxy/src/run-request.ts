@@ -1,0 +1,218 @@
+import type { ClientSession, HttpPeer, ServerSession } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import { logFailure, logRetry } from "./error-log.ts";
+import { CLIENT_GONE } from "./error-status.ts";
+import { Exchange } from "./exchange.ts";
+import { defaultFailToProxy } from "./fail-to-proxy.ts";
+import { hookError, isPromise } from "./hook.ts";
+import type { HttpProxy } from "./http-proxy.ts";
+import type { Responded } from "./responded.ts";
+import { RetryBuffer } from "./retry-buffer.ts";
+import { defaultErrorWhileProxy } from "./retry-rule.ts";
+import { Session } from "./session.ts";
+import { upstreamRequest } from "./upstream-request.ts";
+
+/**
+ * The life of a request: every phase, in order. A hook is waited for only if it gives a promise.
+ *
+ * Never rejects: what fails becomes an answer, a log line and a call of `logging`.
+ */
+export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerSession): Promise<void> {
+  const { app } = proxy;
+  const session = new Session(downstream);
+  let ctx: Ctx;
+  try {
+    session.phase = "newCtx";
+    ctx = app.newCtx();
+  } catch (thrown) {
+    // Without a context no other hook can run.
+    const error = hookError("newCtx", thrown);
+    logFailure(session, error, defaultFailToProxy(session, error), undefined);
+    return;
+  }
+
+  let failure: ProxyError | undefined;
+  try {
+    session.phase = "readRequest";
+    session.throwIfOver();
+    if (session.request.method === "CONNECT") throw refusedConnect();
+
+    if (app.earlyRequestFilter !== undefined) {
+      session.phase = "earlyRequestFilter";
+      const waiting = app.earlyRequestFilter(session, ctx);
+      if (isPromise(waiting)) await waiting;
+    }
+
+    let responded: Responded | void = undefined;
+    if (app.requestFilter !== undefined) {
+      session.phase = "requestFilter";
+      const result = app.requestFilter(session, ctx);
+      responded = isPromise(result) ? await result : result;
+    }
+
+    // A cache has its place here: it answers, or goes on with a request of its own.
+
+    if (responded === undefined) await tryUpstreams(proxy, session, ctx);
+  } catch (thrown) {
+    failure = await failRequest(proxy, session, ctx, hookError(session.phase, thrown));
+  }
+
+  if (app.logging !== undefined) {
+    session.phase = "logging";
+    try {
+      const waiting = app.logging(session, failure, ctx);
+      if (isPromise(waiting)) await waiting;
+    } catch (thrown) {
+      logFailure(session, hookError("logging", thrown), session.responseStatus ?? CLIENT_GONE, undefined);
+    }
+  }
+}
+
+/** Attempts until one succeeds, its error says that trying again is wrong, or there were enough. */
+async function tryUpstreams<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): Promise<void> {
+  const retryBuffer = session.downstream.requestBodyEmpty ? undefined : new RetryBuffer();
+  for (;;) {
+    session.throwIfOver();
+    session.tries++;
+    const failure = await attempt(proxy, session, ctx, retryBuffer);
+    if (failure === undefined) return;
+    const again =
+      failure.shouldRetry() &&
+      session.tries < proxy.maxAttempts &&
+      // What the client has seen cannot be taken back, and half a body cannot be sent again.
+      session.response === undefined &&
+      retryBuffer?.truncated !== true;
+    if (!again) throw failure;
+    logRetry(session, failure, summaryOf(proxy, session, ctx));
+  }
+}
+
+/** One attempt: choose a peer, connect or reuse, send the request, bring the response. */
+async function attempt<Ctx>(
+  proxy: HttpProxy<Ctx>,
+  session: Session,
+  ctx: Ctx,
+  retryBuffer: RetryBuffer | undefined,
+): Promise<ProxyError | undefined> {
+  const { app, connector } = proxy;
+  session.phase = "upstreamPeer";
+  let peer: HttpPeer;
+  try {
+    const chosen = app.upstreamPeer(session, ctx);
+    peer = isPromise(chosen) ? await chosen : chosen;
+  } catch (thrown) {
+    return hookError("upstreamPeer", thrown);
+  }
+  session.beginAttempt(peer);
+
+  session.phase = "connect";
+  let upstream: ClientSession | undefined = connector.reuse(peer);
+  if (upstream === undefined) {
+    const connected = await connect(proxy, session, peer);
+    if (connected instanceof ProxyError) {
+      if (session.downstream.error !== undefined) return session.downstream.error;
+      session.phase = "failToConnect";
+      return app.failToConnect === undefined ? connected : app.failToConnect(session, peer, ctx, connected);
+    }
+    upstream = connected;
+  }
+  session.connected(upstream);
+
+  let outgoing;
+  try {
+    if (app.connectedToUpstream !== undefined) {
+      session.phase = "connectedToUpstream";
+      const waiting = app.connectedToUpstream(session, upstream.reused, peer, upstream.digest, ctx);
+      if (isPromise(waiting)) await waiting;
+    }
+    outgoing = upstreamRequest(session.request, proxy.via);
+    if (app.upstreamRequestFilter !== undefined) {
+      session.phase = "upstreamRequestFilter";
+      const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
+      if (isPromise(waiting)) await waiting;
+    }
+    session.throwIfOver();
+  } catch (thrown) {
+    upstream.destroy();
+    return hookError(session.phase, thrown);
+  }
+
+  const failure = await new Exchange(app, session, ctx, upstream, retryBuffer).run(outgoing);
+  if (failure === undefined) return undefined;
+  const phase = session.phase;
+  session.phase = "errorWhileProxy";
+  const described =
+    app.errorWhileProxy === undefined
+      ? defaultErrorWhileProxy(peer, session, failure, upstream.reused)
+      : app.errorWhileProxy(peer, session, failure, ctx, upstream.reused);
+  session.phase = phase;
+  return described;
+}
+
+/** A new connection, or why there is none. A client that leaves meanwhile ends the wait. */
+async function connect<Ctx>(
+  proxy: HttpProxy<Ctx>,
+  session: Session,
+  peer: HttpPeer,
+): Promise<ClientSession | ProxyError> {
+  const watch = new AbortController();
+  const { downstream } = session;
+  downstream.onGone = (error) => watch.abort(error);
+  try {
+    return await proxy.connector.connect(peer, watch.signal);
+  } catch (thrown) {
+    return hookError("connect", thrown);
+  } finally {
+    downstream.onGone = undefined;
+  }
+}
+
+/** Answers a request that failed for good, and says so in the log. */
+async function failRequest<Ctx>(
+  proxy: HttpProxy<Ctx>,
+  session: Session,
+  ctx: Ctx,
+  error: ProxyError,
+): Promise<ProxyError> {
+  const { app } = proxy;
+  const failedIn = session.phase;
+  let status: number;
+  try {
+    if (app.failToProxy === undefined) {
+      status = defaultFailToProxy(session, error);
+    } else {
+      session.phase = "failToProxy";
+      const answered = app.failToProxy(session, error, ctx);
+      status = isPromise(answered) ? await answered : answered;
+    }
+  } catch (thrown) {
+    logFailure(session, hookError("failToProxy", thrown), 500, summaryOf(proxy, session, ctx));
+    status = defaultFailToProxy(session, error);
+  }
+  // What was begun and cannot be completed is cut, so that nobody takes it for whole.
+  if (!session.downstream.responseDone) session.downstream.abort();
+  session.phase = failedIn;
+  if (!isSuppressed(proxy, session, ctx, error)) logFailure(session, error, status, summaryOf(proxy, session, ctx));
+  return error;
+}
+
+function isSuppressed<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx, error: ProxyError): boolean {
+  try {
+    return proxy.app.suppressErrorLog?.(session, error, ctx) ?? false;
+  } catch {
+    return false;
+  }
+}
+
+function summaryOf<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): string | undefined {
+  try {
+    return proxy.app.requestSummary?.(session, ctx);
+  } catch (thrown) {
+    return `(requestSummary threw: ${String(thrown)})`;
+  }
+}
+
+function refusedConnect(): ProxyError {
+  const context = "CONNECT is not enabled";
+  return new ProxyError("HTTPStatus", { source: "downstream", status: 405, context });
+}
