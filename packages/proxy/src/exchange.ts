@@ -2,7 +2,6 @@ import { removeHopByHop, type ClientSession, type ClientSessionEvents, type Serv
 import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import { hookError, isPromise } from "./hook.ts";
-import type { Phase } from "./phase.ts";
 import type { Awaitable, ProxyHttp } from "./proxy-http.ts";
 import type { RetryBuffer } from "./retry-buffer.ts";
 import type { Session } from "./session.ts";
@@ -25,7 +24,9 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   /** A response filter is busy: nothing more is read from the upstream. */
   #responseWaits = false;
   #requestSent = false;
-  /** Pieces of an earlier attempt are being sent again; events of the client wait. */
+  /** The filter's work on earlier pieces; those that come meanwhile wait their turn behind it. */
+  #requestQueue: Promise<void> | undefined = undefined;
+  /** Ends {@link run}; `undefined` when the attempt is over, after which events have no effect. */
   #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
 
   constructor(
@@ -94,13 +95,11 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   }
 
   onInformational(header: ResponseHeader): void {
-    removeHopByHop(header, header.get("connection"));
-    this.#filterResponse(header, () => this.#downstream.writeInformational(header));
+    this.#filterHead(header, false, true);
   }
 
   onResponseHeader(header: ResponseHeader, end: boolean): void {
-    removeHopByHop(header, header.get("connection"));
-    this.#filterResponse(header, () => this.#writeHeader(header, end));
+    this.#filterHead(header, end, false);
   }
 
   onResponseData(chunk: Buffer): void {
@@ -143,8 +142,6 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     this.onRequestBatch();
   }
 
-  #requestQueue: Promise<void> | undefined = undefined;
-
   /** Runs the filter on a piece, or on the end, and sends what it gives; in order, also when it takes its time. */
   #filterRequest(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): void {
     if (this.#settle === undefined) return;
@@ -159,10 +156,10 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       return;
     }
     try {
-      const result = this.#inPhase("requestBodyFilter", () =>
-        filter.call(this.#app, this.#session, piece, end, this.#ctx),
-      );
+      this.#session.phase = "requestBodyFilter";
+      const result = filter.call(this.#app, this.#session, piece, end, this.#ctx);
       if (!isPromise(result)) {
+        this.#session.phase = "exchange";
         this.#sendUp(result ?? piece, end, trailers);
         return;
       }
@@ -214,26 +211,33 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     }
   }
 
-  /** Runs both head filters, then `next`; while one takes its time, the upstream waits. */
-  #filterResponse(header: ResponseHeader, next: () => void): void {
-    const { upstreamResponseFilter, responseFilter } = this.#app;
+  /** Runs both head filters, then sends the head down; while a filter takes its time, the upstream waits. */
+  #filterHead(header: ResponseHeader, end: boolean, informational: boolean): void {
     try {
-      const first =
-        upstreamResponseFilter === undefined
-          ? undefined
-          : this.#inPhase("upstreamResponseFilter", () =>
-              upstreamResponseFilter.call(this.#app, this.#session, header, this.#ctx),
-            );
-      const second = (): Awaitable<void> =>
-        responseFilter === undefined
-          ? undefined
-          : this.#inPhase("responseFilter", () => responseFilter.call(this.#app, this.#session, header, this.#ctx));
-      const both = isPromise(first) ? Promise.resolve(first).then(second) : second();
-      if (isPromise(both)) this.#waitForResponse(both, next);
-      else next();
+      removeHopByHop(header);
+      const waiting = this.#runUpstreamResponseFilter(header);
+      if (isPromise(waiting)) this.#waitForResponse(waiting, () => this.#writeHead(header, end, informational));
+      else this.#writeHead(header, end, informational);
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
+  }
+
+  #runUpstreamResponseFilter(header: ResponseHeader): Awaitable<void> {
+    const app = this.#app;
+    if (app.upstreamResponseFilter !== undefined) {
+      this.#session.phase = "upstreamResponseFilter";
+      const waiting = app.upstreamResponseFilter(this.#session, header, this.#ctx);
+      if (isPromise(waiting)) return Promise.resolve(waiting).then(() => this.#runResponseFilter(header));
+    }
+    return this.#runResponseFilter(header);
+  }
+
+  #runResponseFilter(header: ResponseHeader): Awaitable<void> {
+    const app = this.#app;
+    if (app.responseFilter === undefined) return undefined;
+    this.#session.phase = "responseFilter";
+    return app.responseFilter(this.#session, header, this.#ctx);
   }
 
   #waitForResponse(filters: PromiseLike<void>, next: () => void): void {
@@ -242,7 +246,6 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     Promise.resolve(filters)
       .then(() => {
         if (this.#settle === undefined) return;
-        this.#session.phase = "exchange";
         next();
         this.#responseWaits = false;
         this.onResponseBatch();
@@ -251,8 +254,13 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       .catch((error: unknown) => this.#fail(this.#hookFailed(error)));
   }
 
-  #writeHeader(header: ResponseHeader, end: boolean): void {
+  #writeHead(header: ResponseHeader, end: boolean, informational: boolean): void {
     if (this.#settle === undefined) return;
+    this.#session.phase = "exchange";
+    if (informational) {
+      this.#downstream.writeInformational(header);
+      return;
+    }
     // A body filter may still add bytes at the end of an empty body.
     const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
     const empty = end && upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined;
@@ -273,13 +281,6 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       result = responseBodyFilter.call(this.#app, this.#session, result, end, this.#ctx) ?? result;
     }
     this.#session.phase = "exchange";
-    return result;
-  }
-
-  #inPhase<T>(phase: Phase, run: () => T): T {
-    this.#session.phase = phase;
-    const result = run();
-    if (!isPromise(result)) this.#session.phase = "exchange";
     return result;
   }
 

@@ -52,7 +52,16 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
 
     // A cache has its place here: it answers, or goes on with a request of its own.
 
-    if (responded === undefined) await tryUpstreams(proxy, session, ctx);
+    if (responded === undefined) {
+      const retryBuffer = downstream.requestBodyEmpty ? undefined : new RetryBuffer();
+      for (;;) {
+        session.throwIfOver();
+        const failed = await attempt(proxy, session, ctx, retryBuffer);
+        if (failed === undefined) break;
+        if (!mayTryAgain(proxy, session, failed, retryBuffer)) throw failed;
+        logRetry(session, failed, summaryOf(proxy, session, ctx));
+      }
+    }
   } catch (thrown) {
     failure = await failRequest(proxy, session, ctx, hookError(session.phase, thrown));
   }
@@ -68,23 +77,16 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
   }
 }
 
-/** Attempts until one succeeds, its error says that trying again is wrong, or there were enough. */
-async function tryUpstreams<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): Promise<void> {
-  const retryBuffer = session.downstream.requestBodyEmpty ? undefined : new RetryBuffer();
-  for (;;) {
-    session.throwIfOver();
-    session.tries++;
-    const failure = await attempt(proxy, session, ctx, retryBuffer);
-    if (failure === undefined) return;
-    const again =
-      failure.shouldRetry() &&
-      session.tries < proxy.maxAttempts &&
-      // What the client has seen cannot be taken back, and half a body cannot be sent again.
-      session.response === undefined &&
-      retryBuffer?.truncated !== true;
-    if (!again) throw failure;
-    logRetry(session, failure, summaryOf(proxy, session, ctx));
-  }
+/** Whether another attempt is wanted, allowed, and can be the same request. */
+function mayTryAgain<Ctx>(
+  proxy: HttpProxy<Ctx>,
+  session: Session,
+  failed: ProxyError,
+  retryBuffer: RetryBuffer | undefined,
+): boolean {
+  if (!failed.shouldRetry() || session.tries >= proxy.maxAttempts) return false;
+  // What the client has seen cannot be taken back, and half a body cannot be sent again.
+  return session.response === undefined && retryBuffer?.truncated !== true;
 }
 
 /** One attempt: choose a peer, connect or reuse, send the request, bring the response. */
@@ -95,6 +97,7 @@ async function attempt<Ctx>(
   retryBuffer: RetryBuffer | undefined,
 ): Promise<ProxyError | undefined> {
   const { app, connector } = proxy;
+  session.tries++;
   session.phase = "upstreamPeer";
   let peer: HttpPeer;
   try {

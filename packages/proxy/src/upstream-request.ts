@@ -10,7 +10,7 @@ export function upstreamRequest(request: RequestHeader, via: string | undefined)
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
-  removeHopByHop(outgoing, joined(outgoing, "connection"));
+  removeHopByHop(outgoing);
   if (via !== undefined) outgoing.raw.push("Via", `${received} ${via}`);
   return outgoing;
 }
@@ -19,11 +19,4 @@ export function upstreamRequest(request: RequestHeader, via: string | undefined)
 export function requestBodyKind(outgoing: RequestHeader, bodyEmpty: boolean): RequestBody {
   if (bodyEmpty) return "none";
   return outgoing.has("content-length") ? "content-length" : "unknown-length";
-}
-
-function joined(header: RequestHeader, name: string): string | undefined {
-  const first = header.get(name);
-  if (first === undefined) return undefined;
-  const all = header.getAll(name);
-  return all.length === 1 ? first : all.join(",");
 }

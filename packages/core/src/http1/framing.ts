@@ -109,10 +109,25 @@ export class Framing {
   #readContentLength(): number {
     const text = this.#contentLengthText;
     if (this.#contentLengths > 1) throw malformed("more than one Content-Length");
-    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-    if (!Number.isSafeInteger(value)) throw malformed(`Content-Length ${JSON.stringify(text.slice(0, 40))} is no length`);
+    const value = parseLength(text);
+    if (value < 0) throw malformed(`Content-Length ${JSON.stringify(text.slice(0, 40))} is no length`);
     return value;
   }
+}
+
+/**
+ * A Content-Length value (RFC 9110, section 8.6): digits and nothing else, up to 2^53-1; -1 for anything else.
+ */
+export function parseLength(text: string): number {
+  const digits = text.length;
+  if (digits === 0 || digits > 16) return -1;
+  let value = 0;
+  for (let at = 0; at < digits; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value > Number.MAX_SAFE_INTEGER ? -1 : value;
 }
 
 /** @throws ProxyError unless the codings are exactly `chunked`; empty list elements count for nothing. */

@@ -1,17 +1,23 @@
 import type { HeaderFields } from "@sluice/http";
 
 /**
- * Removes the fields that speak of one connection only, in place: RFC 9110, section 7.6.1. `TE: trailers` goes too: the
- * session that sends the message says anew what it can do.
- * @param connection The value of the Connection field, whose options name further fields.
+ * Removes the fields that speak of one connection only, in place: those of RFC 9110, section 7.6.1, and those that
+ * `Connection` names. `TE` goes too: the session that sends the message says anew what it can do.
  */
-export function removeHopByHop(fields: HeaderFields, connection: string | undefined): void {
+export function removeHopByHop(fields: HeaderFields): void {
   const raw = fields.raw;
+  let connection: string | undefined;
   let write = 0;
   for (let read = 0; read < raw.length; read += 2) {
-    if (isHopByHop(raw[read]!)) continue;
+    const name = raw[read]!;
+    if (isHopByHop(name)) {
+      if (name.length === 10 && name.toLowerCase() === "connection") {
+        connection = connection === undefined ? raw[read + 1]! : `${connection},${raw[read + 1]!}`;
+      }
+      continue;
+    }
     if (write !== read) {
-      raw[write] = raw[read]!;
+      raw[write] = name;
       raw[write + 1] = raw[read + 1]!;
     }
     write += 2;

@@ -4,6 +4,8 @@ import type { ByteStream } from "../net/byte-stream.ts";
 const MAX_WAITING_BYTES = 65_536;
 /** A chunk up to this size is copied behind the text that is held, so that both leave in one write. */
 const MAX_COPIED_BYTES = 4096;
+/** Bytes that the system did not take yet at which the peer counts as slow. */
+const MAX_UNSENT_BYTES = 65_536;
 /** Held text leaves at this size; up to 16 KiB Node writes a string from a stack buffer, without allocating. */
 const MAX_HELD_CHARS = 16_000;
 
@@ -156,8 +158,12 @@ export abstract class Http1Connection {
     else stream.resetAndDestroy();
   }
 
+  /**
+   * A stream refuses by what it was given, not by what is left: a large chunk that the system took at once is no reason to
+   * stop the other side, which would cost two system calls each time.
+   */
   #wrote(accepted: boolean): void {
-    if (!accepted) this.congested = true;
+    if (!accepted && this.stream.writableLength >= MAX_UNSENT_BYTES) this.congested = true;
   }
 }
 

@@ -2,6 +2,7 @@ import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
+import { parseLength } from "./framing.ts";
 import type { Http1ServerConnection } from "./http1-server-connection.ts";
 import { informationalHeadText, lastChunkText, responseHeadText, type BodyFraming } from "./serialize.ts";
 
@@ -147,8 +148,8 @@ export class Http1ServerSession implements ServerSession {
     if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
     const length = header.get("content-length");
     if (length !== undefined) {
-      this.#owedBytes = Number(length);
-      if (!/^\d+$/.test(length) || !Number.isSafeInteger(this.#owedBytes) || header.getAll("content-length").length > 1) {
+      this.#owedBytes = parseLength(length);
+      if (this.#owedBytes < 0 || header.getAll("content-length").length > 1) {
         throw ProxyError.internal("InvalidHTTPHeader", `a response with Content-Length ${JSON.stringify(length)}`);
       }
       return "content-length";

@@ -20,7 +20,7 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
   let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, framing)}`;
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
-  if (!hasDate(header.raw)) text += `Date: ${httpDateNow()}\r\n`;
+  if (!sawDate) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
   if (connection !== undefined) text += `Connection: ${connection}\r\n`;
   return `${text}\r\n`;
@@ -36,18 +36,34 @@ export function lastChunkText(trailers: HeaderFields | undefined): string {
   return trailers === undefined ? "0\r\n\r\n" : `0\r\n${trailerText(trailers.raw)}\r\n`;
 }
 
+/** Whether the fields that {@link fieldsText} wrote last had a Date. Read at once: it saves a second pass. */
+let sawDate = false;
+
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
  * readers could see two messages (RFC 9112, section 6.3).
  */
 function fieldsText(raw: readonly string[], framing: BodyFraming): string {
   let text = "";
+  sawDate = false;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]!;
-    const length = name.length;
-    if (length === 10 && isNamed(name, "connection")) continue;
-    if (length === 17 && isNamed(name, "transfer-encoding")) continue;
-    if (length === 14 && framing === "chunked" && isNamed(name, "content-length")) continue;
+    // The length tells most names apart, so that few are compared at all.
+    switch (name.length) {
+      case 4:
+        if (isNamed(name, "date")) sawDate = true;
+        break;
+      case 10:
+        if (isNamed(name, "connection")) continue;
+        break;
+      case 14:
+        if (framing === "chunked" && isNamed(name, "content-length")) continue;
+        break;
+      case 17:
+        if (isNamed(name, "transfer-encoding")) continue;
+        break;
+      default:
+    }
     text += `${name}: ${raw[at + 1]!}\r\n`;
   }
   return text;
@@ -79,13 +95,6 @@ function trailerText(raw: readonly string[]): string {
     if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
   }
   return text;
-}
-
-function hasDate(raw: readonly string[]): boolean {
-  for (let at = 0; at < raw.length; at += 2) {
-    if (raw[at]!.length === 4 && isNamed(raw[at]!, "date")) return true;
-  }
-  return false;
 }
 
 function isNamed(name: string, lower: string): boolean {

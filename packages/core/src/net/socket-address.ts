@@ -1,6 +1,10 @@
 import { isIP } from "node:net";
 import { ProxyError } from "@sluice/error";
 
+/** Addresses parsed lately: a peer is often made of the same text for every request. */
+const parsed = new Map<string, SocketAddress>();
+const MAX_PARSED = 1024;
+
 /**
  * Where something listens: a host and port, or the path of a Unix socket.
  *
@@ -28,6 +32,16 @@ export class SocketAddress {
    * @throws ProxyError `ConnectError` when the text is neither `host:port`, `[IPv6]:port` nor `unix:/path`.
    */
   static parse(text: string): SocketAddress {
+    let address = parsed.get(text);
+    if (address === undefined) {
+      address = SocketAddress.#parse(text);
+      if (parsed.size >= MAX_PARSED) parsed.clear();
+      parsed.set(text, address);
+    }
+    return address;
+  }
+
+  static #parse(text: string): SocketAddress {
     if (text.startsWith("unix:")) return SocketAddress.unix(text.slice("unix:".length));
     const colon = text.lastIndexOf(":");
     let host = text.slice(0, Math.max(colon, 0));

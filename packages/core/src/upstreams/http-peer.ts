@@ -28,6 +28,7 @@ export interface PeerOptions {
   group?: string;
 }
 
+const NONE: PeerOptions = {};
 const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
 
 /**
@@ -52,9 +53,9 @@ export class HttpPeer {
    * @param address `host:port`, `[IPv6]:port`, `unix:/path`, or anything that has an `address`, such as a balancer's backend.
    * @throws ProxyError when the address cannot be read, RangeError when an option is out of range.
    */
-  constructor(address: string | SocketAddress | { readonly address: SocketAddress }, options: PeerOptions = {}) {
+  constructor(address: string | SocketAddress | { readonly address: SocketAddress }, options: PeerOptions = NONE) {
     this.address = toAddress(address);
-    for (const name of TIMES) checkTime(name, options[name]);
+    if (options !== NONE) for (const name of TIMES) checkTime(name, options[name]);
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
     this.writeMs = options.writeMs ?? 60_000;

@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { findPackageJSON } from "node:module";
+import { fileURLToPath } from "node:url";
+import { startChild } from "../child.ts";
+import type { Contender } from "../contender.ts";
+import { PROXY_CORE } from "../cores.ts";
+
+/** A contender that is a program of `src/proxies`, run by the Node.js that runs this. */
+export interface NodeProgram {
+  readonly name: string;
+  /** File name in `src/proxies`. Gets the port to listen on and the origin's port as arguments. */
+  readonly program: string;
+  /** The npm package it is built on: its version is reported, without it the contender is skipped. */
+  readonly npmPackage: string;
+  readonly hooks?: boolean;
+  readonly stopSignal?: NodeJS.Signals;
+}
+
+/** Makes a contender of a program. */
+export function nodeProgram({
+  name,
+  program,
+  npmPackage,
+  hooks = false,
+  stopSignal = "SIGTERM",
+}: NodeProgram): Contender {
+  const file = fileURLToPath(new URL(`../proxies/${program}`, import.meta.url));
+  return {
+    name,
+    hooks,
+    available() {
+      const version = installedVersion(npmPackage);
+      if (version === undefined) return { kind: "missing", reason: `${npmPackage} is not installed: pnpm install` };
+      return { kind: "available", version };
+    },
+    start: ({ port, originPort }) =>
+      startChild({
+        command: process.execPath,
+        args: [file, String(port), String(originPort)],
+        core: PROXY_CORE,
+        port,
+        stopSignal,
+      }),
+  };
+}
+
+function installedVersion(npmPackage: string): string | undefined {
+  try {
+    const file = findPackageJSON(npmPackage, import.meta.url);
+    if (file === undefined) return undefined;
+    return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import type { Availability, Contender } from "./contender.ts";
+import { chooseLineup } from "./lineup.ts";
+
+function contender(name: string, availability: Availability): Contender {
+  return { name, hooks: false, available: () => availability, start: () => Promise.reject(new Error("not here")) };
+}
+
+const ALL = [
+  contender("a", { kind: "available", version: "1.0" }),
+  contender("b", { kind: "missing", reason: "apt-get install b" }),
+  contender("c", { kind: "available", version: "2.0" }),
+];
+
+test("skips by name what is not installed", async () => {
+  const { present, skipped } = await chooseLineup(ALL, undefined);
+  expect(present.map(({ contender: { name }, version }) => `${name} ${version}`)).toEqual(["a 1.0", "c 2.0"]);
+  expect([...skipped]).toEqual([["b", "apt-get install b"]]);
+});
+
+test("takes only those asked for", async () => {
+  const { present, skipped } = await chooseLineup(ALL, ["c"]);
+  expect(present.map(({ contender: { name } }) => name)).toEqual(["c"]);
+  expect(skipped.size).toBe(0);
+});
+
+test("a name nobody has is an error that lists the names", async () => {
+  await expect(chooseLineup(ALL, ["a", "x"])).rejects.toThrow('nobody is called "x"; there are a, b, c');
+});

@@ -1,0 +1,12 @@
+import httpProxy from "@fastify/http-proxy";
+import fastify from "fastify";
+import { portsFromArgv } from "./ports.ts";
+
+const { port, originPort } = portsFromArgv();
+const app = fastify({ logger: false });
+await app.register(httpProxy, {
+  upstream: `http://127.0.0.1:${originPort}`,
+  undici: { connections: 128, pipelining: 1 },
+  disableRequestLogging: true,
+});
+await app.listen({ port, host: "127.0.0.1", backlog: 4096 });

@@ -1,0 +1,126 @@
+import { join } from "node:path";
+import { formatBodySize } from "./body-size.ts";
+import { StartError } from "./child.ts";
+import type { Contender, RunningProxy } from "./contender.ts";
+import { freePort } from "./free-port.ts";
+import { measure, type Sample } from "./measure.ts";
+import type { Body, Origin } from "./origin.ts";
+import { formatUs } from "./report.ts";
+import type { Series } from "./summary.ts";
+import { runWrk } from "./wrk.ts";
+
+/** All rounds of all contenders. */
+export interface Tournament {
+  readonly contenders: readonly Contender[];
+  readonly origin: Origin;
+  /** A temporary folder; each contender gets one inside. */
+  readonly folder: string;
+  readonly rounds: number;
+  /** Length of a timed run. */
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+  /** Is told of each figure as it comes. */
+  readonly progress: (line: string) => void;
+}
+
+/** Unmeasured load before the first round of each size: fills the pools and lets a compiler see what is coming. */
+const WARM_UP_SECONDS = 2;
+
+/**
+ * Starts all contenders, each once, and lets them run by turns: for every size a warm-up, then the rounds A, B, C, A, B,
+ * C. One that waits for its turn uses no CPU. All are stopped at the end, also when `signal` aborts, which throws.
+ */
+export async function playTournament(tournament: Tournament): Promise<Series[]> {
+  const { contenders, origin, rounds, signal, progress } = tournament;
+  const players: Player[] = [];
+  try {
+    for (const contender of contenders) {
+      players.push(await startPlayer(contender, tournament));
+      signal.throwIfAborted();
+    }
+    const running = players.filter(isRunning);
+    for (const body of origin.bodies) {
+      for (const player of running) await warmUp(player, body, signal);
+      for (let round = 1; round <= rounds; round++) {
+        for (const player of running) {
+          const sample = await playRound(player, body, tournament);
+          const turn = `${formatBodySize(body.bytes)}, round ${round} of ${rounds}`;
+          progress(`${turn}, ${player.contender.name}: ${inWords(sample)}`);
+        }
+      }
+    }
+  } finally {
+    for (const player of players) await stopPlayer(player);
+  }
+  return origin.bodies.flatMap((body) => players.map((player) => toSeries(player, body)));
+}
+
+/** A contender at work. */
+interface Player {
+  readonly contender: Contender;
+  readonly port: number;
+  /** `undefined` when it did not start; `faults` says why. */
+  readonly proxy: RunningProxy | undefined;
+  /** What makes all its figures worthless. */
+  readonly faults: string[];
+  readonly samples: Map<Body, Sample[]>;
+  /** Requests it has answered to wrk. */
+  answered: number;
+}
+
+interface RunningPlayer extends Player {
+  readonly proxy: RunningProxy;
+}
+
+function isRunning(player: Player): player is RunningPlayer {
+  return player.proxy !== undefined;
+}
+
+async function startPlayer(contender: Contender, { origin, folder, progress }: Tournament): Promise<Player> {
+  const port = await freePort();
+  const place = { port, originPort: origin.port, folder: join(folder, contender.name.replaceAll(/[^\w-]/g, "_")) };
+  const player = { contender, port, samples: new Map<Body, Sample[]>(), answered: 0 };
+  try {
+    return { ...player, proxy: await contender.start(place), faults: [] };
+  } catch (error) {
+    const { message } = error as Error;
+    progress(`${contender.name} did not start: ${message}\n${error instanceof StartError ? error.output : ""}`);
+    return { ...player, proxy: undefined, faults: [`did not start: ${message}`] };
+  }
+}
+
+async function stopPlayer({ contender, proxy, faults, answered }: Player): Promise<void> {
+  if (proxy === undefined) return;
+  const output = await proxy.stop();
+  if (!contender.hooks) return;
+  const served = Number(/^served (\d+)$/m.exec(output)?.[1] ?? NaN);
+  if (!(served >= answered)) faults.push(`the logging hook counted ${served} of ${answered} requests`);
+}
+
+async function warmUp(player: Player, body: Body, signal: AbortSignal): Promise<void> {
+  try {
+    const load = await runWrk(`http://127.0.0.1:${player.port}${body.path}`, WARM_UP_SECONDS, signal);
+    player.answered += load.requests;
+  } catch {
+    signal.throwIfAborted(); // anything else will show in the rounds
+  }
+}
+
+async function playRound(player: RunningPlayer, body: Body, { seconds, signal }: Tournament): Promise<Sample> {
+  const { contender, port, proxy, samples } = player;
+  const sample = await measure({ proxy, port, body, hooks: contender.hooks, seconds, signal });
+  samples.set(body, [...(samples.get(body) ?? []), sample]);
+  if (sample.kind === "figures") player.answered += sample.requests;
+  return sample;
+}
+
+function toSeries({ contender, samples, faults }: Player, body: Body): Series {
+  const whole: Sample[] = faults.length > 0 ? [{ kind: "invalid", faults }] : [];
+  return { name: contender.name, bytes: body.bytes, samples: [...(samples.get(body) ?? []), ...whole] };
+}
+
+function inWords(sample: Sample): string {
+  if (sample.kind === "invalid") return `invalid: ${sample.faults.join("; ")}`;
+  const { userUs, systemUs, requestsPerSecond } = sample;
+  return `${formatUs(userUs + systemUs)} µs (user ${formatUs(userUs)}), ${Math.round(requestsPerSecond)} requests/s`;
+}
