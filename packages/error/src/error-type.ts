@@ -40,4 +40,4 @@ export const ERROR_TYPES = {
   ConfigError: "the configuration is not valid (ours)",
   InternalError: "our own fault, or an error thrown by the code that uses us",
   UnknownError: "anything else",
-} as const satisfies Record<string, string>;
+} as const;

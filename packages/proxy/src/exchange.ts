@@ -105,8 +105,11 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   onResponseData(chunk: Buffer): void {
     this.#session.upstreamBodyBytes += chunk.length;
     try {
-      const piece = this.#filterResponseBody(chunk, false) ?? chunk;
-      if (!this.#downstream.writeBody(piece)) this.#upstream.pause();
+      const filtered = this.#filterResponseBody(chunk, false);
+      const writable = this.#downstream.writeBody(filtered ?? chunk);
+      // A filter may have kept the chunk, and a slow client's is still to be sent.
+      if (filtered !== undefined || this.#downstream.holdsBytes) this.#upstream.keepChunk();
+      if (!writable) this.#upstream.pause();
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
@@ -267,7 +270,7 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     this.#downstream.writeHeader(header, empty);
   }
 
-  /** What goes down instead of `piece`; nothing if no filter changed it. */
+  /** What goes down instead of `piece`; nothing if there is no filter. */
   #filterResponseBody(piece: Uint8Array | undefined, end: boolean): Uint8Array | undefined {
     const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
     if (upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined) return undefined;

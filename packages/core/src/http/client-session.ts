@@ -27,6 +27,10 @@ export interface ClientSession {
   finishRequest(trailers?: HeaderFields): void;
   /** Sends what is held. */
   flush(): void;
+  /**
+   * Inside `onResponseData`: its chunk is kept beyond the call. Without it the memory is used for the next read.
+   */
+  keepChunk(): void;
   /** No more response events until {@link resume}; may be called inside an event. */
   pause(): void;
   resume(): void;
@@ -42,6 +46,7 @@ export interface ClientSessionEvents {
   onInformational(header: ResponseHeader): void;
   /** @param end No body follows; `onResponseEnd` is still called. */
   onResponseHeader(header: ResponseHeader, end: boolean): void;
+  /** The chunk is valid during the call, unless {@link ClientSession.keepChunk} is called. */
   onResponseData(chunk: Buffer): void;
   onResponseEnd(trailers: HeaderFields | undefined): void;
   /** Everything that had arrived was delivered: the moment to send on what was held to leave together. */

@@ -28,6 +28,8 @@ export interface ServerSession {
   readonly response: ResponseHeader | undefined;
   /** Payload bytes of the response taken so far. */
   readonly responseBodyBytes: number;
+  /** Bytes that were given are not with the system yet: their memory must stay as it is. */
+  readonly holdsBytes: boolean;
   /** The response was written to its end. */
   readonly responseDone: boolean;
   /**

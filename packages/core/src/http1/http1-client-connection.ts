@@ -6,6 +6,7 @@ import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/con
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { Deadline } from "../net/deadline.ts";
+import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { Framing } from "./framing.ts";
 import type { HeadLimits } from "./head-limits.ts";
@@ -57,6 +58,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   receivedBytes = 0;
   readonly #owner: ClientConnectionOwner;
   readonly #headLimits: HeadLimits;
+  /** Reads the socket; `undefined` for streams that give their bytes by `data` events, each in memory of its own. */
+  readonly #reader: SocketReader | undefined;
   readonly #framing = new Framing();
   readonly #body: BodyReader;
   readonly #readDeadline: Deadline;
@@ -78,16 +81,18 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     key: string,
     owner: ClientConnectionOwner,
     headLimits: HeadLimits,
-    tls?: TlsDigest,
+    options: { reader?: SocketReader | undefined; tls?: TlsDigest | undefined } = {},
   ) {
     super(stream);
-    this.digest = new StreamDigest(stream, tls);
+    this.digest = new StreamDigest(stream, options.tls);
+    this.#reader = options.reader;
     this.address = address;
     this.key = key;
     this.#owner = owner;
     this.#headLimits = headLimits;
     this.#body = new BodyReader(headLimits, true);
     this.#readDeadline = new Deadline(() => this.#onReadTimeout());
+    this.#reader?.start((chunk) => this.onData(chunk));
   }
 
   /** Prepares for an exchange; before `writeRequest`. */
@@ -98,6 +103,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   idleState(): "usable" | "closed" | "unexpected-data" {
     if (this.closed || this.peerEnded || this.stream.destroyed) return "closed";
+    if (this.#reader?.spokeEarly) return "unexpected-data";
     return this.input === undefined ? "usable" : "unexpected-data";
   }
 
@@ -236,6 +242,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.receivedBytes += chunk.length;
     this.#awaitResponse();
     super.onData(chunk);
+    if (this.input !== undefined) this.keepChunk();
+  }
+
+  keepChunk(): void {
+    this.#reader?.keep();
   }
 
   #readHead(): boolean {

@@ -88,6 +88,11 @@ export abstract class Http1Connection {
     else this.stream.resume();
   }
 
+  /** The stream holds bytes that it was given, and so their memory. */
+  get holdsBytes(): boolean {
+    return this.stream.writableLength > 0;
+  }
+
   /** Holds text back until bytes, {@link flush} or too much of it. */
   protected hold(text: string): void {
     this.#held += text;

@@ -42,6 +42,10 @@ export class Http1ServerSession implements ServerSession {
     return this.#connection.requestBodyBytes(this);
   }
 
+  get holdsBytes(): boolean {
+    return this.#connection.holdsBytes;
+  }
+
   get events(): ServerSessionEvents | undefined {
     return this.#events;
   }

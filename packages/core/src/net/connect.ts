@@ -1,5 +1,6 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { ProxyError, type ErrorType } from "@sluice/error";
+import type { SocketReader } from "./socket-reader.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
 export interface ConnectOptions {
@@ -38,11 +39,13 @@ const LOCAL_ERRORS: Readonly<Record<string, ErrorType>> = {
  * Rejects with a ProxyError: `ConnectTimedout`, `ConnectRefused`, `ConnectNoRoute` or `ConnectError` (source upstream),
  * or `BindError`, `SocketError`, `InternalError` (source internal: a fault on our side). No byte was sent.
  * @param signal Gives up: the attempt is closed and the promise rejects with the signal's reason.
+ * @param reader Receives what is read, instead of `data` events.
  */
 export function connectSocket(
   address: SocketAddress,
   options: ConnectOptions = {},
   signal?: AbortSignal,
+  reader?: SocketReader,
 ): Promise<Socket> {
   const connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
   return new Promise((resolve, reject) => {
@@ -50,7 +53,7 @@ export function connectSocket(
       reject(signal.reason as Error);
       return;
     }
-    const socket = connect(toNetOptions(address, options));
+    const socket = connect({ ...toNetOptions(address, options), ...(reader !== undefined && { onread: reader.onread }) });
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);

@@ -5,6 +5,7 @@ import type { ClientSession } from "../http/client-session.ts";
 import { resolveHeadLimits, type HeadLimits } from "../http1/head-limits.ts";
 import { Http1ClientConnection, type ClientConnectionOwner } from "../http1/http1-client-connection.ts";
 import { connectSocket } from "../net/connect.ts";
+import { SocketReader } from "../net/socket-reader.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import type { TlsProvider } from "./tls-provider.ts";
 
@@ -54,7 +55,9 @@ export class HttpConnector implements ClientConnectionOwner {
     }
     const bindTo = peer.bindTo ?? this.#anyLocalAddress(peer);
     const timed = { connectMs: peer.connectMs, ...(bindTo !== undefined && { bindTo }) };
-    const socket = await connectSocket(peer.address, timed, signal);
+    // A TLS package reads the socket itself.
+    const reader = peer.tls ? undefined : new SocketReader();
+    const socket = await connectSocket(peer.address, timed, signal, reader);
     const secured = peer.tls ? await tls!.connect(socket, peer, signal) : undefined;
     const connection = new Http1ClientConnection(
       secured?.stream ?? socket,
@@ -62,7 +65,7 @@ export class HttpConnector implements ClientConnectionOwner {
       peer.reuseKey,
       this,
       this.#headLimits,
-      secured?.digest,
+      { reader, tls: secured?.digest },
     );
     connection.prepare(false, peer);
     return connection;
