@@ -2,8 +2,12 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["packages/*/{src,test}/**/*.test.ts", "apps/*/{src,test}/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["packages/*/{src,test}/**/*.test.ts", "apps/*/{src,test}/**/*.test.ts", "{scripts,test}/**/*.test.ts"],
+    // A process of its own for each file: tests open servers, send signals and change process-wide state.
     pool: "forks",
+    // Two at a time whatever the machine: tests with real time limits hold on two cores, and fail nowhere else.
+    maxWorkers: 2,
     testTimeout: 20_000,
+    hookTimeout: 30_000,
   },
 });

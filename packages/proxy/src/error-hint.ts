@@ -19,12 +19,14 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
     case "ReadError":
       if (error.source !== "upstream") return undefined;
       return reused
-        ? "the upstream closed a reused connection: its keep-alive time may be shorter than the peer's idleMs"
+        ? "the upstream closed a reused connection: it was stopped, or its keep-alive time is shorter than the peer's idleMs"
         : "the upstream closed a fresh connection: did it crash, or does it speak another protocol?";
     case "ReadTimedout":
       return error.source === "upstream" ? "the upstream is slower than the peer's readMs" : undefined;
     case "InvalidHTTPHeader":
       return error.source === "upstream" ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?" : undefined;
+    case "PrematureBodyEnd":
+      return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:
       return undefined;
   }

@@ -2,6 +2,7 @@ import { removeHopByHop, type ClientSession, type ClientSessionEvents, type Serv
 import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import { hookError, isPromise } from "./hook.ts";
+import type { Phase } from "./phase.ts";
 import type { Awaitable, ProxyHttp } from "./proxy-http.ts";
 import type { RetryBuffer } from "./retry-buffer.ts";
 import type { Session } from "./session.ts";
@@ -21,11 +22,14 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   readonly #retryBuffer: RetryBuffer | undefined;
   /** `requestBodyFilter` is busy: nothing more is read from the client. */
   #requestWaits = false;
+  /** What came all the same: the end, or the pieces of an earlier attempt. */
+  readonly #requestQueue: [piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined][] = [];
+  /** The upstream takes no more for now: nothing more is read from the client. */
+  #upstreamFull = false;
   /** A response filter is busy: nothing more is read from the upstream. */
   #responseWaits = false;
   #requestSent = false;
   /** The filter's work on earlier pieces; those that come meanwhile wait their turn behind it. */
-  #requestQueue: Promise<void> | undefined = undefined;
   /** Ends {@link run}; `undefined` when the attempt is over, after which events have no effect. */
   #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
 
@@ -91,7 +95,8 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   // From the upstream.
 
   onUpstreamWritable(): void {
-    if (!this.#requestWaits) this.#downstream.resumeBody();
+    this.#upstreamFull = false;
+    this.#resumeBody();
   }
 
   onInformational(header: ResponseHeader): void {
@@ -143,6 +148,8 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     if (wasDone) this.#filterRequest(undefined, true, undefined);
     this.#downstream.events = this;
     this.onRequestBatch();
+    // An earlier attempt may have ended while it had the client paused.
+    this.#resumeBody();
   }
 
   /** Runs the filter on a piece, or on the end, and sends what it gives; in order, also when it takes its time. */
@@ -153,9 +160,8 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       this.#sendUp(piece, end, trailers);
       return;
     }
-    if (this.#requestQueue !== undefined) {
-      // The client is paused, but an end, or the pieces of an earlier attempt, may still come: they wait their turn.
-      this.#requestQueue = this.#requestQueue.then(() => this.#filterRequestSlowly(piece, end, trailers));
+    if (this.#requestWaits) {
+      this.#requestQueue.push([piece, end, trailers]);
       return;
     }
     try {
@@ -166,45 +172,38 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
         this.#sendUp(result ?? piece, end, trailers);
         return;
       }
-      this.#pauseRequest();
-      this.#requestQueue = Promise.resolve(result).then(
-        (given) => {
-          this.#sendUp(given ?? piece, end, trailers);
-          this.#resumeRequest();
-        },
-        (error: unknown) => this.#fail(hookError("requestBodyFilter", error)),
+      this.#requestWaits = true;
+      this.#downstream.pauseBody();
+      this.#waitFor("requestBodyFilter", result).then(
+        (given) => this.#requestFiltered(given ?? piece, end, trailers),
+        (error: unknown) => this.#fail(this.#hookFailed(error)),
       );
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
   }
 
-  async #filterRequestSlowly(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): Promise<void> {
-    if (this.#settle === undefined) return;
-    try {
-      const given = await this.#app.requestBodyFilter!(this.#session, piece, end, this.#ctx);
-      this.#sendUp(given ?? piece, end, trailers);
-      this.#resumeRequest();
-    } catch (error) {
-      this.#fail(hookError("requestBodyFilter", error));
-    }
-  }
-
-  #pauseRequest(): void {
-    this.#requestWaits = true;
-    this.#downstream.pauseBody();
-  }
-
-  #resumeRequest(): void {
+  /** A filter that took its time is through: what came meanwhile has its turn. */
+  #requestFiltered(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
     this.#requestWaits = false;
+    this.#sendUp(piece, end, trailers);
+    while (!this.#requestWaits && this.#requestQueue.length > 0) this.#filterRequest(...this.#requestQueue.shift()!);
     this.onRequestBatch();
-    if (this.#settle !== undefined) this.#downstream.resumeBody();
+    this.#resumeBody();
+  }
+
+  /** Reads on from the client, unless the filter or the upstream has enough to do. */
+  #resumeBody(): void {
+    if (this.#settle !== undefined && !this.#requestWaits && !this.#upstreamFull) this.#downstream.resumeBody();
   }
 
   #sendUp(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
     if (this.#settle === undefined) return;
     try {
-      if (piece !== undefined && !this.#upstream.writeBody(piece)) this.#downstream.pauseBody();
+      if (piece !== undefined && !this.#upstream.writeBody(piece)) {
+        this.#upstreamFull = true;
+        this.#downstream.pauseBody();
+      }
       if (!end) return;
       this.#upstream.finishRequest(trailers);
       this.#upstream.flush();
@@ -231,7 +230,9 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     if (app.upstreamResponseFilter !== undefined) {
       this.#session.phase = "upstreamResponseFilter";
       const waiting = app.upstreamResponseFilter(this.#session, header, this.#ctx);
-      if (isPromise(waiting)) return Promise.resolve(waiting).then(() => this.#runResponseFilter(header));
+      if (isPromise(waiting)) {
+        return this.#waitFor("upstreamResponseFilter", waiting).then(() => this.#runResponseFilter(header));
+      }
     }
     return this.#runResponseFilter(header);
   }
@@ -240,7 +241,8 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     const app = this.#app;
     if (app.responseFilter === undefined) return undefined;
     this.#session.phase = "responseFilter";
-    return app.responseFilter(this.#session, header, this.#ctx);
+    const waiting = app.responseFilter(this.#session, header, this.#ctx);
+    return isPromise(waiting) ? this.#waitFor("responseFilter", waiting) : undefined;
   }
 
   #waitForResponse(filters: PromiseLike<void>, next: () => void): void {
@@ -285,6 +287,20 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     }
     this.#session.phase = "exchange";
     return result;
+  }
+
+  /** A hook takes its time: what it fails with names it, whatever the other side has done meanwhile. */
+  #waitFor<T>(phase: Phase, waiting: PromiseLike<T>): Promise<T> {
+    return Promise.resolve(waiting).then(
+      (value) => {
+        this.#session.phase = "exchange";
+        return value;
+      },
+      (thrown: unknown) => {
+        this.#session.phase = phase;
+        throw hookError(phase, thrown);
+      },
+    );
   }
 
   #hookFailed(error: unknown): ProxyError {

@@ -48,6 +48,7 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
       session.phase = "requestFilter";
       const result = app.requestFilter(session, ctx);
       responded = isPromise(result) ? await result : result;
+      if (responded !== undefined && session.response === undefined) throw notAnswered();
     }
 
     // A cache has its place here: it answers, or goes on with a request of its own.
@@ -115,7 +116,10 @@ async function attempt<Ctx>(
     if (connected instanceof ProxyError) {
       if (session.downstream.error !== undefined) return session.downstream.error;
       session.phase = "failToConnect";
-      return app.failToConnect === undefined ? connected : app.failToConnect(session, peer, ctx, connected);
+      // An app in JavaScript may forget to return it; no error would be taken for success.
+      const described = app.failToConnect?.(session, peer, ctx, connected) ?? connected;
+      session.phase = "connect";
+      return described;
     }
     upstream = connected;
   }
@@ -147,7 +151,7 @@ async function attempt<Ctx>(
   const described =
     app.errorWhileProxy === undefined
       ? defaultErrorWhileProxy(peer, session, failure, upstream.reused)
-      : app.errorWhileProxy(peer, session, failure, ctx, upstream.reused);
+      : (app.errorWhileProxy(peer, session, failure, ctx, upstream.reused) ?? failure);
   session.phase = phase;
   return described;
 }
@@ -213,6 +217,11 @@ function summaryOf<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): stri
   } catch (thrown) {
     return `(requestSummary threw: ${String(thrown)})`;
   }
+}
+
+function notAnswered(): ProxyError {
+  const hint = "return session.respond(…) to answer, or nothing to go on";
+  return ProxyError.internal("InternalError", `requestFilter returned a value, but did not answer: ${hint}`);
 }
 
 function refusedConnect(): ProxyError {

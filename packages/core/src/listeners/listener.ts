@@ -1,7 +1,8 @@
-import { chmodSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, unlinkSync } from "node:fs";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
-import { SocketAddress } from "../net/socket-address.ts";
+import { connectSocket } from "../net/connect.ts";
+import type { SocketAddress } from "../net/socket-address.ts";
 
 /** Connections that the kernel completes and keeps until we accept them: a burst should wait, not be refused. */
 const BACKLOG = 65_535;
@@ -36,7 +37,7 @@ export class Listener {
   /** Rejects with a ProxyError `BindError` that names the address and what to do. */
   async bind(): Promise<void> {
     const { path, host, port } = this.#wanted;
-    if (path !== undefined) removeStaleSocket(path);
+    if (path !== undefined) await removeStaleSocket(this.#wanted);
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", (cause) => reject(bindError(cause, this.#wanted)));
       const where = path === undefined ? { host, port, ipv6Only: this.#options.ipv6Only ?? false } : { path };
@@ -64,13 +65,17 @@ function bindError(cause: Error, address: SocketAddress): ProxyError {
   return ProxyError.internal("BindError", `cannot listen on ${address.text} (${hint})`, cause);
 }
 
-/** A socket file outlives its process; a new bind would fail on it. */
-function removeStaleSocket(path: string): void {
+/** A socket file outlives its process, and a new bind would fail on it; the file of a living process stays. */
+async function removeStaleSocket(address: SocketAddress): Promise<void> {
+  if (!existsSync(address.path!)) return;
+  const living = await connectSocket(address).catch(() => undefined);
+  if (living !== undefined) {
+    living.destroy();
+    throw bindError(Object.assign(new Error("a connection was accepted"), { code: "EADDRINUSE" }), address);
+  }
   try {
-    unlinkSync(path);
+    unlinkSync(address.path!);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      throw ProxyError.internal("BindError", `cannot replace the socket file ${path}`, error);
-    }
+    throw ProxyError.internal("BindError", `cannot replace the socket file ${address.path!}`, error);
   }
 }

@@ -1,4 +1,5 @@
-import { pino, type DestinationStream, type Logger as PinoLogger } from "pino";
+import { ProxyError } from "@sluice/error";
+import { pino, stdSerializers, type DestinationStream, type Logger as PinoLogger } from "pino";
 import { parseLogLevels, type LogLevel, type LogLevels } from "./levels.ts";
 
 /**
@@ -40,8 +41,17 @@ const facades = new Map<string, Logger>();
 export function configureLogs(options: LogOptions = {}): void {
   levels = parseLogLevels(options.levels ?? process.env["SLUICE_LOG"] ?? "");
   const destination: DestinationStream = options.destination ?? pino.destination({ fd: 2, sync: true });
-  root = pino({ level: "trace", base: null }, destination);
+  root = pino({ level: "trace", base: null, serializers: { err: serializeError } }, destination);
   loggers.clear();
+}
+
+/** An error of ours has its whole chain in its message; a stack says something only where the fault is in code. */
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof ProxyError)) return stdSerializers.err(error as Error);
+  const { type, source, message } = error;
+  const cause = error.rootCause();
+  const stack = source === "internal" && cause instanceof Error ? cause.stack : undefined;
+  return { type, source, message, ...(stack !== undefined && { stack }) };
 }
 
 /** The logger of a package (or of an application, under a name of its own). The same object for the same name. */

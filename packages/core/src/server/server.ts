@@ -14,6 +14,7 @@ export class Server {
   readonly conf: ServerConf;
   readonly #services: Service[] = [];
   readonly #started: Service[] = [];
+  #starting: Promise<void> | undefined = undefined;
   #stopping: Promise<void> | undefined = undefined;
   /** Aborts when the grace period is over. */
   readonly #force = new AbortController();
@@ -37,7 +38,7 @@ export class Server {
 
   /** Services start in this order. @throws ProxyError after the start. */
   addService(service: Service): this {
-    if (this.#started.length > 0) {
+    if (this.#starting !== undefined) {
       throw ProxyError.internal("InternalError", `the service ${service.name} was added after the server had started`);
     }
     this.#services.push(service);
@@ -46,9 +47,14 @@ export class Server {
 
   /**
    * Starts the services one after another. If one cannot start, those before it are stopped and the promise rejects with its
-   * error; nothing is left running.
+   * error; nothing is left running. Calling it again returns the same promise.
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting ??= this.#startAll();
+    return this.#starting;
+  }
+
+  async #startAll(): Promise<void> {
     for (const service of this.#services) {
       this.#started.push(service);
       try {

@@ -1,0 +1,34 @@
+// A load balancer: node apps/examples/src/load-balancer.ts LISTEN UPSTREAM [UPSTREAM…]
+import { Server } from "@sluice/core";
+import { LoadBalancer, roundRobin, tcpHealthCheck } from "@sluice/load-balancing";
+import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
+
+const [listen, ...upstreams] = process.argv.slice(2);
+if (listen === undefined || upstreams.length === 0) {
+  console.error("usage: node load-balancer.ts 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002");
+  process.exit(2);
+}
+
+const backends = LoadBalancer.from(upstreams, {
+  selection: roundRobin,
+  healthCheck: tcpHealthCheck(),
+  healthCheckIntervalMs: 1000,
+});
+
+const app: ProxyHttp<{ tries: number }> = {
+  newCtx: () => ({ tries: 0 }),
+  upstreamPeer: () => new HttpPeer(backends.select()),
+  upstreamRequestFilter: (session, outgoing) => {
+    outgoing.set("X-Forwarded-For", session.clientAddress ?? "unknown");
+  },
+  // Nothing was sent yet, so another backend may take the request.
+  failToConnect: (_session, _peer, ctx, error) => error.setRetry(ctx.tries++ === 0),
+};
+
+const server = new Server();
+server.addService(backends.service());
+const proxy = httpProxy(server, app).listenTcp(listen);
+server.addService(proxy);
+await server.start();
+console.log(`listening on ${proxy.addresses.join(", ")}`);
+await server.run();

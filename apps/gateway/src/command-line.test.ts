@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { parseCommandLine } from "./command-line.ts";
+
+test.each([
+  [["-c", "g.yaml"], { kind: "serve", conf: "g.yaml", testOnly: false }],
+  [["--conf=g.yaml", "-t"], { kind: "serve", conf: "g.yaml", testOnly: true }],
+  [["--demo"], { kind: "demo", testOnly: false }],
+  [["--demo", "--test"], { kind: "demo", testOnly: true }],
+  [["--help", "--demo"], { kind: "help" }],
+  [["-h"], { kind: "help" }],
+])("%j", (args, command) => {
+  expect(parseCommandLine(args)).toEqual(command);
+});
+
+test.each([
+  [[], "expected --conf FILE or --demo"],
+  [["-t"], "expected --conf FILE or --demo"],
+  [["-c", ""], "expected --conf FILE or --demo"],
+  [["--daemon"], "Unknown option '--daemon'"],
+  [["-x"], "Unknown option '-x'"],
+  [["-c"], "Option '-c, --conf <value>' argument missing"],
+  [["-c", "-t"], "Option '-c' argument is ambiguous"],
+  [["--demo=yes"], "Option '--demo' does not take an argument"],
+  [["g.yaml"], "Unexpected argument 'g.yaml'"],
+  [["--demo", "-c", "g.yaml"], "--demo has its own configuration; leave out --conf"],
+])("%j is refused in one line", (args, message) => {
+  expect(parseCommandLine(args)).toEqual({ kind: "usage-error", message });
+});

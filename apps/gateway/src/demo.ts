@@ -1,0 +1,75 @@
+import { fileURLToPath } from "node:url";
+import type { Responded, Session } from "@sluice/proxy";
+import { DemoOrigin } from "./demo-origin.ts";
+import { loadGatewayConf, type GatewayConf } from "./gateway-conf.ts";
+
+const ORIGINS = 3;
+const CONTROL_PATH = /^\/demo\/(start|stop)\/([1-9])$/;
+
+/** The demo's own parts: origins, the configuration that leads to them, and what switches them off and on. */
+export class Demo {
+  static readonly confFile: string = fileURLToPath(new URL("demo.yaml", import.meta.url));
+  readonly conf: GatewayConf;
+  readonly #origins: readonly DemoOrigin[];
+
+  private constructor(conf: GatewayConf, origins: readonly DemoOrigin[]) {
+    this.conf = conf;
+    this.#origins = origins;
+  }
+
+  /** @throws ConfigError when demo.yaml is not valid. */
+  static loadConf(): GatewayConf {
+    return loadGatewayConf(Demo.confFile);
+  }
+
+  static async start(): Promise<Demo> {
+    const conf = Demo.loadConf();
+    const origins = Array.from({ length: ORIGINS }, (_, index) => new DemoOrigin(index + 1));
+    await Promise.all(origins.map((origin) => origin.start()));
+    const servers = origins.map(({ address }) => ({ address, weight: 1 }));
+    const upstreams = Object.fromEntries(
+      Object.entries(conf.upstreams).map(([name, upstream]) => [name, { ...upstream, servers }]),
+    );
+    return new Demo({ ...conf, upstreams }, origins);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#origins.map((origin) => origin.stop()));
+  }
+
+  /** Answers `POST /demo/stop/2` and `POST /demo/start/2`; leaves everything else alone. */
+  async control(session: Session): Promise<Responded | undefined> {
+    const [, verb, number] = CONTROL_PATH.exec(session.request.path) ?? [];
+    const origin = this.#origins.find((one) => one.number === Number(number));
+    if (origin === undefined) return undefined;
+    if (session.request.method !== "POST") {
+      return session.respond(405, { fields: { Allow: "POST" }, body: "use POST\n" });
+    }
+    try {
+      await (verb === "stop" ? origin.stop() : origin.start());
+    } catch (error) {
+      return session.respond(409, { body: `origin ${origin.number}: ${(error as Error).message}\n` });
+    }
+    return session.respond(200, { body: `origin ${origin.number}: ${verb === "stop" ? "stopped" : "started"}\n` });
+  }
+
+  /** What runs and what to try. */
+  get introduction(): string {
+    const url = `http://${this.conf.listeners[0]?.address ?? ""}`;
+    const origins = this.#origins.map(({ address }) => address).join(", ");
+    return `
+Sluice demo: ${url} shares requests between three origins, ${origins}.
+Try, in another terminal:
+
+  curl -i ${url}/                     again and again: the origins take turns
+  curl -d 'any text' ${url}/echo      comes back
+  curl ${url}/slow                    takes two seconds
+  curl -o /dev/null ${url}/bytes/100000000
+  curl -X POST ${url}/demo/stop/2     origin 2 dies, and the others serve on
+  curl -X POST ${url}/demo/start/2    and it is back within a second or two
+
+Ctrl-C stops it. Below, a line for each request.
+
+`;
+  }
+}

@@ -1,0 +1,59 @@
+import type { z } from "zod";
+import { parseAddress } from "./parse-address.ts";
+
+interface Addressed {
+  address: string;
+}
+
+interface Referring {
+  listeners: readonly Addressed[];
+  upstreams: Readonly<Record<string, { servers: readonly Addressed[] }>>;
+  routes: readonly { host?: string | undefined; path_prefix: string; upstream: string }[];
+}
+
+/** Reports what each part alone cannot know: names that lead nowhere, and what is there twice. */
+export function checkReferences(conf: Referring, context: z.RefinementCtx): void {
+  const report = (path: PropertyKey[], message: string): void => context.addIssue({ code: "custom", path, message });
+
+  for (const { index, text, earlier } of repeatedAddresses(conf.listeners)) {
+    report(["listeners", index, "address"], `${text} is already the address of listeners[${earlier}]`);
+  }
+  for (const [name, { servers }] of Object.entries(conf.upstreams)) {
+    for (const { index, text, earlier } of repeatedAddresses(servers)) {
+      report(["upstreams", name, "servers", index], `${text} is already the address of servers[${earlier}]`);
+    }
+  }
+
+  const names = Object.keys(conf.upstreams);
+  const places = new Map<string, number>();
+  for (const [index, route] of conf.routes.entries()) {
+    if (!names.includes(route.upstream)) {
+      const there = names.length === 0 ? "none are defined" : `defined are ${names.join(", ")}`;
+      report(["routes", index, "upstream"], `no upstream is named ${JSON.stringify(route.upstream)}; ${there}`);
+    }
+    const place = `${route.host ?? ""} ${route.path_prefix}`;
+    const earlier = places.get(place);
+    if (earlier === undefined) places.set(place, index);
+    else report(["routes", index], `has the same host and path_prefix as routes[${earlier}]`);
+  }
+}
+
+interface Repeated {
+  index: number;
+  text: string;
+  /** The index of the first with this address. */
+  earlier: number;
+}
+
+function repeatedAddresses(list: readonly Addressed[]): Repeated[] {
+  const first = new Map<string, number>();
+  return list.flatMap(({ address }, index) => {
+    const parsed = parseAddress(address);
+    // What is no address is reported elsewhere, and port 0 is another port each time.
+    if (parsed === undefined || parsed.port === 0) return [];
+    const earlier = first.get(parsed.text);
+    if (earlier !== undefined) return [{ index, text: parsed.text, earlier }];
+    first.set(parsed.text, index);
+    return [];
+  });
+}

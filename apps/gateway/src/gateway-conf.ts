@@ -1,0 +1,89 @@
+import { isIPv6 } from "node:net";
+import { loadYamlConfig, serverConfShape } from "@sluice/core";
+import { z } from "zod";
+import { checkReferences } from "./gateway-conf-references.ts";
+import { parseAddress } from "./parse-address.ts";
+
+/** The longest wait that a Node timer can do; a longer one would fire at once. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+const milliseconds = z.int().min(0).max(MAX_TIMER_MS);
+
+const listenAddress = z
+  .string()
+  .refine((text) => parseAddress(text) !== undefined, "expected host:port, [IPv6]:port or unix:/path");
+
+const upstreamAddress = z
+  .string()
+  .refine((text) => parseAddress(text) !== undefined && parseAddress(text)?.port !== 0, {
+    error: "expected host:port with a port from 1 to 65535, [IPv6]:port or unix:/path",
+  });
+
+const listener = z.strictObject({ address: listenAddress });
+
+const weightedServer = z.strictObject({
+  address: upstreamAddress,
+  /** Share of the requests, in proportion to the other servers. */
+  weight: z.int().min(1).max(1000).default(1),
+});
+
+const bareServer = upstreamAddress.transform((address) => ({ address, weight: 1 }));
+
+const healthCheck = z.strictObject({
+  /** `tcp`: a server is healthy when it accepts a connection. */
+  type: z.literal("tcp"),
+  /** Pause between two rounds of checks. */
+  interval_ms: milliseconds.min(1).default(1000),
+  /** How long a check may take. */
+  connect_ms: z.int().min(1).max(60_000).default(1000),
+});
+
+const upstream = z.strictObject({
+  selection: z.enum(["round_robin"]).default("round_robin"),
+  health_check: healthCheck.optional(),
+  connect_ms: milliseconds.optional(),
+  read_ms: milliseconds.optional(),
+  write_ms: milliseconds.optional(),
+  idle_ms: milliseconds.optional(),
+  servers: z.array(z.union([bareServer, weightedServer])).min(1, "expected at least one server"),
+});
+
+const route = z.strictObject({
+  host: z
+    .string()
+    .refine(isHostPattern, "expected a host name, *.name or an IP address (IPv6 in brackets), without a port")
+    .transform((host) => host.toLowerCase())
+    .optional(),
+  path_prefix: z
+    .string()
+    .regex(/^\/[!-"$->@-~]*$/, "expected a path that begins with / and has no space, ?, # or letter beyond ASCII")
+    .transform((path) => path.replace(/\/+$/, "") || "/")
+    .default("/"),
+  upstream: z.string(),
+});
+
+/** The gateway's file: a server's settings and what it serves. */
+export const gatewayConfSchema = z
+  .strictObject({
+    ...serverConfShape,
+    listeners: z.array(listener).min(1),
+    upstreams: z.record(z.string().regex(/^[\w.-]+$/, "expected a name of letters, digits, _, . and -"), upstream),
+    routes: z.array(route).min(1),
+  })
+  .superRefine(checkReferences);
+
+/** A gateway's configuration, checked, with defaults; keys as in the file. */
+export type GatewayConf = z.infer<typeof gatewayConfSchema>;
+
+/** One entry of `upstreams`. */
+export type UpstreamConf = z.infer<typeof upstream>;
+
+/** @throws ConfigError with every problem and its line. */
+export function loadGatewayConf(path: string): GatewayConf {
+  return loadYamlConfig(path, gatewayConfSchema);
+}
+
+function isHostPattern(host: string): boolean {
+  if (host.startsWith("[")) return host.endsWith("]") && isIPv6(host.slice(1, -1));
+  return host.length <= 253 && /^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(host);
+}

@@ -1,0 +1,95 @@
+import { ConfigError, configureLogs } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import { HELP, parseCommandLine, type Command } from "./command-line.ts";
+import { Demo } from "./demo.ts";
+import { loadGatewayConf } from "./gateway-conf.ts";
+import { humanLog } from "./human-log.ts";
+import { runGateway } from "./run-gateway.ts";
+
+process.exitCode = await main(process.argv.slice(2));
+
+/** The exit code: 0 done, 1 the configuration or an address cannot be used, 2 the command line was wrong. */
+async function main(args: readonly string[]): Promise<number> {
+  const command = parseCommandLine(args);
+  try {
+    if (!useLogs()) return 2;
+    return await execute(command);
+  } catch (error) {
+    if (error instanceof ConfigError) return fail(error.message);
+    if (error instanceof ProxyError && error.type === "BindError") {
+      return fail(`gateway: ${error.context ?? error.message}; listeners are in ${confFile(command)}`);
+    }
+    throw error;
+  }
+}
+
+async function execute(command: Command): Promise<number> {
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(HELP);
+      return 0;
+    case "usage-error":
+      process.stderr.write(`gateway: ${command.message}; see --help\n`);
+      return 2;
+    case "serve":
+      return serve(command.conf, command.testOnly);
+    case "demo":
+    default:
+      return demo(command.testOnly);
+  }
+}
+
+async function serve(file: string, testOnly: boolean): Promise<number> {
+  const conf = loadGatewayConf(file);
+  if (testOnly) return valid(file);
+  await runGateway(conf);
+  return 0;
+}
+
+async function demo(testOnly: boolean): Promise<number> {
+  if (testOnly) {
+    Demo.loadConf();
+    return valid(Demo.confFile);
+  }
+  const running = await Demo.start();
+  try {
+    await runGateway(running.conf, {
+      intercept: (session) => running.control(session),
+      onReady: () => process.stdout.write(running.introduction),
+    });
+  } finally {
+    await running.stop();
+  }
+  return 0;
+}
+
+function confFile(command: Command): string {
+  return command.kind === "serve" ? command.conf : Demo.confFile;
+}
+
+function valid(file: string): number {
+  process.stdout.write(`${file}: valid\n`);
+  return 0;
+}
+
+function fail(message: string): number {
+  process.stderr.write(`${message}\n`);
+  return 1;
+}
+
+/** People read a terminal, programs everything else. `false`: SLUICE_LOG cannot be understood. */
+function useLogs(): boolean {
+  try {
+    if (!process.stderr.isTTY) {
+      configureLogs();
+      return true;
+    }
+    const toText = humanLog({ colors: process.env["NO_COLOR"] === undefined });
+    configureLogs({ destination: { write: (line) => void process.stderr.write(toText(line)) } });
+    return true;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    process.stderr.write(`gateway: ${error.message}\n`);
+    return false;
+  }
+}

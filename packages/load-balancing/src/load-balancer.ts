@@ -1,0 +1,247 @@
+import { backgroundService, type Service } from "@sluice/core";
+import { EMPTY_SET, nextBackendSet, type BackendSet } from "./backend-set.ts";
+import type { BackendState } from "./backend-state.ts";
+import type { Backend, BackendInput } from "./backend.ts";
+import { balancerTask } from "./balancer-task.ts";
+import { checkCount, checkMs } from "./check-option.ts";
+import { distinctBackends, type DiscoveryResult, type ServiceDiscovery } from "./discovery.ts";
+import type { HealthCheck } from "./health-check.ts";
+import { runHealthRound } from "./health-round.ts";
+import { noPeer } from "./no-peer.ts";
+import { roundRobin } from "./round-robin.ts";
+import type { Selection } from "./selection.ts";
+import { within } from "./within.ts";
+
+/** How many health checks run at a time, so that a large set does not start with a storm of connections. */
+const PARALLEL_CHECKS = 32;
+const DEFAULT_DISCOVERY_TIMEOUT_MS = 10_000;
+
+/** Options of every balancer. */
+export interface LoadBalancerOptions {
+  /** How to choose. Default {@link roundRobin}. */
+  selection?: Selection;
+  /** How backends are probed. Default: not at all, and all count as healthy. */
+  healthCheck?: HealthCheck;
+  /**
+   * Longest time from the start of one round of checks to that of the next; each is up to 10 % shorter, at random.
+   * Milliseconds. Default: one round, at the start of the service. Has to go with `healthCheck`.
+   */
+  healthCheckIntervalMs?: number;
+  /** Check up to 32 backends at a time, which is the default, or one after the other (Pingora's default). */
+  parallelHealthChecks?: boolean;
+}
+
+/** Options of a balancer with a discovery of its own. */
+export interface DiscoveringLoadBalancerOptions extends LoadBalancerOptions {
+  discovery: ServiceDiscovery;
+  /**
+   * Longest time from the start of one discovery to that of the next; each is up to 10 % shorter, at random.
+   * Milliseconds. Default: one discovery, at the start of the service.
+   */
+  updateIntervalMs?: number;
+  /** Time for one discovery; after that it counts as failed. Milliseconds. Default 10,000. */
+  discoveryTimeoutMs?: number;
+}
+
+export interface SelectOptions {
+  /**
+   * Decides about each choice in turn, until it returns true; `ready`: healthy and enabled. For instance to skip those
+   * that failed for this request, or to accept an unhealthy one rather than none. Default: `ready`.
+   */
+  accept?: (backend: Backend, ready: boolean) => boolean;
+  /** How many backends to look at, at most. Default: all. */
+  maxIterations?: number;
+}
+
+/** A backend, or what else has its address: states go by address. */
+export type BackendRef = Pick<Backend, "address">;
+
+/**
+ * One cluster of backends: knows which are healthy and whose turn it is. It neither connects nor retries: the proxy makes
+ * a peer of what `select` returns.
+ *
+ * Each process has its own turns and makes its own checks.
+ */
+export class LoadBalancer {
+  readonly #selection: Selection;
+  readonly #discovery: ServiceDiscovery;
+  readonly #discoveryTimeoutMs: number;
+  readonly #updateIntervalMs: number | undefined;
+  readonly #healthCheck: HealthCheck | undefined;
+  readonly #healthCheckIntervalMs: number | undefined;
+  readonly #concurrency: number;
+  #set: BackendSet = EMPTY_SET;
+  #discovered = false;
+  #discoveryError: unknown;
+  #updating: Promise<void> = Promise.resolve();
+
+  /**
+   * A balancer that has no backends until `update` has run, by its service or by hand.
+   * @throws RangeError when a number is out of its range.
+   * @throws TypeError when there is an interval for health checks and no health check.
+   */
+  constructor(options: DiscoveringLoadBalancerOptions) {
+    const { healthCheck, healthCheckIntervalMs, updateIntervalMs } = options;
+    this.#selection = options.selection ?? roundRobin;
+    this.#discovery = options.discovery;
+    this.#discoveryTimeoutMs = checkMs(
+      "discoveryTimeoutMs",
+      options.discoveryTimeoutMs ?? DEFAULT_DISCOVERY_TIMEOUT_MS,
+    );
+    this.#concurrency = (options.parallelHealthChecks ?? true) ? PARALLEL_CHECKS : 1;
+    if (updateIntervalMs !== undefined) checkMs("updateIntervalMs", updateIntervalMs);
+    this.#updateIntervalMs = updateIntervalMs;
+    if (healthCheckIntervalMs !== undefined) {
+      if (healthCheck === undefined) {
+        throw new TypeError("healthCheckIntervalMs without healthCheck: say how to check, such as tcpHealthCheck()");
+      }
+      checkMs("healthCheckIntervalMs", healthCheckIntervalMs);
+    }
+    this.#healthCheckIntervalMs = healthCheckIntervalMs;
+    if (healthCheck?.timeoutMs !== undefined) checkMs("healthCheck.timeoutMs", healthCheck.timeoutMs);
+    checkCount("healthCheck.consecutiveSuccess", healthCheck?.consecutiveSuccess ?? 1);
+    checkCount("healthCheck.consecutiveFailure", healthCheck?.consecutiveFailure ?? 1);
+    this.#healthCheck = healthCheck;
+  }
+
+  /**
+   * A balancer over a fixed list, in that order. It selects at once; its service is needed for health checks only.
+   * @throws RangeError when two have the same address, or a number is out of its range.
+   * @throws ProxyError `ConnectError` when an address cannot be read.
+   */
+  static from(list: Iterable<BackendInput>, options: LoadBalancerOptions = {}): LoadBalancer {
+    const result: DiscoveryResult = { backends: distinctBackends(list) };
+    const balancer = new LoadBalancer({ ...options, discovery: { discover: () => Promise.resolve(result) } });
+    balancer.#install(result);
+    return balancer;
+  }
+
+  /** The backends at this moment, in order; a frozen list that later updates leave alone. */
+  get backends(): readonly Backend[] {
+    return this.#set.backends;
+  }
+
+  /**
+   * The backend for a request: the first choice of the selection that is ready, or that `accept` takes. No I/O, no waiting.
+   * @param key What the choice may depend on. Round robin needs none.
+   * @throws ProxyError `NoPeer`, source upstream, with the reason and the state of the backends.
+   */
+  select(key = "", options?: SelectOptions): Backend {
+    const backend = this.trySelect(key, options);
+    if (backend !== undefined) return backend;
+    const count = this.#set.states.length;
+    throw noPeer({
+      set: this.#set,
+      tried: Math.min(options?.maxIterations ?? count, count),
+      hadAccept: options?.accept !== undefined,
+      discovered: this.#discovered,
+      discoveryError: this.#discoveryError,
+    });
+  }
+
+  /** As {@link select}, but `undefined` instead of an error. */
+  trySelect(key = "", options?: SelectOptions): Backend | undefined {
+    const { states, selector } = this.#set;
+    const limit = Math.min(options?.maxIterations ?? states.length, states.length);
+    if (selector === undefined || !(limit > 0)) return undefined;
+    const accept = options?.accept;
+    const first = selector.first(key);
+    let state = states[first] as BackendState;
+    if (isAccepted(state, accept)) return state.backend;
+    if (limit <= 1) return undefined;
+    const fallbacks = selector.fallbacks(key, first);
+    for (let tried = 1; tried < limit; tried += 1) {
+      state = states[fallbacks.next()] as BackendState;
+      if (isAccepted(state, accept)) return state.backend;
+    }
+    return undefined;
+  }
+
+  /** Whether it is healthy and enabled. `false` for one that is not in the set. */
+  ready(backend: BackendRef): boolean {
+    return this.#stateOf(backend)?.ready ?? false;
+  }
+
+  /** What the checks say, whether it is enabled or not. `false` for one that is not in the set. */
+  isHealthy(backend: BackendRef): boolean {
+    return this.#stateOf(backend)?.healthy ?? false;
+  }
+
+  /**
+   * Takes a backend out of service, or back; its health is not touched. Holds until it is called again or the address
+   * leaves the set. What the discovery disabled stays disabled: both must agree (in Pingora the last one wins).
+   * @returns Whether there is such a backend.
+   */
+  setEnabled(backend: BackendRef, enabled: boolean): boolean {
+    const state = this.#stateOf(backend);
+    state?.enableByHand(enabled);
+    return state !== undefined;
+  }
+
+  /**
+   * Asks the discovery and takes its answer over, all at once. Updates wait for each other.
+   *
+   * Rejects if the discovery fails or takes too long, if a backend is not valid, or if the selection refuses the set; then
+   * everything stays as it was.
+   * @param signal Gives up.
+   */
+  update(signal?: AbortSignal): Promise<void> {
+    const update = this.#updating.then(() => this.#update(signal));
+    this.#updating = update.catch(() => undefined);
+    return update;
+  }
+
+  /** One round of health checks. Does not reject; resolves when all have ended, at once if there is no health check. */
+  async checkHealth(signal?: AbortSignal): Promise<void> {
+    if (this.#healthCheck === undefined) return;
+    await runHealthRound({
+      check: this.#healthCheck,
+      states: this.#set.states,
+      concurrency: this.#concurrency,
+      isCurrent: (state) => this.#stateOf(state.backend) === state,
+      signal,
+    });
+  }
+
+  /**
+   * The service that keeps this balancer up to date, to be added to the server before the proxies that use it; one is
+   * enough. It is ready after the first discovery **and** the first round of checks, so that no request goes to a backend
+   * that is already known to be down (in Pingora the checks come after). What fails is logged and tried again at the next
+   * interval; it never stops the server's start.
+   */
+  service(name = "load balancer"): Service {
+    const task = balancerTask({
+      update: (signal) => this.update(signal),
+      checkHealth: (signal) => this.checkHealth(signal),
+      updateIntervalMs: this.#updateIntervalMs,
+      healthCheckIntervalMs: this.#healthCheckIntervalMs,
+    });
+    return backgroundService(name, task);
+  }
+
+  async #update(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      const result = await within(this.#discoveryTimeoutMs, "discovery", signal, (limit) =>
+        this.#discovery.discover(limit),
+      );
+      this.#install(result);
+    } catch (error) {
+      this.#discoveryError = error;
+      throw error;
+    }
+  }
+
+  #install(result: DiscoveryResult): void {
+    this.#set = nextBackendSet(this.#set, result, this.#selection);
+    this.#discovered = true;
+    this.#discoveryError = undefined;
+  }
+
+  #stateOf(backend: BackendRef): BackendState | undefined {
+    return this.#set.byAddress.get(backend.address.text);
+  }
+}
+
+function isAccepted(state: BackendState, accept: SelectOptions["accept"]): boolean {
+  return accept === undefined ? state.ready : accept(state.backend, state.ready);
+}
