@@ -72,11 +72,14 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   // From the client.
 
   onRequestData(chunk: Buffer): void {
-    this.#retryBuffer?.add(chunk);
+    const kept = this.#retryBuffer?.add(chunk) === true;
     this.#filterRequest(chunk, false, undefined);
+    // A filter may have kept the chunk, and a slow upstream's is still to be sent.
+    if (kept || this.#app.requestBodyFilter !== undefined || this.#upstream.holdsBytes) this.#downstream.keepChunk();
   }
 
   onRequestEnd(trailers: HeaderFields | undefined): void {
+    if (this.#retryBuffer !== undefined) this.#retryBuffer.trailers = trailers;
     this.#filterRequest(undefined, true, trailers);
   }
 
@@ -145,7 +148,7 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     const pieces = this.#retryBuffer?.pieces ?? [];
     const wasDone = this.#downstream.requestBodyDone;
     for (const piece of pieces.slice()) this.#filterRequest(piece, false, undefined);
-    if (wasDone) this.#filterRequest(undefined, true, undefined);
+    if (wasDone) this.#filterRequest(undefined, true, this.#retryBuffer?.trailers);
     this.#downstream.events = this;
     this.onRequestBatch();
     // An earlier attempt may have ended while it had the client paused.

@@ -10,7 +10,7 @@ import type { Responded } from "./responded.ts";
 import { RetryBuffer } from "./retry-buffer.ts";
 import { defaultErrorWhileProxy } from "./retry-rule.ts";
 import { Session } from "./session.ts";
-import { upstreamRequest } from "./upstream-request.ts";
+import { checkContentLength, upstreamRequest } from "./upstream-request.ts";
 
 /**
  * The life of a request: every phase, in order. A hook is waited for only if it gives a promise.
@@ -132,11 +132,12 @@ async function attempt<Ctx>(
       const waiting = app.connectedToUpstream(session, upstream.reused, peer, upstream.digest, ctx);
       if (isPromise(waiting)) await waiting;
     }
-    outgoing = upstreamRequest(session.request, proxy.via);
+    outgoing = upstreamRequest(session.request, peer, proxy.via);
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
       if (isPromise(waiting)) await waiting;
+      checkContentLength(outgoing, session.downstream.requestBodyEmpty);
     }
     session.throwIfOver();
   } catch (thrown) {

@@ -1,16 +1,19 @@
-import { removeHopByHop, type RequestBody } from "@sluice/core";
+import { removeHopByHop, type HttpPeer, type RequestBody } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
 import type { RequestHeader } from "@sluice/http";
 
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
  * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
+ * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx.
  * @param via Our name; `undefined` adds none.
  */
-export function upstreamRequest(request: RequestHeader, via: string | undefined): RequestHeader {
+export function upstreamRequest(request: RequestHeader, peer: HttpPeer, via: string | undefined): RequestHeader {
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
+  if (received === "1.0" && !outgoing.has("host")) outgoing.raw.unshift("Host", hostOf(peer));
   if (via !== undefined) outgoing.raw.push("Via", `${received} ${via}`);
   return outgoing;
 }
@@ -19,4 +22,22 @@ export function upstreamRequest(request: RequestHeader, via: string | undefined)
 export function requestBodyKind(outgoing: RequestHeader, bodyEmpty: boolean): RequestBody {
   if (bodyEmpty) return "none";
   return outgoing.has("content-length") ? "content-length" : "unknown-length";
+}
+
+/**
+ * To be called when a hook may have changed the head: with a Content-Length that the body does not keep, the origin would
+ * see another request than we do.
+ * @throws ProxyError `InvalidHTTPHeader` for one that is no length, for several, or for one that speaks of a body where
+ * none is.
+ */
+export function checkContentLength(outgoing: RequestHeader, bodyEmpty: boolean): void {
+  const lengths = outgoing.getAll("content-length");
+  if (lengths.length === 0) return;
+  if (lengths.length === 1 && (bodyEmpty ? /^0+$/ : /^\d{1,15}$/).test(lengths[0]!)) return;
+  const what = bodyEmpty ? "a request without body" : "a request";
+  throw ProxyError.internal("InvalidHTTPHeader", `${what} with Content-Length ${JSON.stringify(lengths.join(", "))}`);
+}
+
+function hostOf({ address }: HttpPeer): string {
+  return address.host === undefined ? "localhost" : address.text;
 }

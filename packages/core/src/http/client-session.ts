@@ -21,6 +21,8 @@ export interface ClientSession {
    * Events begin to come.
    */
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
+  /** Bytes that were given are not with the system yet: their memory must stay as it is. */
+  readonly holdsBytes: boolean;
   /** Takes body bytes; `false` asks to wait for `events.onUpstreamWritable`. */
   writeBody(chunk: Uint8Array): boolean;
   /** Ends the request, with trailers if its length was unknown. */

@@ -41,6 +41,8 @@ export interface ServerSession {
    */
   onGone: ((error: ProxyError) => void) | undefined;
 
+  /** Inside `onRequestData`: its chunk is kept beyond the call. Without it the memory is used for the next read. */
+  keepChunk(): void;
   /** Asks for no more body until {@link resumeBody}. May be called inside `onRequestData`. */
   pauseBody(): void;
   resumeBody(): void;
@@ -74,6 +76,7 @@ export interface ServerSession {
 
 /** What a session tells whoever drives it. */
 export interface ServerSessionEvents {
+  /** The chunk is valid during the call, unless {@link ServerSession.keepChunk} is called. */
   onRequestData(chunk: Buffer): void;
   onRequestEnd(trailers: HeaderFields | undefined): void;
   /** Everything that had arrived was delivered: the moment to send on what was held to leave together. */

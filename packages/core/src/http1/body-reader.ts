@@ -20,7 +20,7 @@ const COMPLETE = 0;
 const LENGTH = 1;
 /** → COMPLETE, by the end of the connection */
 const UNTIL_CLOSE = 2;
-/** → EXTENSION, SIZE_LF */
+/** → SIZE_SPACE, EXTENSION, SIZE_LF */
 const SIZE = 3;
 /** → SIZE_LF */
 const EXTENSION = 4;
@@ -34,6 +34,8 @@ const DATA_CR = 7;
 const DATA_LF = 8;
 /** → COMPLETE */
 const TRAILERS = 9;
+/** → EXTENSION, SIZE_LF */
+const SIZE_SPACE = 10;
 
 /**
  * Finds the payload of one message after another in the bytes of a connection: Content-Length, chunked or until the
@@ -125,6 +127,7 @@ export class BodyReader {
           at = this.#afterData(buffer, at, end);
           break;
         case SIZE:
+        case SIZE_SPACE:
         case EXTENSION:
         case SIZE_LF:
           at = this.#readSize(buffer, at, end);
@@ -166,15 +169,14 @@ export class BodyReader {
           continue;
         }
         if (this.#digits === 0) throw invalidChunk(`no chunk size: ${quoteLine(buffer, at, end)}`);
-        if (byte === CR) this.#state = SIZE_LF;
-        else if (byte === 0x3b || (this.#lenient && (byte === SP || byte === HTAB))) this.#state = EXTENSION;
-        else throw invalidChunk(`a chunk size is followed by ${quoteLine(buffer, at, end)}`);
+        this.#afterSize(buffer, at, end);
+      } else if (this.#state === SIZE_SPACE) {
+        this.#countExtension();
+        this.#afterSize(buffer, at, end);
       } else if (this.#state === EXTENSION) {
         if (byte === CR) this.#state = SIZE_LF;
         else if ((CLASS[byte]! & FIELD_VALUE) === 0) throw invalidChunk("a control character in a chunk extension");
-        else if (++this.#extensionBytes > MAX_EXTENSION_BYTES) {
-          throw invalidChunk(`more than ${MAX_EXTENSION_BYTES} bytes of chunk extensions`);
-        }
+        else this.#countExtension();
       } else {
         if (byte !== LF) throw invalidChunk("a CR without LF after a chunk size");
         this.#digits = 0;
@@ -183,6 +185,19 @@ export class BodyReader {
       }
     }
     return at;
+  }
+
+  #afterSize(buffer: Buffer, at: number, end: number): void {
+    const byte = buffer[at]!;
+    if (byte === CR) this.#state = SIZE_LF;
+    else if (byte === 0x3b) this.#state = EXTENSION;
+    else if (this.#lenient && (byte === SP || byte === HTAB)) this.#state = SIZE_SPACE;
+    else throw invalidChunk(`a chunk size is followed by ${quoteLine(buffer, at, end)}`);
+  }
+
+  #countExtension(): void {
+    if (++this.#extensionBytes <= MAX_EXTENSION_BYTES) return;
+    throw invalidChunk(`more than ${MAX_EXTENSION_BYTES} bytes of chunk extensions`);
   }
 
   #afterData(buffer: Buffer, from: number, end: number): number {

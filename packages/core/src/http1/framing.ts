@@ -93,7 +93,7 @@ export class Framing {
     else if (lower === "close") this.close = true;
     else {
       for (const option of lower.split(",")) {
-        const name = option.trim();
+        const name = trimOws(option);
         if (name === "close") this.close = true;
         else if (name === "keep-alive") this.keepAlive = true;
         else if (name === "upgrade") this.connectionUpgrade = true;
@@ -130,13 +130,18 @@ export function parseLength(text: string): number {
   return value > Number.MAX_SAFE_INTEGER ? -1 : value;
 }
 
+/** Without SP and HTAB around it; what else JavaScript takes for space is none in HTTP (RFC 9110, section 5.6.3). */
+export function trimOws(text: string): string {
+  return text.replaceAll(/^[ \t]+|[ \t]+$/g, "");
+}
+
 /** @throws ProxyError unless the codings are exactly `chunked`; empty list elements count for nothing. */
 function isChunked(codings: string): boolean {
   if (codings.length === 7 && codings.toLowerCase() === "chunked") return true;
   const names = codings
     .toLowerCase()
     .split(",")
-    .map((name) => name.trim())
+    .map(trimOws)
     .filter((name) => name !== "");
   if (names.length === 1 && names[0] === "chunked") return true;
   const shown = JSON.stringify(codings.slice(0, 40));

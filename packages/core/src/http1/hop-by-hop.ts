@@ -1,4 +1,5 @@
 import type { HeaderFields } from "@sluice/http";
+import { trimOws } from "./framing.ts";
 
 /**
  * Removes the fields that speak of one connection only, in place: those of RFC 9110, section 7.6.1, and those that
@@ -55,7 +56,7 @@ const KEPT = new Set(["host", "content-length", "content-type", "cache-control",
 
 function removeNamed(fields: HeaderFields, connection: string): void {
   for (const option of connection.split(",")) {
-    const name = option.trim().toLowerCase();
+    const name = trimOws(option).toLowerCase();
     if (name !== "" && !KEPT.has(name)) fields.remove(name);
   }
 }

@@ -20,7 +20,7 @@ const KEEP_ALIVE_MARGIN_MS = 1000;
 
 /** What a connection does with itself when an exchange is over; the connector's side of it. */
 export interface ClientConnectionOwner {
-  /** Takes it back; `false` when it was not stored (then it was closed). */
+  /** Takes it back if it is usable; `false` when it was not stored (then it was closed). */
   store(connection: Http1ClientConnection, idleMs: number | undefined): boolean;
   /** It ended, or spoke, while it was idle. */
   forget(connection: Http1ClientConnection, why: "closed" | "unexpected-data"): void;
@@ -83,7 +83,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     headLimits: HeadLimits,
     options: { reader?: SocketReader | undefined; tls?: TlsDigest | undefined } = {},
   ) {
-    super(stream);
+    super(stream, headLimits.maxHeadBytes);
     this.digest = new StreamDigest(stream, options.tls);
     this.#reader = options.reader;
     this.address = address;
@@ -108,7 +108,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   closeIdle(reason: string): void {
-    log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
+    if (reason === "unexpected-data") this.#warnOfData("an upstream sent more than its response; closing the connection");
+    else log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
     this.stream.destroy();
   }
 
@@ -304,8 +305,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#events!.onResponseEnd(this.#body.trailers);
   }
 
+  /** As far as the exchange goes; the pool looks at the connection itself, and counts those whose peer said too much. */
   #mayBeReused(): boolean {
-    return this.#reusable && this.#requestDone && this.#state === "ended" && this.idleState() === "usable";
+    return this.#reusable && this.#requestDone && this.#state === "ended";
   }
 
   #idleMs(): number | undefined {
@@ -315,9 +317,14 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     return this.#limits.idleMs === undefined ? safe : Math.min(safe, this.#limits.idleMs);
   }
 
+  #warnOfData(message: string): void {
+    const { input } = this;
+    const start = input === undefined ? undefined : quoteLine(input, this.inputAt, input.length);
+    log.warn({ peer: this.address, start }, message);
+  }
+
   #onUnexpectedData(): void {
-    const start = quoteLine(this.input!, this.inputAt, this.input!.length);
-    log.warn({ peer: this.address, start }, "an upstream sent data on an idle connection; closing it");
+    this.#warnOfData("an upstream sent data on an idle connection; closing it");
     this.#owner.forget(this, "unexpected-data");
     this.input = undefined;
     this.stream.destroy();

@@ -2,6 +2,8 @@ import type { ByteStream } from "../net/byte-stream.ts";
 
 /** Unread bytes at which we stop reading the socket. */
 const MAX_WAITING_BYTES = 65_536;
+/** Beside a head of the largest size: the empty lines before it, and a byte too many, which tells that it is too large. */
+const BESIDE_HEAD_BYTES = 64;
 /** A chunk up to this size is copied behind the text that is held, so that both leave in one write. */
 const MAX_COPIED_BYTES = 4096;
 /** Bytes that the system did not take yet at which the peer counts as slow. */
@@ -36,9 +38,13 @@ export abstract class Http1Connection {
   #held = "";
   #streamPaused = false;
   #pumping = false;
+  /** Unread bytes at which we stop reading the stream. */
+  readonly #maxWaitingBytes: number;
 
-  protected constructor(stream: ByteStream) {
+  /** @param maxHeadBytes A head must be able to arrive whole. */
+  protected constructor(stream: ByteStream, maxHeadBytes: number) {
     this.stream = stream;
+    this.#maxWaitingBytes = Math.max(MAX_WAITING_BYTES, maxHeadBytes + BESIDE_HEAD_BYTES);
     (stream as OwnedStream)[CONNECTION] = this;
     stream.on("data", onData);
     stream.on("end", onEnd);
@@ -81,7 +87,7 @@ export abstract class Http1Connection {
   /** Reads the stream, or not, as the state asks. */
   protected updateReading(): void {
     const waiting = this.input === undefined ? 0 : this.input.length - this.inputAt;
-    const pause = this.readingPaused || waiting >= MAX_WAITING_BYTES;
+    const pause = this.readingPaused || waiting >= this.#maxWaitingBytes;
     if (pause === this.#streamPaused || this.closed) return;
     this.#streamPaused = pause;
     if (pause) this.stream.pause();

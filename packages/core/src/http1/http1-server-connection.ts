@@ -5,6 +5,7 @@ import type { HttpApp } from "../http/server-session.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { Deadline } from "../net/deadline.ts";
+import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { Framing } from "./framing.ts";
 import { Http1Connection } from "./http1-connection.ts";
@@ -22,6 +23,9 @@ import type { Http1ServerOptions } from "./server-options.ts";
  */
 type State = "head" | "exchange" | "lingering";
 
+/** A client that had an answer within this time is taken to be busy. */
+const BUSY_LATELY_MS = 1000;
+
 const log = logger("core");
 
 /** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
@@ -29,6 +33,7 @@ export class Http1ServerConnection extends Http1Connection {
   readonly digest: ConnectionDigest;
   readonly #app: HttpApp;
   readonly #options: Http1ServerOptions;
+  readonly #reader: SocketReader | undefined;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   readonly #framing = new Framing();
   readonly #body: BodyReader;
@@ -41,29 +46,55 @@ export class Http1ServerConnection extends Http1Connection {
   /** The end of the request body was told to the session. */
   #bodyEnded = true;
   #requests = 0;
+  #idleSinceMs = 0;
   #shuttingDown = false;
+  /** While lingering: the bytes of the response that had not left when its time was over. */
+  #unsentBytes = 0;
 
-  /** @param onClosed Called once, when the stream is gone. */
+  /**
+   * @param onClosed Called once, when the stream is gone.
+   * @param reader Reads the socket; without it, bytes come by `data` events, each in memory of its own.
+   */
   constructor(
     stream: ByteStream,
     app: HttpApp,
     options: Http1ServerOptions,
     onClosed: (connection: Http1ServerConnection) => void,
+    reader?: SocketReader,
   ) {
-    super(stream);
+    super(stream, options.maxHeadBytes);
     this.digest = new StreamDigest(stream);
     this.#app = app;
     this.#options = options;
     this.#onClosed = onClosed;
+    this.#reader = reader;
+    reader?.start((chunk) => this.onData(chunk));
     this.#body = new BodyReader(options, false);
     this.#readDeadline = new Deadline(() => this.#onReadTimeout());
     this.#readDeadline.set(options.keepAliveMs);
   }
 
-  /** Takes no further request: an idle connection closes now, a busy one after its response, which says so. */
+  /**
+   * Takes no further request: a busy connection closes after its response, which says so; an idle one closes now, but not
+   * with a request unread. A client that was busy a moment ago may have its next request on the way: it gets an answer.
+   */
   shutdown(): void {
     this.#shuttingDown = true;
-    if (this.#state === "head" && this.input === undefined) this.stream.destroy();
+    if (this.#state !== "head" || this.input !== undefined) return;
+    const idleMs = performance.now() - this.#idleSinceMs;
+    if (this.#requests > 0 && idleMs < BUSY_LATELY_MS) this.#readDeadline.set(BUSY_LATELY_MS - idleMs);
+    // What has arrived is read in this turn of the event loop.
+    else setImmediate(() => this.#closeIfIdle());
+  }
+
+  #closeIfIdle(): void {
+    if (this.#state === "head" && this.input === undefined) this.#endIdle();
+  }
+
+  /** Closes; but a response that is still leaving leaves first. */
+  #endIdle(): void {
+    if (this.stream.writableLength > 0) this.#close();
+    else this.stream.destroy();
   }
 
   /** Ends at once. */
@@ -85,7 +116,30 @@ export class Http1ServerConnection extends Http1Connection {
 
   /** @internal */
   readOn(session: Http1ServerSession): void {
-    if (session === this.#session && !this.#bodyEnded) this.pump();
+    if (session !== this.#session || this.#bodyEnded) return;
+    if (!this.readingPaused) this.#readDeadline.set(this.#options.bodyMs);
+    this.pump();
+  }
+
+  /** @internal Nobody reads the body: it is not the client that is late. */
+  readNoMore(session: Http1ServerSession): void {
+    if (session === this.#session && !this.#bodyEnded) this.#readDeadline.clear();
+  }
+
+  /** @internal */
+  keepChunk(): void {
+    this.#reader?.keep();
+  }
+
+  override onData(chunk: Buffer): void {
+    const reader = this.#reader;
+    if (reader === undefined) {
+      super.onData(chunk);
+      return;
+    }
+    // Pieces of a body may be kept.
+    super.onData(this.#bodyEnded ? chunk : reader.unshared(chunk));
+    if (this.input !== undefined) this.#keepInput();
   }
 
   /** @internal */
@@ -99,7 +153,7 @@ export class Http1ServerConnection extends Http1Connection {
   resumeBody(session: Http1ServerSession): void {
     if (session !== this.#session || !this.readingPaused) return;
     this.readingPaused = false;
-    this.#readDeadline.set(this.#options.bodyMs);
+    if (!this.#bodyEnded && session.events !== undefined) this.#readDeadline.set(this.#options.bodyMs);
     this.pump();
   }
 
@@ -134,7 +188,8 @@ export class Http1ServerConnection extends Http1Connection {
   protected consume(): boolean {
     switch (this.#state) {
       case "head":
-        return this.#readHead();
+        // A client that asks and asks but takes no answer would fill our memory: its next request waits.
+        return !this.congested && this.#readHead();
       case "exchange":
         return this.#readBody();
       case "lingering":
@@ -149,7 +204,8 @@ export class Http1ServerConnection extends Http1Connection {
 
   protected onDrained(): void {
     this.#writeDeadline?.clear();
-    this.#session?.events?.onDownstreamWritable();
+    if (this.#state === "head") this.#awaitHead();
+    else this.#session?.events?.onDownstreamWritable();
   }
 
   protected onPeerEnd(): void {
@@ -217,7 +273,17 @@ export class Http1ServerConnection extends Http1Connection {
       request.remove("content-length");
       keepAlive = false;
     }
+    if (!this.#body.done && this.#reader !== undefined) {
+      this.#reader.useOwnBuffer(true);
+      if (this.input !== undefined) this.#keepInput();
+    }
     this.#serve(request, this.#body.done, keepAlive, undefined);
+  }
+
+  /** What could not be used yet outlives its read. */
+  #keepInput(): void {
+    this.input = this.#reader!.unshared(this.input!);
+    this.#reader!.keep();
   }
 
   /** Gives the app a session for a request that could not be read, so that it is answered and logged like all others. */
@@ -232,12 +298,18 @@ export class Http1ServerConnection extends Http1Connection {
     this.#headBegun = false;
     this.#state = "exchange";
     this.#bodyEnded = bodyEmpty;
-    if (bodyEmpty) this.#readDeadline.clear();
-    else this.#readDeadline.set(this.#options.bodyMs);
+    this.#readDeadline.clear();
     const session = new Http1ServerSession(this, request, bodyEmpty, keepAlive);
     if (error !== undefined) session.fail(error);
     this.#session = session;
-    this.#app.handleRequest(session).then(this.#handled, this.#handlerFailed);
+    let handled: Promise<void>;
+    try {
+      handled = this.#app.handleRequest(session);
+    } catch (error) {
+      this.#handlerFailed(error);
+      return;
+    }
+    handled.then(this.#handled, this.#handlerFailed);
   }
 
   /** Delivers body bytes to whoever drives the session; without one they wait. */
@@ -288,9 +360,17 @@ export class Http1ServerConnection extends Http1Connection {
       this.#close();
     } else {
       this.#state = "head";
-      this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
-      this.pump();
+      this.#reader?.useOwnBuffer(false);
+      this.#idleSinceMs = performance.now();
+      this.#awaitHead();
     }
+  }
+
+  #awaitHead(): void {
+    // Until the client has taken the last response, only the time for taking it counts.
+    if (this.congested) this.#readDeadline.clear();
+    else if (!this.#shuttingDown) this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
+    this.pump();
   }
 
   /**
@@ -307,6 +387,7 @@ export class Http1ServerConnection extends Http1Connection {
     this.#state = "lingering";
     this.input = undefined;
     this.readingPaused = false;
+    this.#unsentBytes = 0;
     this.stream.end();
     this.#readDeadline.set(this.#options.lingerMs);
     this.updateReading();
@@ -325,10 +406,21 @@ export class Http1ServerConnection extends Http1Connection {
         new ProxyError("ReadTimedout", { context: `the client sent no complete head within ${ms} ms`, status: 408 }),
         undefined,
       );
+    } else if (this.#state === "head") {
+      this.#endIdle();
+    } else if (this.#takesBytes()) {
+      this.#readDeadline.set(this.#options.writeMs);
     } else {
-      // Idle, or lingered long enough: nothing that was promised is lost.
+      // Lingered long enough: nothing that was promised is lost.
       this.stream.destroy();
     }
+  }
+
+  /** While lingering: the response is still leaving, and the client has taken some of it since it was asked last. */
+  #takesBytes(): boolean {
+    const before = this.#unsentBytes;
+    this.#unsentBytes = this.stream.writableLength;
+    return this.#unsentBytes > 0 && (before === 0 || this.#unsentBytes < before);
   }
 
   #watchWrites(): void {

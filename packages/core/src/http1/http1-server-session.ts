@@ -52,7 +52,12 @@ export class Http1ServerSession implements ServerSession {
 
   set events(events: ServerSessionEvents | undefined) {
     this.#events = events;
-    if (events !== undefined) this.#connection.readOn(this);
+    if (events === undefined) this.#connection.readNoMore(this);
+    else this.#connection.readOn(this);
+  }
+
+  keepChunk(): void {
+    this.#connection.keepChunk();
   }
 
   pauseBody(): void {
@@ -73,8 +78,8 @@ export class Http1ServerSession implements ServerSession {
     if (this.response !== undefined) {
       throw ProxyError.internal("InternalError", `a second response head (status ${header.status}) on one request`);
     }
-    this.response = header;
     this.#framing = this.#chooseFraming(header, end);
+    this.response = header;
     // Bytes of a body that nobody reads any more would be taken for the next request.
     if (this.#framing === "until-close" || !this.requestBodyDone) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
@@ -130,6 +135,8 @@ export class Http1ServerSession implements ServerSession {
 
   abort(): void {
     this.keepAlive = false;
+    // What is there of a response that will show to be cut is not kept from the client.
+    if (this.#owedBytes > 0 || this.#framing === "chunked" || this.#framing === "until-close") this.flush();
     this.#connection.abort(this, this.#framing === "until-close" && !this.responseDone);
   }
 
@@ -149,6 +156,8 @@ export class Http1ServerSession implements ServerSession {
   /** RFC 9112, section 6.3. */
   #chooseFraming(header: ResponseHeader, end: boolean): BodyFraming {
     const status = header.status;
+    // RFC 9110, section 8.6: none in a 204; a client that believed it would wait for the bytes.
+    if (status === 204) header.remove("content-length");
     if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
     const length = header.get("content-length");
     if (length !== undefined) {

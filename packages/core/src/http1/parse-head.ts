@@ -36,21 +36,23 @@ export function parseRequestHead(
   const targetStart = ++at;
   while (at < end && (CLASS[buffer[at]!]! & TARGET) !== 0) at++;
   const targetEnd = at;
-  if (at >= end) return incomplete(lineStart, at, limits, 414);
+  if (at >= end || at - lineStart > limits.maxHeadBytes) return incomplete(lineStart, at, limits, 414);
   if (targetEnd === targetStart || buffer[at] !== SP) {
     throw malformed(`no target, or a byte in it that cannot be: ${quoteLine(buffer, lineStart, end)}`);
   }
   at++;
   if (at + 10 > end) {
     for (let rest = at; rest < end; rest++) {
-      if (buffer[rest] === LF) throw malformed(`no HTTP version: ${quoteLine(buffer, lineStart, end)}`);
+      if (buffer[rest] !== LF) continue;
+      if (rest >= at + 8 && readVersion(buffer, at) !== undefined) throw untidyEnd(buffer, lineStart, end);
+      throw unknownVersion(buffer, at, lineStart, end);
     }
     return undefined;
   }
   const version = readVersion(buffer, at);
   if (version === undefined) throw unknownVersion(buffer, at, lineStart, end);
   if (buffer[at + 8] !== CR || buffer[at + 9] !== LF) {
-    throw malformed(`a request line that does not end after its version: ${quoteLine(buffer, lineStart, end)}`);
+    throw untidyEnd(buffer, lineStart, end);
   }
   const fieldsEnd = scanFields(buffer, at + 10, end, limits, false);
   if (fieldsEnd < 0) return incomplete(lineStart, end, limits, 431);
@@ -150,6 +152,10 @@ function incomplete(from: number, at: number, limits: HeadLimits, status: number
 
 function tooLarge(limits: HeadLimits, status: number): Error {
   return malformed(`a head of more than ${limits.maxHeadBytes} bytes`, status);
+}
+
+function untidyEnd(buffer: Buffer, lineStart: number, end: number): Error {
+  return malformed(`a request line that does not end after its version: ${quoteLine(buffer, lineStart, end)}`);
 }
 
 function unknownVersion(buffer: Buffer, at: number, lineStart: number, end: number): Error {

@@ -30,13 +30,13 @@ export function scanFields(buffer: Buffer, from: number, end: number, limits: He
       if (buffer[at + 1] !== LF) throw malformed(`a CR without LF where a field starts`);
       return at + 2;
     }
-    if (count === limits.maxFields) throw malformed(`more than ${limits.maxFields} fields`, 431);
     const nameStart = at;
     if ((byte === SP || byte === HTAB) && lenient && count > 0) {
       at = scanFold(buffer, at, end);
       if (at < 0) return -1;
       continue;
     }
+    if (count === limits.maxFields) throw malformed(`more than ${limits.maxFields} fields`, 431);
     while ((CLASS[byte]! & TOKEN) !== 0) {
       if (++at >= end) return -1;
       byte = buffer[at]!;
@@ -70,7 +70,7 @@ export function readFields(text: string, origin: number, raw: string[]): void {
   for (let field = 0; field < count; field++) {
     const o = field * 4;
     let value = text.slice(offsets[o + 2]! - origin, offsets[o + 3]! - origin);
-    if (folded) value = value.replace(/[ \t]*\r\n[ \t]+/g, " ");
+    if (folded) value = value.replace(/(?:[ \t]*\r\n[ \t]+)+/g, " ");
     raw.push(text.slice(offsets[o]! - origin, offsets[o + 1]! - origin), value);
   }
 }
@@ -103,15 +103,22 @@ function trimEnd(buffer: Buffer, from: number, end: number): number {
 function scanFold(buffer: Buffer, from: number, end: number): number {
   let at = from;
   let byte = buffer[at]!;
+  while (byte === SP || byte === HTAB) {
+    if (++at >= end) return -1;
+    byte = buffer[at]!;
+  }
+  const valueStart = at;
   while ((CLASS[byte]! & FIELD_VALUE) !== 0) {
     if (++at >= end) return -1;
     byte = buffer[at]!;
   }
   const lineEnd = at;
   at = endOfLine(buffer, byte, at, end, from);
-  const valueEnd = trimEnd(buffer, from, lineEnd);
-  if (at < 0 || valueEnd === from) return at;
-  offsets[(count - 1) * 4 + 3] = valueEnd;
+  if (at < 0 || lineEnd === valueStart) return at;
+  const o = (count - 1) * 4;
+  // A value that begins only here has no space before it.
+  if (offsets[o + 2] === offsets[o + 3]) offsets[o + 2] = valueStart;
+  offsets[o + 3] = trimEnd(buffer, valueStart, lineEnd);
   folded = true;
   return at;
 }

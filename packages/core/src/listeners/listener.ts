@@ -20,11 +20,11 @@ export class Listener {
   readonly #wanted: SocketAddress;
   readonly #options: ListenOptions;
 
-  /** @param onConnection Called with each accepted socket: half-open, without Nagle's delay, not yet read from. */
+  /** @param onConnection Called with each accepted socket: half-open, without Nagle's delay, paused. */
   constructor(address: SocketAddress, options: ListenOptions, onConnection: (socket: Socket) => void) {
     this.#wanted = address;
     this.#options = options;
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, onConnection);
   }
 
   /** The address as bound: with the port that the system chose for port 0. */

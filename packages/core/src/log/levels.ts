@@ -18,9 +18,9 @@ export function parseLogLevels(text: string): LogLevels {
   const byPackage = new Map<string, LogLevel>();
   for (const part of text.split(",")) {
     if (part.trim() === "") continue;
-    const [left = "", right] = part.split("=").map((side) => side.trim());
+    const [left = "", right, ...more] = part.split("=").map((side) => side.trim());
     const level = right ?? left;
-    if (!isLevel(level) || left === "") {
+    if (!isLevel(level) || left === "" || more.length > 0) {
       throw new RangeError(
         `SLUICE_LOG: cannot read ${JSON.stringify(part)}; expected LEVEL or PACKAGE=LEVEL with one of ${[...LEVELS].join(", ")}`,
       );

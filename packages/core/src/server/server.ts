@@ -16,6 +16,8 @@ export class Server {
   readonly #started: Service[] = [];
   #starting: Promise<void> | undefined = undefined;
   #stopping: Promise<void> | undefined = undefined;
+  /** Resolves when everything has stopped. */
+  readonly #over = Promise.withResolvers<void>();
   /** Aborts when the grace period is over. */
   readonly #force = new AbortController();
   #graceTimer: NodeJS.Timeout | undefined = undefined;
@@ -56,6 +58,8 @@ export class Server {
 
   async #startAll(): Promise<void> {
     for (const service of this.#services) {
+      // A signal may come while services start: those that have not begun need not.
+      if (this.#stopping !== undefined) return;
       this.#started.push(service);
       try {
         await service.start();
@@ -68,7 +72,7 @@ export class Server {
   }
 
   /**
-   * Stops what was started, last first. Calling it again returns the same promise; then only the shorter grace counts.
+   * Stops what was started, all at once. Calling it again returns the same promise; then only the shorter grace counts.
    * @param graceMs How long requests in flight may take. Default: `grace_period_seconds`.
    */
   stop(graceMs: number = this.conf.grace_period_seconds * 1000): Promise<void> {
@@ -77,14 +81,14 @@ export class Server {
     return this.#stopping;
   }
 
-  /** {@link start}, then waits for a signal, then {@link stop}. Resolves when all is over. */
+  /** {@link start}, then waits until a signal or {@link stop} has ended it. Resolves when all is over. */
   async run(): Promise<void> {
-    const signals = this.#watchSignals();
+    const unwatchSignals = this.#watchSignals();
     try {
       await this.start();
-      await signals.stopped;
+      await this.#over.promise;
     } finally {
-      signals.dispose();
+      unwatchSignals();
     }
   }
 
@@ -101,6 +105,7 @@ export class Server {
     // All at once: none waits for another, and the grace period is one for all.
     await Promise.all(this.#started.map((service) => this.#stopOne(service)));
     clearTimeout(this.#graceTimer);
+    this.#over.resolve();
   }
 
   async #stopOne(service: Service): Promise<void> {
@@ -122,23 +127,17 @@ export class Server {
     });
   }
 
-  #watchSignals(): { stopped: Promise<void>; dispose: () => void } {
-    let settle: () => void;
-    const stopped = new Promise<void>((resolve) => (settle = resolve));
+  /** Returns how to undo it. */
+  #watchSignals(): () => void {
     let received = 0;
     const onSignal = (signal: NodeJS.Signals): void => {
       received++;
       const graceMs = received > 1 ? 0 : signal === "SIGINT" ? FAST_GRACE_MS : undefined;
       logger("core").info({ signal }, received > 1 ? "stopping at once" : "stopping");
-      this.stop(graceMs).then(settle, settle);
+      void this.stop(graceMs);
     };
     process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
-    return {
-      stopped,
-      dispose: () => {
-        process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
-      },
-    };
+    return () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
 }
 

@@ -29,13 +29,17 @@ class RunningTask implements Service {
 
   start(): Promise<void> {
     return new Promise((ready) => {
-      this.#ended = this.#task
-        .run(this.#shutdown.signal, ready)
+      this.#ended = this.#run(ready)
         .catch((error: unknown) => {
           if (!this.#shutdown.signal.aborted) logger("core").error({ err: error, service: this.name }, "service failed");
         })
         .finally(ready);
     });
+  }
+
+  // A task that throws at once is one that rejects.
+  async #run(ready: () => void): Promise<void> {
+    await this.#task.run(this.#shutdown.signal, ready);
   }
 
   async stop(force: AbortSignal): Promise<void> {

@@ -4,7 +4,9 @@ import { Http1ServerConnection } from "../http1/http1-server-connection.ts";
 import { resolveHttp1ServerOptions, type Http1ServerOptions } from "../http1/server-options.ts";
 import { Listener, type ListenOptions } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
+import { adoptSocket } from "../net/adopt-socket.ts";
 import { SocketAddress } from "../net/socket-address.ts";
+import { SocketReader } from "../net/socket-reader.ts";
 import type { Service } from "./service.ts";
 
 /** An app with the sockets it listens on. */
@@ -73,8 +75,11 @@ export class HttpService implements Service {
     return this;
   }
 
-  readonly #accept = (socket: Socket): void => {
-    this.#connections.add(new Http1ServerConnection(socket, this.#app, this.#options, this.#forget));
+  readonly #accept = (accepted: Socket): void => {
+    const reader = new SocketReader(false);
+    const socket = adoptSocket(accepted, reader);
+        this.#connections.add(new Http1ServerConnection(socket ?? accepted, this.#app, this.#options, this.#forget, socket && reader));
+    (socket ?? accepted).resume();
   };
 
   readonly #forget = (connection: Http1ServerConnection): void => {

@@ -53,8 +53,11 @@ export function streamPair(options: StreamPairOptions = {}): StreamPair {
     });
   };
   const flush = async (): Promise<void> => {
-    await turn();
-    while (step() || toLocal.movable || toRemote.movable) await turn();
+    // What moved may have woken somebody who needs a turn to answer.
+    for (let quietTurns = 0; quietTurns < 2; quietTurns++) {
+      await turn();
+      if (step() || toLocal.movable || toRemote.movable) quietTurns = -1;
+    }
   };
   return { local, remote, step, flush };
 }

@@ -56,7 +56,7 @@ export class HttpConnector implements ClientConnectionOwner {
     const bindTo = peer.bindTo ?? this.#anyLocalAddress(peer);
     const timed = { connectMs: peer.connectMs, ...(bindTo !== undefined && { bindTo }) };
     // A TLS package reads the socket itself.
-    const reader = peer.tls ? undefined : new SocketReader();
+    const reader = peer.tls ? undefined : new SocketReader(true);
     const socket = await connectSocket(peer.address, timed, signal, reader);
     const secured = peer.tls ? await tls!.connect(socket, peer, signal) : undefined;
     const connection = new Http1ClientConnection(

@@ -74,8 +74,8 @@ export class HttpPeer {
 
 function reuseKey(address: string, options: PeerOptions, sni: string | undefined): string {
   // The common peer needs no string made.
-  if (!options.tls && options.bindTo === undefined && options.group === undefined) return address;
-  return JSON.stringify([address, options.tls ?? false, sni, options.bindTo, options.group]);
+  if (!options.tls && options.bindTo === undefined && !options.group) return address;
+  return JSON.stringify([address, options.tls ?? false, sni, options.bindTo, options.group ?? ""]);
 }
 
 function toAddress(address: string | SocketAddress | { readonly address: SocketAddress }): SocketAddress {

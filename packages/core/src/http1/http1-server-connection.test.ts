@@ -1,0 +1,945 @@
+import { HeaderFields, ResponseHeader } from "@sluice/http";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { answer, respond, serve, wholeBody, type SeenRequest } from "../../test/harness.ts";
+import { configureLogs } from "../log/logger.ts";
+import { turn } from "../testing/index.ts";
+
+const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
+const CLOSING = OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+
+const post = (...fields: string[]): string =>
+  `POST / HTTP/1.1\r\nHost: a.test\r\n${fields.map((field) => `${field}\r\n`).join("")}\r\n`;
+
+const never = new Promise<void>(() => undefined);
+
+const lines: string[] = [];
+beforeEach(() => {
+  lines.length = 0;
+  configureLogs({ levels: "info", destination: { write: (line) => void lines.push(line) } });
+});
+
+/** The clock stands still until a test moves it. */
+function freezeTime(): void {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] });
+}
+afterEach(() => void vi.useRealTimers());
+
+async function advance(ms: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  await turn();
+}
+
+describe("keep-alive", () => {
+  test("one request after another is answered on one connection", async () => {
+    const served = serve();
+    for (let n = 1; n <= 3; n++) {
+      await served.send(GET);
+      expect(served.requests).toHaveLength(n);
+      expect(served.got.take()).toBe(OK);
+    }
+    expect(served.got.ended).toBe(false);
+  });
+
+  test.for([1, 2, 5])("maxRequests %i serves exactly so many, and the last one says so", async (maxRequests) => {
+    const served = serve(answer, { maxRequests });
+    await served.send(GET.repeat(maxRequests + 2));
+    expect(served.requests).toHaveLength(maxRequests);
+    expect(served.got.text).toBe(OK.repeat(maxRequests - 1) + CLOSING);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("a client of HTTP/1.0 that asked for it is told keep-alive", async () => {
+    const served = serve();
+    await served.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    expect(served.got.text).toBe(OK.replace("\r\n\r\n", "\r\nConnection: keep-alive\r\n\r\n"));
+    expect(served.got.ended).toBe(false);
+  });
+
+  test("disableKeepAlive closes after the response, which says so", async () => {
+    const served = serve((seen) => {
+      seen.session.disableKeepAlive();
+      respond(seen.session, 200, "");
+    });
+    await served.send(GET);
+    expect(served.got.text).toBe(CLOSING);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("the next request waits until the handler's promise resolves", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      respond(seen.session, 200, "");
+      if (served.requests.length === 1) await gate.promise;
+    });
+    await served.send(GET + GET);
+    expect(served.requests).toHaveLength(1);
+    expect(served.got.text).toBe(OK);
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.requests).toHaveLength(2);
+    expect(served.got.text).toBe(OK + OK);
+  });
+
+  test("a session that is over reaches no longer into the connection", async () => {
+    const served = serve((seen) => respond(seen.session, 200, ""));
+    await served.send(GET);
+    const late = served.requests[0]!.session;
+    late.flush();
+    late.pauseBody();
+    late.resumeBody();
+    late.abort();
+    expect(late.writeBody(Buffer.from("late"))).toBe(true);
+    await served.send(GET);
+    expect(served.got.text).toBe(OK + OK);
+  });
+});
+
+describe("pipelining", () => {
+  test("answers come in order, however long each takes", async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const served = serve(async (seen) => {
+      await gates[served.requests.length - 1]?.promise;
+      respond(seen.session, 200, seen.session.request.target);
+    });
+    await served.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    gates[1]!.resolve();
+    await served.pair.flush();
+    expect(served.got.text).toBe("");
+    gates[0]!.resolve();
+    await served.pair.flush();
+    expect(served.got.text.match(/^\/\d/gm)?.map((line) => line.slice(0, 2))).toEqual(["/1", "/2", "/3"]);
+  });
+
+  test("bytes of the next request do not reach the one being served", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      await wholeBody(seen);
+      if (served.requests.length === 1) await gate.promise;
+      respond(seen.session, 200, seen.body);
+    });
+    await served.send(`${post("Content-Length: 3")}abc${post("Content-Length: 3")}de`);
+    expect(served.requests.map(({ body }) => body)).toEqual(["abc"]);
+    gate.resolve();
+    await served.send("f");
+    expect(served.requests.map(({ body }) => body)).toEqual(["abc", "def"]);
+  });
+
+  test("a flood of requests behind one that takes long is stopped by the window, and served in the end", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      await gate.promise;
+      respond(seen.session, 200, "");
+    }, {}, { toLocal: { windowBytes: 1000, pieceBytes: 1000 } });
+    const count = 10_000;
+    await served.send(GET.repeat(count));
+    expect(served.client.writableLength).toBeGreaterThan(100_000);
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.requests).toHaveLength(count);
+    expect(served.client.writableLength).toBe(0);
+    expect(served.got.text).toBe(OK.repeat(count));
+  });
+});
+
+describe("request bodies", () => {
+  test("arrive piece by piece, then their end, then the batch is over", async () => {
+    const order: string[] = [];
+    const served = serve((seen) => {
+      seen.onRequestData = (chunk) => order.push(chunk.toString());
+      seen.onRequestEnd = () => order.push("end");
+      seen.onRequestBatch = () => order.push("batch");
+      seen.session.events = seen;
+      return never;
+    });
+    await served.send(`${post("Content-Length: 4")}ab`);
+    await served.send("cd");
+    expect(order).toEqual(["ab", "batch", "cd", "end", "batch"]);
+  });
+
+  test("wait while nobody drives the session, and are counted as they are delivered", async () => {
+    const served = serve(() => never);
+    await served.send(`${post("Content-Length: 4")}ab`);
+    const [seen] = served.requests as [SeenRequest];
+    const { session } = seen;
+    expect([session.requestBodyEmpty, session.requestBodyDone, session.requestBodyBytes]).toEqual([false, false, 0]);
+    session.events = seen;
+    expect([seen.body, session.requestBodyDone, session.requestBodyBytes]).toEqual(["ab", false, 2]);
+    session.events = undefined;
+    await served.send("cd");
+    expect(seen.body).toBe("ab");
+    session.events = seen;
+    expect([seen.body, seen.ended, session.requestBodyDone, session.requestBodyBytes]).toEqual(["abcd", true, true, 4]);
+  });
+
+  test("a request without one is known to have none", async () => {
+    const served = serve(() => never);
+    await served.send(GET);
+    const { session } = served.requests[0]!;
+    expect([session.requestBodyEmpty, session.requestBodyDone, session.requestBodyBytes]).toEqual([true, true, 0]);
+  });
+
+  test("a chunked one is not known to be empty before its end", async () => {
+    const served = serve();
+    await served.send(`${post("Transfer-Encoding: chunked")}0\r\n\r\n`);
+    expect(served.requests[0]!.session.requestBodyEmpty).toBe(false);
+    expect(served.requests[0]!.ended).toBe(true);
+    expect(served.got.text).toBe(OK);
+  });
+
+  test("trailers come with the end", async () => {
+    const served = serve();
+    await served.send(`${post("Transfer-Encoding: chunked")}1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n`);
+    expect(served.requests[0]!.trailers).toEqual([["X-Sum", "1"]]);
+  });
+
+  test.for(["Content-Length: 300000", "Transfer-Encoding: chunked"])("pauseBody slows the client down: %s", async (field) => {
+    const body = "x".repeat(300_000);
+    const framed = field.startsWith("C") ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    const served = serve(
+      (seen) => {
+        const { onRequestData } = seen;
+        seen.onRequestData = (chunk) => {
+          onRequestData(chunk);
+          if (seen.body.length === chunk.length) seen.session.pauseBody();
+        };
+        return answer(seen);
+      },
+      {},
+      { highWaterMark: 1000, toLocal: { windowBytes: 1000 } },
+    );
+    await served.send(post(field) + framed);
+    const [seen] = served.requests as [SeenRequest];
+    expect(seen.body.length).toBeGreaterThan(0);
+    expect(seen.body.length).toBeLessThan(5000);
+    expect(served.client.writableLength).toBeGreaterThan(290_000);
+    seen.session.resumeBody();
+    await served.pair.flush();
+    expect(seen.body).toBe(body);
+    expect(served.got.text).toContain(`Content-Length: 300000`);
+    expect(served.got.ended).toBe(false);
+  });
+
+  test("one that is malformed ends the session; it can still be answered, and the connection closes", async () => {
+    const served = serve();
+    await served.send(`${post("Transfer-Encoding: chunked")}1\r\na\r\nx`);
+    const [seen] = served.requests as [SeenRequest];
+    expect(seen.error?.type).toBe("InvalidChunk");
+    expect(seen.error?.source).toBe("downstream");
+    expect(seen.ended).toBe(false);
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n.*Connection: close\r\n\r\n/s);
+    expect(served.got.ended).toBe(true);
+  });
+});
+
+describe("responses", () => {
+  test("Content-Length given by the app", async () => {
+    const served = serve((seen) => respond(seen.session, 200, "hello"));
+    await served.send(GET);
+    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello");
+    expect(served.requests[0]!.session.responseBodyBytes).toBe(5);
+  });
+
+  test("a small head and body leave in one write", async () => {
+    const served = serve((seen) => respond(seen.session, 200, "hello"));
+    await served.send(GET);
+    expect(served.pair.local.writes).toHaveLength(1);
+  });
+
+  test("without a length: chunked to HTTP/1.1, with trailers", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+      session.writeBody(Buffer.from("abc"));
+      session.writeBody(Buffer.alloc(0));
+      session.writeBody(Buffer.from("0123456789abcdef"));
+      session.finish(HeaderFields.from({ "X-Sum": "1", "Content-Length": "5", Host: "x" }));
+    });
+    await served.send(GET);
+    expect(served.got.text).toBe(
+      "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\n\r\n",
+    );
+    expect(served.requests[0]!.session.responseBodyBytes).toBe(19);
+    expect(served.got.ended).toBe(false);
+  });
+
+  test("without a length: until the connection ends to HTTP/1.0, whatever it asked for", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+      session.writeBody(Buffer.from("abc"));
+      session.finish();
+    });
+    await served.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\n\r\nabc");
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("an end without a length is Content-Length 0", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now" }), true);
+      session.finish();
+    });
+    await served.send(GET);
+    expect(served.got.text).toBe(OK);
+  });
+
+  test("a Date is added where there is none", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200), true);
+      session.finish();
+    });
+    await served.send(GET);
+    expect(served.got.text).toMatch(/\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n/);
+  });
+
+  test.for([
+    ["HEAD", 200, "Content-Length: 5\r\n"],
+    ["GET", 204, ""],
+    ["GET", 304, "Content-Length: 5\r\n"],
+  ] as const)("%s %i has no body, and the connection goes on", async ([method, status, length]) => {
+    const served = serve(({ session }) => {
+      const fields: Record<string, string> = length === "" ? { Date: "now" } : { Date: "now", "Content-Length": "5" };
+      session.writeHeader(ResponseHeader.build(status, fields), false);
+      expect(session.writeBody(Buffer.from("hello"))).toBe(true);
+      session.finish();
+    });
+    await served.send(`${method} / HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(2));
+    const one = new RegExp(`^HTTP/1.1 ${status} [A-Za-z ]+\r\nDate: now\r\n${length}\r\n`);
+    const [first] = one.exec(served.got.text)!;
+    expect(served.got.text).toBe(first + first);
+    expect(served.requests[0]!.session.responseBodyBytes).toBe(0);
+    expect(served.got.ended).toBe(false);
+  });
+
+  test("the fields that frame are the session's own", async () => {
+    const served = serve(({ session }) => {
+      const fields = { Date: "now", Connection: "x", "Transfer-Encoding": "gzip", "x-b": "1" };
+      session.writeHeader(ResponseHeader.build(200, fields), true);
+      session.finish();
+    });
+    await served.send(GET);
+    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nx-b: 1\r\nContent-Length: 0\r\n\r\n");
+  });
+
+  test("what goes beyond Content-Length is dropped", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now", "Content-Length": 3 }), false);
+      session.writeBody(Buffer.from("ab"));
+      session.writeBody(Buffer.from("cd"));
+      session.writeBody(Buffer.from("e"));
+      session.finish();
+    });
+    await served.send(GET);
+    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 3\r\n\r\nabc");
+  });
+
+  test("one shorter than its Content-Length cuts the connection, and the app is told", async () => {
+    const errors: unknown[] = [];
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now", "Content-Length": 3 }), false);
+      session.writeBody(Buffer.from("ab"));
+      try {
+        session.finish();
+      } catch (error) {
+        errors.push(error);
+      }
+    });
+    await served.send(GET + GET);
+    expect(errors).toMatchObject([{ type: "PrematureBodyEnd" }]);
+    expect(served.requests).toHaveLength(1);
+    expect(served.got.text).toMatch(/\r\n\r\nab$/);
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("one that was not finished when the handler resolved cuts the connection", async () => {
+    const served = serve(({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+      session.writeBody(Buffer.from("ab"));
+    });
+    await served.send(GET + GET);
+    expect(served.requests).toHaveLength(1);
+    expect(served.got.text).not.toContain("0\r\n\r\n");
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("abort of one that ends with the connection is a reset, so that it cannot look complete", async () => {
+    const served = serve(async ({ session }) => {
+      session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+      session.writeBody(Buffer.from("ab"));
+      session.flush();
+      await turn();
+      session.abort();
+    });
+    await served.send("GET / HTTP/1.0\r\n\r\n");
+    expect(served.got.text).toMatch(/ab$/);
+    expect(served.got.error?.code).toBe("ECONNRESET");
+    expect(served.got.ended).toBe(false);
+  });
+
+  test("a second head is an error, body bytes before the head too, and so is an end without a head", async () => {
+    const errors: unknown[] = [];
+    const attempt = (what: () => void): void => {
+      try {
+        what();
+      } catch (error) {
+        errors.push(error);
+      }
+    };
+    const served = serve(({ session }) => {
+      attempt(() => session.writeBody(Buffer.from("x")));
+      attempt(() => session.finish());
+      respond(session, 200, "");
+      attempt(() => session.writeHeader(ResponseHeader.build(200), true));
+    });
+    await served.send(GET);
+    expect(errors).toMatchObject([{ type: "InternalError" }, { type: "InternalError" }, { type: "InternalError" }]);
+    expect(served.got.text).toBe(OK);
+  });
+
+  test.for(["-1", "abc", "", "1.5"])("a Content-Length of %j by the app is an error, and nothing is written", async (length) => {
+    const errors: unknown[] = [];
+    const served = serve(({ session }) => {
+      const header = ResponseHeader.build(200, { "Content-Length": length });
+      try {
+        session.writeHeader(header, false);
+      } catch (error) {
+        errors.push(error);
+      }
+      respond(session, 500, "");
+    });
+    await served.send(GET);
+    expect(errors).toMatchObject([{ type: "InvalidHTTPHeader", source: "internal" }]);
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 500 /);
+  });
+
+  test("interim heads go out at once, before the final one, and not after it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async ({ session }) => {
+      session.writeInformational(ResponseHeader.build(100));
+      session.writeInformational(ResponseHeader.build(103, { Link: "</a>" }));
+      await gate.promise;
+      respond(session, 200, "");
+      session.writeInformational(ResponseHeader.build(103));
+    });
+    await served.send(GET);
+    expect(served.got.take()).toBe("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.got.text).toBe(OK);
+  });
+
+  test("interim heads are kept from HTTP/1.0", async () => {
+    const served = serve(({ session }) => {
+      session.writeInformational(ResponseHeader.build(103));
+      respond(session, 200, "");
+    });
+    await served.send("GET / HTTP/1.0\r\n\r\n");
+    expect(served.got.text).toBe(CLOSING);
+  });
+
+  test("a client that reads slowly makes writeBody say false, and is waited for", async () => {
+    const served = serve(
+      async (seen) => {
+        const { session } = seen;
+        session.events = seen;
+        session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+        for (let n = 0; n < 50; n++) {
+          if (session.writeBody(Buffer.alloc(10_000, "x"))) continue;
+          await new Promise<void>((resolve) => (seen.onDownstreamWritable = resolve));
+          seen.drains++;
+        }
+        session.finish();
+      },
+      {},
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    expect(served.got.text).toBe("");
+    expect(served.pair.local.writableLength).toBeLessThan(200_000);
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.requests[0]!.drains).toBeGreaterThan(1);
+    expect(served.got.text.split("\r\n").filter((line) => /^x+$/.test(line)).join("")).toBe("x".repeat(500_000));
+    expect(served.got.text).toMatch(/\r\n0\r\n\r\n$/);
+  });
+});
+
+describe("an early response", () => {
+  test("closes the connection, and says so: the rest of the body is no request", async () => {
+    const served = serve((seen) => respond(seen.session, 200, ""));
+    await served.send(`${post("Content-Length: 10")}abc`);
+    expect(served.got.text).toBe(CLOSING);
+    expect(served.got.ended).toBe(true);
+    await served.send(`defg${GET}`);
+    expect(served.requests).toHaveLength(1);
+    expect(served.pair.local.destroyed).toBe(false);
+    expect(served.got.error).toBeUndefined();
+  });
+
+  test("whose head is written before the body ends closes too, even if the body ends meanwhile", async () => {
+    const served = serve(async (seen) => {
+      seen.session.writeHeader(ResponseHeader.build(200, { Date: "now" }), false);
+      await wholeBody(seen);
+      seen.session.finish();
+    });
+    await served.send(`${post("Content-Length: 3")}`);
+    await served.send(`abc${GET}`);
+    expect(served.got.text).toContain("Connection: close");
+    expect(served.requests).toHaveLength(1);
+    expect(served.got.ended).toBe(true);
+  });
+});
+
+describe("closing", () => {
+  test("lingers: what the client still sends is read and dropped, until it ends", async () => {
+    const served = serve();
+    await served.send(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    expect(served.got.ended).toBe(true);
+    await served.send("more of it".repeat(100_000));
+    expect(served.client.writableLength).toBe(0);
+    expect(served.got.error).toBeUndefined();
+    expect(served.closedCount()).toBe(0);
+    served.client.end();
+    await served.pair.flush();
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("lingers no longer than lingerMs, however much the client sends", async () => {
+    freezeTime();
+    const served = serve(answer, { lingerMs: 5000 });
+    await served.send(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    for (let n = 0; n < 4; n++) {
+      await advance(1249);
+      await served.send("x");
+    }
+    expect(served.pair.local.destroyed).toBe(false);
+    await advance(5);
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("waits for a client that takes the response slowly, beyond lingerMs", async () => {
+    freezeTime();
+    const body = "x".repeat(100_000);
+    const served = serve(
+      (seen) => {
+        seen.session.disableKeepAlive();
+        respond(seen.session, 200, body);
+      },
+      { lingerMs: 5000, writeMs: 60_000 },
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(6000);
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.got.text.endsWith(body)).toBe(true);
+    expect(served.got.ended).toBe(true);
+    await advance(60_000);
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("does not wait for ever for a client that takes nothing", async () => {
+    freezeTime();
+    const served = serve(
+      (seen) => {
+        seen.session.disableKeepAlive();
+        respond(seen.session, 200, "x".repeat(10_000));
+      },
+      { lingerMs: 5000, writeMs: 60_000 },
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(70_000);
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+});
+
+describe("shutdown", () => {
+  test("closes an idle connection at once", async () => {
+    const fresh = serve();
+    fresh.connection.shutdown();
+    await fresh.pair.flush();
+    expect(fresh.closedCount()).toBe(1);
+  });
+
+  test("a busy one goes on to its response, which says close", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      await gate.promise;
+      respond(seen.session, 200, "");
+    });
+    await served.send(GET + GET);
+    served.connection.shutdown();
+    await served.pair.flush();
+    expect(served.got.ended).toBe(false);
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.got.text).toBe(CLOSING);
+    expect(served.requests).toHaveLength(1);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("one in the middle of a head still serves it", async () => {
+    const served = serve();
+    await served.send(GET.slice(0, 10));
+    served.connection.shutdown();
+    await served.send(GET.slice(10));
+    expect(served.got.text).toBe(CLOSING);
+  });
+
+  test("one whose response is still leaving loses none of it", async () => {
+    freezeTime();
+    const body = "x".repeat(100_000);
+    const served = serve((seen) => respond(seen.session, 200, body), {}, { highWaterMark: 1000, toRemote: { windowBytes: 1000 } });
+    served.client.pause();
+    await served.send(GET);
+    served.connection.shutdown();
+    await advance(2000);
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.got.text.endsWith(body)).toBe(true);
+    expect(served.got.error).toBeUndefined();
+  });
+
+  test("destroy ends at once, and the session is told", async () => {
+    const served = serve(() => never);
+    await served.send(GET);
+    served.connection.destroy();
+    await served.pair.flush();
+    expect(served.requests[0]!.session.error?.type).toBe("ConnectionClosed");
+    expect(served.closedCount()).toBe(1);
+  });
+});
+
+describe("a client that leaves", () => {
+  test("while idle: the connection closes, and the app is not bothered", async () => {
+    const served = serve();
+    served.client.end();
+    await served.pair.flush();
+    expect(served.requests).toHaveLength(0);
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("in the middle of a head: the connection closes", async () => {
+    const served = serve();
+    await served.send(GET.slice(0, 20));
+    served.client.end();
+    await served.pair.flush();
+    expect(served.requests).toHaveLength(0);
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("by a reset while idle", async () => {
+    const served = serve();
+    await served.send(GET);
+    served.client.resetAndDestroy();
+    await served.pair.flush();
+    expect(served.closedCount()).toBe(1);
+    expect(lines).toEqual([]);
+  });
+
+  test.for(["Content-Length: 3", "Transfer-Encoding: chunked"])("within its body: never told as an end (%s)", async (field) => {
+    const served = serve();
+    await served.send(`${post(field)}${field.startsWith("C") ? "ab" : "2\r\nab\r\n"}`);
+    served.client.end();
+    await served.pair.flush();
+    const [seen] = served.requests as [SeenRequest];
+    expect(seen.ended).toBe(false);
+    expect(seen.error).toMatchObject({ type: "ConnectionClosed", source: "downstream" });
+    expect(seen.error!.message).toContain("before its request was complete");
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("while it waits for the response: the session is told at once, twice over", async () => {
+    const gone: unknown[] = [];
+    const served = serve((seen) => {
+      seen.session.onGone = (error) => gone.push(error);
+      return never;
+    });
+    await served.send(GET);
+    served.client.end();
+    await served.pair.flush();
+    expect(gone).toMatchObject([{ type: "ConnectionClosed", source: "downstream" }]);
+    expect(served.requests[0]!.session.error!.message).toContain("before the response was complete");
+  });
+
+  test("by half, and still gets an answer if the app gives one", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      await gate.promise;
+      respond(seen.session, 200, "");
+    });
+    await served.send(GET);
+    served.client.end();
+    await served.pair.flush();
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.got.text).toBe(CLOSING);
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("by a reset: a read error with its cause", async () => {
+    const served = serve(() => never);
+    await served.send(GET);
+    served.client.resetAndDestroy();
+    await served.pair.flush();
+    const { error } = served.requests[0]!.session;
+    expect(error).toMatchObject({ type: "ReadError", source: "downstream", cause: { code: "ECONNRESET" } });
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("within the response: writes are swallowed, and the session is told", async () => {
+    const gate = Promise.withResolvers<void>();
+    const served = serve(async (seen) => {
+      seen.session.events = seen;
+      seen.session.writeHeader(ResponseHeader.build(200), false);
+      seen.session.flush();
+      await gate.promise;
+      seen.session.writeBody(Buffer.from("abc"));
+      seen.session.finish();
+    });
+    await served.send(GET);
+    served.client.resetAndDestroy();
+    await served.pair.flush();
+    gate.resolve();
+    await served.pair.flush();
+    expect(served.requests[0]!.error?.type).toBe("ReadError");
+    expect(served.closedCount()).toBe(1);
+    expect(lines).toEqual([]);
+  });
+
+  test.each(["fin", "reset"] as const)("at every byte of a request (%s): never a request that is not whole", async (how) => {
+    const request = `${post("Transfer-Encoding: chunked")}2\r\nab\r\n0\r\nA: b\r\n\r\n`;
+    for (let bytes = 0; bytes < request.length; bytes++) {
+      const served = serve();
+      await served.send(request.slice(0, bytes));
+      if (how === "fin") served.client.end();
+      else served.client.resetAndDestroy();
+      await served.pair.flush();
+      expect(served.requests.filter(({ ended }) => ended), `after ${bytes} bytes`).toEqual([]);
+      expect(served.closedCount(), `after ${bytes} bytes`).toBe(1);
+      expect(served.got.text, `after ${bytes} bytes`).not.toContain(" 200 ");
+    }
+  });
+});
+
+describe("time", () => {
+  beforeEach(freezeTime);
+
+  test("a connection that sends nothing closes after keepAliveMs, without an answer", async () => {
+    const served = serve(answer, { keepAliveMs: 1000 });
+    await advance(999);
+    expect(served.pair.local.destroyed).toBe(false);
+    await advance(2);
+    expect(served.pair.local.destroyed).toBe(true);
+    expect(served.got.text).toBe("");
+    expect(served.requests).toHaveLength(0);
+  });
+
+  test("the wait for the next request starts anew after each", async () => {
+    const served = serve(answer, { keepAliveMs: 1000 });
+    for (let n = 0; n < 3; n++) {
+      await advance(900);
+      await served.send(GET);
+    }
+    expect(served.requests).toHaveLength(3);
+    await advance(1001);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("a head that is not complete within headMs gets 408, however often it sends a byte", async () => {
+    const served = serve(answer, { headMs: 1000, keepAliveMs: 100_000 });
+    for (let n = 0; n < 10; n++) {
+      await served.send(GET[n]!);
+      await advance(100);
+    }
+    await advance(1);
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 408 .*Connection: close\r\n/s);
+    expect(served.requests[0]!.session.error).toMatchObject({ type: "ReadTimedout", source: "downstream" });
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("the time of a second head counts from its first byte", async () => {
+    const served = serve(answer, { headMs: 1000, keepAliveMs: 100_000 });
+    await served.send(GET);
+    await advance(5000);
+    await served.send("GET");
+    await advance(999);
+    expect(served.got.text).toBe(OK);
+    await advance(2);
+    expect(served.got.text).toContain("408");
+  });
+
+  test("a body of which nothing comes for bodyMs gets 408", async () => {
+    const served = serve(answer, { bodyMs: 1000 });
+    await served.send(`${post("Content-Length: 3")}a`);
+    await advance(900);
+    await served.send("b");
+    await advance(999);
+    expect(served.got.text).toBe("");
+    await advance(2);
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 408 /);
+    expect(served.requests[0]!.ended).toBe(false);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("the body's time does not run while we do not read it", async () => {
+    const served = serve((seen) => {
+      seen.session.events = seen;
+      seen.session.pauseBody();
+      return never;
+    }, { bodyMs: 1000 });
+    await served.send(`${post("Content-Length: 3")}a`);
+    await advance(10_000);
+    const [seen] = served.requests as [SeenRequest];
+    expect(seen.session.error).toBeUndefined();
+    seen.session.resumeBody();
+    await advance(999);
+    expect(seen.session.error).toBeUndefined();
+    await advance(2);
+    expect(seen.session.error?.type).toBe("ReadTimedout");
+  });
+
+  test("the body's time does not run before somebody reads it", async () => {
+    const served = serve(() => never, { bodyMs: 1000 });
+    await served.send(`${post("Content-Length: 3")}a`);
+    await advance(10_000);
+    const [seen] = served.requests as [SeenRequest];
+    expect(seen.session.error).toBeUndefined();
+    seen.session.events = seen;
+    await advance(900);
+    seen.session.events = undefined;
+    await advance(10_000);
+    expect(seen.session.error).toBeUndefined();
+    seen.session.events = seen;
+    await advance(1001);
+    expect(seen.session.error?.type).toBe("ReadTimedout");
+  });
+
+  test("no time runs for a body that has ended, even if it was paused at its last piece", async () => {
+    const served = serve((seen) => {
+      seen.onRequestData = () => seen.session.pauseBody();
+      seen.session.events = seen;
+      return never;
+    }, { bodyMs: 1000 });
+    await served.send(`${post("Content-Length: 3")}abc`);
+    const [seen] = served.requests as [SeenRequest];
+    seen.session.resumeBody();
+    expect(seen.ended).toBe(true);
+    await advance(10_000);
+    expect(seen.session.error).toBeUndefined();
+  });
+
+  test("a client that takes nothing for writeMs is cut, and the session is told", async () => {
+    const served = serve(
+      (seen) => {
+        seen.session.events = seen;
+        seen.session.writeHeader(ResponseHeader.build(200), false);
+        expect(seen.session.writeBody(Buffer.alloc(200_000))).toBe(false);
+        return never;
+      },
+      { writeMs: 1000 },
+      { toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(999);
+    expect(served.requests[0]!.error).toBeUndefined();
+    await advance(2);
+    expect(served.requests[0]!.error).toMatchObject({ type: "WriteTimedout", source: "downstream" });
+    expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("a client that takes something in time is not cut", async () => {
+    const served = serve(
+      (seen) => {
+        seen.session.events = seen;
+        seen.session.writeHeader(ResponseHeader.build(200), false);
+        seen.session.writeBody(Buffer.alloc(200_000));
+        return never;
+      },
+      { writeMs: 1000 },
+      { toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(900);
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.requests[0]!.drains).toBe(1);
+    await advance(10_000);
+    expect(served.requests[0]!.error).toBeUndefined();
+  });
+
+  test("an idle connection whose response is still leaving is not closed by keepAliveMs", async () => {
+    const body = "x".repeat(100_000);
+    const served = serve(
+      (seen) => respond(seen.session, 200, body),
+      { keepAliveMs: 1000, writeMs: 60_000 },
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(2000);
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.got.text.endsWith(body)).toBe(true);
+  });
+
+  test("0 waits for ever", async () => {
+    const served = serve(answer, { keepAliveMs: 0, headMs: 0, bodyMs: 0 });
+    await advance(1e8);
+    await served.send(post("Content-Length: 1").slice(0, 5));
+    await advance(1e8);
+    await served.send(post("Content-Length: 1").slice(5));
+    await advance(1e8);
+    await served.send("a");
+    expect(served.got.text).toContain("200 OK");
+  });
+
+  test("no timer is left behind by a closed connection", async () => {
+    const served = serve(answer);
+    await served.send(GET);
+    served.client.destroy();
+    await served.pair.flush();
+    served.pair.local.destroy();
+    await turn();
+    expect(served.closedCount()).toBe(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("an app that fails", () => {
+  test("by rejecting is logged, and the connection is cut", async () => {
+    const served = serve(() => Promise.reject(new Error("broken app")));
+    await served.send(GET + GET);
+    expect(served.requests).toHaveLength(1);
+    expect(served.pair.local.destroyed).toBe(true);
+    expect(lines.join("")).toContain("broken app");
+  });
+
+  test("by throwing, against its type, is treated the same", async () => {
+    const served = serve();
+    const { Http1ServerConnection } = await import("./http1-server-connection.ts");
+    const { resolveHttp1ServerOptions } = await import("./server-options.ts");
+    const { streamPair } = await import("../testing/index.ts");
+    expect(served.requests).toEqual([]);
+    const pair = streamPair();
+    let calls = 0;
+    const app = {
+      handleRequest: () => {
+        calls++;
+        throw new Error("broken app");
+      },
+    };
+    const connection = new Http1ServerConnection(pair.local, app, resolveHttp1ServerOptions(), () => undefined);
+    pair.remote.write(GET, "latin1");
+    await pair.flush();
+    expect(calls).toBe(1);
+    expect(connection).toBeDefined();
+    expect(pair.local.destroyed).toBe(true);
+    expect(lines.join("")).toContain("broken app");
+  });
+});

@@ -1,0 +1,155 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ResponseHeader } from "@sluice/http";
+import { beforeEach, describe, expect, test } from "vitest";
+import { tcpClient, tcpServer } from "../../test/net-harness.ts";
+import type { HttpApp, ServerSession } from "../http/server-session.ts";
+import { configureLogs } from "../log/logger.ts";
+import { HttpService } from "./http-service.ts";
+
+const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+const whole = (text: string): boolean => text.includes("\r\n\r\nok");
+
+function reply(session: ServerSession): void {
+  session.writeHeader(ResponseHeader.build(200, { "Content-Length": 2 }), false);
+  session.writeBody(Buffer.from("ok"));
+  session.finish();
+}
+
+/** An app whose requests wait until the test lets them go. */
+function gatedApp(): HttpApp & { arrived: Promise<void>; open: () => void } {
+  const gate = Promise.withResolvers<void>();
+  const arrival = Promise.withResolvers<void>();
+  return {
+    arrived: arrival.promise,
+    open: () => gate.resolve(),
+    handleRequest: async (session) => {
+      arrival.resolve();
+      await gate.promise;
+      if (session.error === undefined) reply(session);
+    },
+  };
+}
+
+const direct: HttpApp = {
+  handleRequest: (session) => {
+    reply(session);
+    return Promise.resolve();
+  },
+};
+
+const patient = (): AbortSignal => new AbortController().signal;
+
+beforeEach(() => configureLogs({ levels: "silent" }));
+
+test("serves requests on all its listeners", async () => {
+  const service = new HttpService("web", direct).listenTcp("127.0.0.1:0").listenTcp("127.0.0.1:0");
+  await service.start();
+  expect(service.addresses).toHaveLength(2);
+  for (const address of service.addresses) {
+    using client = await tcpClient(address);
+    client.socket.write(GET);
+    expect(await client.until(whole)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  }
+  await service.stop(AbortSignal.abort());
+});
+
+test("serves a Unix socket", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-"));
+  const path = join(directory, "s.sock");
+  const service = new HttpService("web", direct).listenUnix(path);
+  await service.start();
+  expect(service.addresses).toEqual([`unix:${path}`]);
+  {
+    using client = await tcpClient(`unix:${path}`);
+    client.socket.write(GET);
+    await client.until(whole);
+  }
+  await service.stop(AbortSignal.abort());
+  rmSync(directory, { recursive: true });
+});
+
+test("an address in use fails the start, and leaves no listener of the service open", async () => {
+  await using taken = await tcpServer();
+  const service = new HttpService("web", direct).listenTcp("127.0.0.1:0").listenTcp(taken.address);
+  await expect(service.start()).rejects.toMatchObject({ type: "BindError", source: "internal" });
+  await expect(service.start()).rejects.toThrow(taken.address);
+  const [first] = service.addresses as [string];
+  if (!first.endsWith(":0")) await expect(tcpClient(first)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+test.for([{ maxHeadBytes: 0 }, { keepAliveMs: -1 }, { maxRequests: Number.NaN }])("options out of range are refused: %j", (options) => {
+  expect(() => new HttpService("web", direct, options)).toThrow(RangeError);
+  expect(() => new HttpService("web", direct, options)).toThrow(Object.keys(options)[0]);
+});
+
+describe("stop", () => {
+  test("closes idle connections, and refuses new ones", async () => {
+    const service = new HttpService("web", direct).listenTcp("127.0.0.1:0");
+    await service.start();
+    const [address] = service.addresses as [string];
+    using fresh = await tcpClient(address);
+    using used = await tcpClient(address);
+    used.socket.write(GET);
+    await used.until(whole);
+    expect(service.connectionCount).toBe(2);
+    await service.stop(patient());
+    await Promise.all([fresh.ended, used.ended]);
+    expect(service.connectionCount).toBe(0);
+    await expect(tcpClient(address)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test("lets a request in flight finish, and tells the client that the connection closes", async () => {
+    const app = gatedApp();
+    const service = new HttpService("web", app).listenTcp("127.0.0.1:0");
+    await service.start();
+    using client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await app.arrived;
+    let stopped = false;
+    const stop = service.stop(patient()).then(() => (stopped = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(stopped).toBe(false);
+    app.open();
+    expect(await client.until(whole)).toContain("\r\nConnection: close\r\n");
+    await client.ended;
+    client.socket.end();
+    await stop;
+    expect(service.connectionCount).toBe(0);
+  });
+
+  test("cuts what is in flight once it is forced to", async () => {
+    const app = gatedApp();
+    const service = new HttpService("web", app).listenTcp("127.0.0.1:0");
+    await service.start();
+    using client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await app.arrived;
+    const force = new AbortController();
+    const stop = service.stop(force.signal);
+    force.abort();
+    await stop;
+    await client.ended;
+    expect(client.text()).toBe("");
+    app.open();
+  });
+
+  test("forced from the start, it waits for nothing", async () => {
+    const app = gatedApp();
+    const service = new HttpService("web", app).listenTcp("127.0.0.1:0");
+    await service.start();
+    using client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await app.arrived;
+    await service.stop(AbortSignal.abort());
+    expect(service.connectionCount).toBe(0);
+    app.open();
+  });
+
+  test("without connections resolves at once", async () => {
+    const service = new HttpService("web", direct).listenTcp("127.0.0.1:0");
+    await service.start();
+    await service.stop(patient());
+  });
+});

@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+import { SocketAddress } from "../net/socket-address.ts";
+import { HttpPeer, type PeerOptions } from "./http-peer.ts";
+
+const ADDRESS = "127.0.0.1:80";
+
+test("is made of a text, an address, or anything that has one", () => {
+  const address = SocketAddress.parse(ADDRESS);
+  for (const given of [ADDRESS, address, { address }]) expect(new HttpPeer(given).address.text).toBe(ADDRESS);
+});
+
+test("nothing to connect to is NoPeer", () => {
+  for (const given of [undefined, {}, 5] as never[]) {
+    expect(() => new HttpPeer(given)).toThrow(expect.objectContaining({ type: "NoPeer" }));
+  }
+});
+
+test("an address that cannot be read is an error", () => {
+  expect(() => new HttpPeer("nonsense")).toThrow(expect.objectContaining({ type: "ConnectError" }));
+});
+
+test("has bounded waits by default", () => {
+  const { connectMs, readMs, writeMs, idleMs, tls, sni, bindTo } = new HttpPeer(ADDRESS);
+  expect({ connectMs, readMs, writeMs, idleMs, tls, sni, bindTo }).toEqual({
+    connectMs: 5000,
+    readMs: 60_000,
+    writeMs: 60_000,
+    idleMs: 60_000,
+    tls: false,
+    sni: undefined,
+    bindTo: undefined,
+  });
+});
+
+test.for(["connectMs", "readMs", "writeMs", "idleMs"] as const)("%s must be at least 0", (name) => {
+  expect(new HttpPeer(ADDRESS, { [name]: 0 })[name]).toBe(0);
+  for (const ms of [-1, Number.NaN]) expect(() => new HttpPeer(ADDRESS, { [name]: ms })).toThrow(name);
+});
+
+test("the name for TLS is the host of the address unless given; without TLS there is none", () => {
+  expect(new HttpPeer("a.test:443", { tls: true }).sni).toBe("a.test");
+  expect(new HttpPeer("10.0.0.1:443", { tls: true, sni: "a.test" }).sni).toBe("a.test");
+  expect(new HttpPeer("a.test:443", { sni: "b.test" }).sni).toBeUndefined();
+});
+
+test("shows itself for logs", () => {
+  expect(`${new HttpPeer(ADDRESS)}`).toBe(ADDRESS);
+  expect(`${new HttpPeer("10.0.0.1:443", { tls: true, sni: "a.test" })}`).toBe("https://10.0.0.1:443 (a.test)");
+  expect(`${new HttpPeer("unix:/a", { tls: true })}`).toBe("https://unix:/a (no name)");
+});
+
+describe("reuseKey", () => {
+  const DIFFERENT: PeerOptions[] = [
+    {},
+    { tls: true },
+    { tls: true, sni: "a.test" },
+    { tls: true, sni: "b.test" },
+    { bindTo: "127.0.0.1" },
+    { bindTo: "127.0.0.2" },
+    { group: "a" },
+    { group: "127.0.0.1" },
+    { bindTo: "127.0.0.1", group: "127.0.0.1" },
+    { tls: true, group: "a" },
+  ];
+
+  test("differs for all that an origin could tell apart", () => {
+    const keys = ["127.0.0.1:80", "127.0.0.1:81", "[::1]:80", "unix:/a"].flatMap((address) =>
+      DIFFERENT.map((options) => new HttpPeer(address, options).reuseKey),
+    );
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  test("is the same for peers made alike", () => {
+    for (const options of DIFFERENT) {
+      expect(new HttpPeer(ADDRESS, { ...options }).reuseKey).toBe(new HttpPeer(ADDRESS, options).reuseKey);
+    }
+  });
+
+  test("does not depend on times, nor on a name that is not used", () => {
+    const plain = new HttpPeer(ADDRESS).reuseKey;
+    expect(new HttpPeer(ADDRESS, { connectMs: 1, readMs: 2, writeMs: 3, idleMs: 4 }).reuseKey).toBe(plain);
+    expect(new HttpPeer(ADDRESS, { sni: "a.test" }).reuseKey).toBe(plain);
+    expect(new HttpPeer(ADDRESS, { tls: false }).reuseKey).toBe(plain);
+    expect(new HttpPeer("127.0.0.1:080").reuseKey).toBe(plain);
+  });
+
+  test("an empty group is no group", () => {
+    expect(new HttpPeer(ADDRESS, { group: "" }).reuseKey).toBe(new HttpPeer(ADDRESS).reuseKey);
+  });
+});

@@ -1,0 +1,317 @@
+import { errorStatus, HttpPeer, ProxyError } from "@sluice/proxy";
+import { describe, expect, test } from "vitest";
+import { patternBytes } from "./support/message.ts";
+import { answering, OK, Origin } from "./support/origin.ts";
+import { get, startProxy } from "./support/proxy.ts";
+import { settled } from "./support/settled.ts";
+
+type ErrorType = ProxyError["type"];
+
+describe("errorStatus", () => {
+  test.each<[number, ErrorType, ProxyError["source"], number?]>([
+    [418, "HTTPStatus", "unset", 418],
+    [418, "HTTPStatus", "internal", 418],
+    [418, "HTTPStatus", "upstream", 418],
+    [418, "HTTPStatus", "downstream", 418],
+    [503, "NoPeer", "internal"],
+    [503, "NoPeer", "unset"],
+    [504, "ConnectTimedout", "upstream"],
+    [504, "TLSHandshakeTimedout", "upstream"],
+    [504, "ReadTimedout", "upstream"],
+    [504, "WriteTimedout", "upstream"],
+    [502, "ConnectRefused", "upstream"],
+    [502, "ConnectNoRoute", "upstream"],
+    [502, "ConnectionClosed", "upstream"],
+    [502, "InvalidHTTPHeader", "upstream"],
+    [0, "WriteError", "downstream"],
+    [0, "ReadError", "downstream"],
+    [0, "ConnectionClosed", "downstream"],
+    [0, "WriteTimedout", "downstream"],
+    [408, "ReadTimedout", "downstream", 408],
+    [431, "InvalidHTTPHeader", "downstream", 431],
+    [400, "InvalidHTTPHeader", "downstream"],
+    [400, "InvalidChunk", "downstream"],
+    [500, "BindError", "internal"],
+    [500, "InternalError", "unset"],
+    [500, "ReadTimedout", "internal"],
+  ])("%d for %s, source %s", (expected, type, source, status) => {
+    expect(errorStatus(new ProxyError(type, { source, ...(status !== undefined && { status }) }))).toBe(expected);
+  });
+
+  test("an origin's malformed head is 502, whatever status the parser has for requests", () => {
+    expect(errorStatus(new ProxyError("InvalidHTTPHeader", { source: "upstream", status: 431 }))).toBe(502);
+  });
+});
+
+describe("a request that cannot be read", () => {
+  const LONG = "x".repeat(70_000);
+  test.each<[number, string, string]>([
+    [400, "no HTTP", "hello\r\n\r\n"],
+    [400, "no method", " / HTTP/1.1\r\nHost: test\r\n\r\n"],
+    [400, "no Host", "GET / HTTP/1.1\r\n\r\n"],
+    [400, "two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
+    [400, "LF alone", "GET / HTTP/1.1\nHost: test\n\n"],
+    [400, "space before a colon", "GET / HTTP/1.1\r\nHost : test\r\n\r\n"],
+    [400, "a folded line", "GET / HTTP/1.1\r\nHost: test\r\nX: 1\r\n 2\r\n\r\n"],
+    [400, "a NUL in a value", "GET / HTTP/1.1\r\nHost: test\r\nX: \0\r\n\r\n"],
+    [400, "two Content-Lengths", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+    [400, "a negative Content-Length", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: -1\r\n\r\n"],
+    [400, "a Content-Length list", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1, 1\r\n\r\na"],
+    [400, "chunked not last", "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked, gzip\r\n\r\n"],
+    [400, "chunked in 1.0", "POST / HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    [400, "a target that is none", "GET nowhere HTTP/1.1\r\nHost: test\r\n\r\n"],
+    [501, "an unknown coding", "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"],
+    [505, "another version", "GET / HTTP/2.0\r\nHost: test\r\n\r\n"],
+    [414, "a target without end", `GET /${LONG}`],
+    [431, "a head without end", `GET / HTTP/1.1\r\nHost: test\r\nX: ${LONG}`],
+    [431, "too many fields", `GET / HTTP/1.1\r\nHost: test\r\n${"X: 1\r\n".repeat(300)}\r\n`],
+  ])("is answered with %d and closed, logged, and not forwarded: %s", async (status, _what, request) => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(request);
+    const answer = await client.message();
+    expect([answer.status, answer.field("connection"), answer.field("content-length")]).toEqual([status, "close", "0"]);
+    expect((await client.rest()).length).toBe(0);
+    expect((await proxy.whenFinished()).error?.source).toBe("downstream");
+    expect(proxy.errors).toMatchObject([{ phase: "readRequest", status }]);
+    expect(origin.connections).toHaveLength(0);
+  });
+
+  test("after a good one on the same connection", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(`${get()}garbage\r\n\r\n`);
+    expect([(await client.message()).status, (await client.message()).status]).toEqual([200, 400]);
+    await client.whenEnded();
+  });
+
+  test("that comes too slowly is answered with 408", async () => {
+    await using proxy = await startProxy({}, { http1: { headMs: 60 } });
+    const client = await proxy.send("GET / HTTP/1.1\r\nHo");
+    expect((await client.message()).status).toBe(408);
+    expect((await proxy.whenFinished()).error?.type).toBe("ReadTimedout");
+  });
+
+  test("whose chunks are broken is answered with 400, and the upstream request is given up", async () => {
+    await using origin = await Origin.start((connection) => connection.whenEnded());
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    await (await origin.connection()).upTo("abc");
+    client.send("nonsense\r\n");
+    expect((await client.message()).status).toBe(400);
+    await origin.connections[0]!.whenEnded();
+    expect(origin.connections[0]!.peek()).not.toContain("0\r\n\r\n");
+  });
+
+  test("whose body stops coming is answered with 408", async () => {
+    await using origin = await Origin.start((connection) => connection.whenEnded());
+    await using proxy = await startProxy({ origin }, { http1: { bodyMs: 80 } });
+    const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc");
+    expect((await client.message()).status).toBe(408);
+    await origin.connections[0]!.whenEnded();
+  });
+});
+
+test("a body that waits for a slow hook is not the client's delay", async () => {
+  await using origin = await answering(OK);
+  await using proxy = await startProxy(
+    { origin, requestFilter: () => new Promise((resolve) => setTimeout(resolve, 200)) },
+    { http1: { bodyMs: 60 } },
+  );
+  const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  expect((await client.message()).status).toBe(200);
+});
+
+test("CONNECT is answered with 405 and closed; nothing is forwarded", async () => {
+  await using origin = await answering(OK);
+  await using proxy = await startProxy({ origin });
+  const client = await proxy.send("CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n");
+  const answer = await client.message();
+  expect([answer.status, answer.field("allow"), answer.field("connection")]).toEqual([405, "", "close"]);
+  await client.whenEnded();
+  expect(origin.connections).toHaveLength(0);
+  expect((await proxy.whenFinished()).error?.status).toBe(405);
+  expect(proxy.errors).toHaveLength(1);
+});
+
+test("failToProxy may answer by itself", async () => {
+  await using proxy = await startProxy({
+    failToProxy(session, error) {
+      session.respondError(503, { fields: { "Retry-After": 7 }, body: `sorry: ${error.type}` });
+      return 503;
+    },
+    suppressErrorLog: () => true,
+  });
+  const client = await proxy.send(get());
+  const answer = await client.message();
+  expect([answer.status, answer.field("retry-after"), answer.body.toString()]).toEqual([503, "7", "sorry: InternalError"]);
+  await proxy.whenFinished();
+  expect(proxy.logs).toEqual([]);
+});
+
+describe("an upstream that answers badly", () => {
+  test.each<[string, string]>([
+    ["garbage", "SSH-2.0-OpenSSH_9.2p1\r\n"],
+    ["another version", "HTTP/2.0 200 OK\r\n\r\n"],
+    ["no status", "HTTP/1.1 OK\r\n\r\n"],
+    ["two Content-Lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+    ["a Content-Length that is none", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"],
+    ["an unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"],
+    ["a NUL in a value", "HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"],
+    ["a head without end", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}`],
+    ["a 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+  ])("is answered for with 502: %s", async (_what, response) => {
+    await using origin = await answering(response);
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get());
+    expect((await client.message()).status).toBe(502);
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "InvalidHTTPHeader", source: "upstream" });
+    expect(proxy.errors).toMatchObject([{ peer: origin.address, status: 502, hint: expect.stringContaining("HTTP/1") }]);
+    await origin.connections[0]!.whenEnded();
+    expect(origin.connections).toHaveLength(1);
+  });
+
+  test.each<[string, string]>([
+    ["before its head", ""],
+    ["in its head", "HTTP/1.1 200 OK\r\nContent-"],
+    ["after a 103", "HTTP/1.1 103 Early Hints\r\n\r\n"],
+  ])("by closing %s is answered for with 502", async (_where, response) => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(response).end();
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get());
+    let answer = await client.message();
+    if (answer.status === 103) answer = await client.message();
+    expect(answer.status).toBe(502);
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "ConnectionClosed", source: "upstream" });
+  });
+
+  const BODY = "x".repeat(6000);
+  test.each<[string, string]>([
+    ["Content-Length", `HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n${BODY}`],
+    ["chunked, between chunks", `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1770\r\n${BODY}\r\n`],
+    ["chunked, in a chunk", `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1b58\r\n${BODY}`],
+    ["chunked, in the last chunk", `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1770\r\n${BODY}\r\n0\r\n`],
+  ])("by closing in its body has the response cut (%s)", async (_framing, response) => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(response).end();
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get());
+    const received = (await client.rest()).toString();
+    expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(received).toContain(BODY);
+    expect(received).not.toContain("0\r\n\r\n");
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "ConnectionClosed", source: "upstream" });
+  });
+
+  test("by a reset in a body that lasts until the connection ends has the response cut", async () => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send("HTTP/1.1 200 OK\r\n\r\nsome");
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get());
+    await client.upTo("some");
+    origin.connections[0]!.reset();
+    expect((await client.rest()).toString()).not.toContain("0\r\n\r\n");
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "ReadError", source: "upstream" });
+  });
+
+  test("by broken chunks has the response cut", async () => {
+    await using origin = await answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n");
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get());
+    expect((await client.rest()).toString()).not.toContain("0\r\n\r\n");
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "InvalidChunk", source: "upstream" });
+  });
+});
+
+describe("an upstream that is too slow", () => {
+  test("with its head is answered for with 504 after readMs", async () => {
+    await using origin = await Origin.start((connection) => connection.whenEnded());
+    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { readMs: 80 }) });
+    const client = await proxy.send(get());
+    expect((await client.message()).status).toBe(504);
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "ReadTimedout", source: "upstream" });
+    expect(proxy.errors).toMatchObject([{ hint: expect.stringContaining("readMs") }]);
+    await origin.connections[0]!.whenEnded();
+  });
+
+  test("with its body has the response cut after readMs", async () => {
+    await using origin = await answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { readMs: 80 }) });
+    const client = await proxy.send(get());
+    expect((await client.rest()).toString()).toMatch(/\r\n\r\nabc$/);
+    expect((await proxy.whenFinished()).error?.type).toBe("ReadTimedout");
+  });
+
+  test("in taking the request is answered for with 504 after writeMs", async () => {
+    await using origin = await Origin.start(async (connection) => void connection.pause());
+    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { writeMs: 150 }) });
+    const body = patternBytes(32_000_000);
+    const client = await proxy.send(`PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    expect((await client.message()).status).toBe(504);
+    expect((await proxy.whenFinished()).error).toMatchObject({ type: "WriteTimedout", source: "upstream" });
+  });
+
+  test("is not blamed while the client is still sending", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { readMs: 60 }) });
+    const client = await proxy.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\na");
+    await settled(() => 0, 200);
+    client.send("b");
+    expect((await client.message()).status).toBe(200);
+  });
+
+  test("is not blamed while a hook or the client takes its time", async () => {
+    const body = patternBytes(16_000_000);
+    await using origin = await answering(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    await using proxy = await startProxy({
+      origin: new HttpPeer(origin.address, { readMs: 60 }),
+      responseFilter: () => new Promise((resolve) => setTimeout(resolve, 150)),
+    });
+    const client = (await proxy.send(get())).pause();
+    await settled(() => proxy.finished.length, 500);
+    client.resume();
+    expect((await client.message()).body.equals(body)).toBe(true);
+  });
+});
+
+describe("an upload that breaks", () => {
+  test("leaves an early answer of the origin its way to the client", async () => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.upTo("\r\n\r\n");
+      connection.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\ntoo big");
+      await connection.whenEnded();
+      connection.close();
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 90000000\r\n\r\n", patternBytes(200_000));
+    const answer = await client.message();
+    expect([answer.status, answer.field("connection"), answer.body.toString()]).toEqual([413, "close", "too big"]);
+    client.send(patternBytes(100_000));
+    await client.whenEnded();
+    expect((await proxy.whenFinished()).error).toBeUndefined();
+    expect(proxy.pool.idleCount).toBe(0);
+  });
+
+  test("because the origin closed at once is answered, never left hanging", async () => {
+    // A reset may overtake the early answer; then the best that can be said is 502.
+    await using origin = await Origin.start(async (connection) => {
+      await connection.upTo("\r\n\r\n");
+      await connection.sent("HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\nConnection: close\r\n\r\ntoo big");
+      connection.close();
+    });
+    await using proxy = await startProxy({ origin });
+    for (let round = 0; round < 20; round++) {
+      const client = await proxy.connect();
+      client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 90000000\r\n\r\n", patternBytes(1_000_000));
+      expect([413, 502]).toContain((await client.message()).status);
+      client.close();
+    }
+  });
+});
