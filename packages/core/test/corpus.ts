@@ -37,7 +37,10 @@ export function waysToCut(bytes: string): string[][] {
 }
 
 /** Runs `judge` for each way, several at a time. */
-export async function forEachWay(bytes: string, judge: (pieces: string[], label: string) => Promise<void>): Promise<void> {
+export async function forEachWay(
+  bytes: string,
+  judge: (pieces: string[], label: string) => Promise<void>,
+): Promise<void> {
   const ways = waysToCut(bytes);
   for (let at = 0; at < ways.length; at += 40) {
     await Promise.all(

@@ -1,4 +1,4 @@
-import { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import { RequestHeader, ResponseHeader, type HeaderFields } from "@sluice/http";
 import type { ProxyError } from "@sluice/error";
 import type { ClientSessionEvents, RequestBody } from "../src/http/client-session.ts";
 import type { ServerSession, ServerSessionEvents } from "../src/http/server-session.ts";
@@ -16,6 +16,8 @@ export function pairs(fields: HeaderFields): Pairs {
 
 /** A request as an app saw it, updated as it arrives. */
 export interface SeenRequest extends ServerSessionEvents {
+  onRequestData: (chunk: Buffer) => void;
+  onRequestEnd: (trailers: HeaderFields | undefined) => void;
   readonly session: ServerSession;
   body: string;
   ended: boolean;
@@ -63,7 +65,12 @@ export async function answer(seen: SeenRequest): Promise<void> {
   respond(seen.session, seen.session.error === undefined ? 200 : (seen.session.error.status ?? 400), seen.body);
 }
 
-export function respond(session: ServerSession, status: number, body: string, fields: Record<string, string> = {}): void {
+export function respond(
+  session: ServerSession,
+  status: number,
+  body: string,
+  fields: Record<string, string> = {},
+): void {
   const header = ResponseHeader.build(status, { Date: "now", ...fields, "Content-Length": body.length });
   session.writeHeader(header, body === "");
   if (body !== "") session.writeBody(Buffer.from(body, "latin1"));
@@ -128,6 +135,9 @@ export function serve(
 
 /** What an upstream answered, updated as it arrives. */
 export interface SeenResponse extends ClientSessionEvents {
+  onResponseData: (chunk: Buffer) => void;
+  onResponseEnd: (trailers: HeaderFields | undefined) => void;
+  onUpstreamError: (error: ProxyError) => void;
   informational: number[];
   header: ResponseHeader | undefined;
   /** The `end` of `onResponseHeader`. */

@@ -10,7 +10,10 @@ export interface TestServer extends AsyncDisposable {
   accepted(): Promise<Socket>;
 }
 
-export async function tcpServer(onSocket: (socket: Socket) => void = () => undefined, host = "127.0.0.1"): Promise<TestServer> {
+export async function tcpServer(
+  onSocket: (socket: Socket) => void = () => undefined,
+  host = "127.0.0.1",
+): Promise<TestServer> {
   const sockets: Socket[] = [];
   const unclaimed: Socket[] = [];
   const waiting: ((socket: Socket) => void)[] = [];
@@ -50,7 +53,11 @@ export async function tcpClient(address: string): Promise<TestClient> {
   const at = address.lastIndexOf(":");
   const socket = address.startsWith("unix:")
     ? connect({ path: address.slice(5), allowHalfOpen: true })
-    : connect({ host: address.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(address.slice(at + 1)), allowHalfOpen: true });
+    : connect({
+        host: address.slice(0, at).replace(/^\[|\]$/g, ""),
+        port: Number(address.slice(at + 1)),
+        allowHalfOpen: true,
+      });
   socket.setEncoding("latin1");
   socket.on("error", () => undefined);
   let text = "";
@@ -89,4 +96,16 @@ export async function tcpClient(address: string): Promise<TestClient> {
       }),
     [Symbol.dispose]: () => void socket.destroy(),
   };
+}
+
+/** Resolves when nothing listens there any more: a service that stops first accepts those who wait. */
+export async function untilRefused(address: string): Promise<void> {
+  for (;;) {
+    try {
+      using client = await tcpClient(address);
+      await client.ended;
+    } catch {
+      return;
+    }
+  }
 }

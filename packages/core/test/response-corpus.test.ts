@@ -61,7 +61,10 @@ describe("a response is read the same, however it is cut", () => {
       await called.pair.flush();
       expect(outcome(seen), label).toEqual(wanted);
       const last = "accepted" in given ? "end" : "error";
-      expect(seen.order.filter((event) => event === "end" || event === "error"), label).toEqual([last]);
+      expect(
+        seen.order.filter((event) => event === "end" || event === "error"),
+        label,
+      ).toEqual([last]);
       if ("refused" in given) {
         expect(seen.error!.source, label).toBe("upstream");
         expect(called.pair.local.destroyed, `${label}: a connection in disorder is closed`).toBe(true);

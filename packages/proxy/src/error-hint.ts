@@ -24,7 +24,9 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
     case "ReadTimedout":
       return error.source === "upstream" ? "the upstream is slower than the peer's readMs" : undefined;
     case "InvalidHTTPHeader":
-      return error.source === "upstream" ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?" : undefined;
+      return error.source === "upstream"
+        ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?"
+        : undefined;
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

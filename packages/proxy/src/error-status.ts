@@ -10,7 +10,12 @@ const UPSTREAM_TIMEOUTS: ReadonlySet<ErrorType> = new Set([
   "WriteTimedout",
 ]);
 
-const DOWNSTREAM_DEAD: ReadonlySet<ErrorType> = new Set(["WriteError", "ReadError", "ConnectionClosed", "WriteTimedout"]);
+const DOWNSTREAM_DEAD: ReadonlySet<ErrorType> = new Set([
+  "WriteError",
+  "ReadError",
+  "ConnectionClosed",
+  "WriteTimedout",
+]);
 
 /**
  * The status to answer a failed request with:

@@ -1,5 +1,11 @@
-import { removeHopByHop, type ClientSession, type ClientSessionEvents, type ServerSession, type ServerSessionEvents } from "@sluice/core";
-import { ProxyError } from "@sluice/error";
+import {
+  removeHopByHop,
+  type ClientSession,
+  type ClientSessionEvents,
+  type ServerSession,
+  type ServerSessionEvents,
+} from "@sluice/core";
+import type { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import { hookError, isPromise } from "./hook.ts";
 import type { Phase } from "./phase.ts";
@@ -29,7 +35,6 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   /** A response filter is busy: nothing more is read from the upstream. */
   #responseWaits = false;
   #requestSent = false;
-  /** The filter's work on earlier pieces; those that come meanwhile wait their turn behind it. */
   /** Ends {@link run}; `undefined` when the attempt is over, after which events have no effect. */
   #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
 
@@ -158,8 +163,8 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   /** Runs the filter on a piece, or on the end, and sends what it gives; in order, also when it takes its time. */
   #filterRequest(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): void {
     if (this.#settle === undefined) return;
-    const filter = this.#app.requestBodyFilter;
-    if (filter === undefined) {
+    const app = this.#app;
+    if (app.requestBodyFilter === undefined) {
       this.#sendUp(piece, end, trailers);
       return;
     }
@@ -169,7 +174,7 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     }
     try {
       this.#session.phase = "requestBodyFilter";
-      const result = filter.call(this.#app, this.#session, piece, end, this.#ctx);
+      const result = app.requestBodyFilter(this.#session, piece, end, this.#ctx);
       if (!isPromise(result)) {
         this.#session.phase = "exchange";
         this.#sendUp(result ?? piece, end, trailers);
@@ -270,23 +275,23 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       return;
     }
     // A body filter may still add bytes at the end of an empty body.
-    const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
-    const empty = end && upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined;
+    const app = this.#app;
+    const empty = end && app.upstreamResponseBodyFilter === undefined && app.responseBodyFilter === undefined;
     this.#downstream.writeHeader(header, empty);
   }
 
   /** What goes down instead of `piece`; nothing if there is no filter. */
   #filterResponseBody(piece: Uint8Array | undefined, end: boolean): Uint8Array | undefined {
-    const { upstreamResponseBodyFilter, responseBodyFilter } = this.#app;
-    if (upstreamResponseBodyFilter === undefined && responseBodyFilter === undefined) return undefined;
+    const app = this.#app;
+    if (app.upstreamResponseBodyFilter === undefined && app.responseBodyFilter === undefined) return undefined;
     let result = piece;
-    if (upstreamResponseBodyFilter !== undefined) {
+    if (app.upstreamResponseBodyFilter !== undefined) {
       this.#session.phase = "upstreamResponseBodyFilter";
-      result = upstreamResponseBodyFilter.call(this.#app, this.#session, result, end, this.#ctx) ?? result;
+      result = app.upstreamResponseBodyFilter(this.#session, result, end, this.#ctx) ?? result;
     }
-    if (responseBodyFilter !== undefined) {
+    if (app.responseBodyFilter !== undefined) {
       this.#session.phase = "responseBodyFilter";
-      result = responseBodyFilter.call(this.#app, this.#session, result, end, this.#ctx) ?? result;
+      result = app.responseBodyFilter(this.#session, result, end, this.#ctx) ?? result;
     }
     this.#session.phase = "exchange";
     return result;

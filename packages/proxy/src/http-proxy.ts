@@ -1,4 +1,12 @@
-import { HttpConnector, HttpService, type Http1ServerOptions, type HttpApp, type HttpConnectorOptions, type Server, type ServerSession } from "@sluice/core";
+import {
+  HttpConnector,
+  HttpService,
+  type Http1ServerOptions,
+  type HttpApp,
+  type HttpConnectorOptions,
+  type Server,
+  type ServerSession,
+} from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { runRequest } from "./run-request.ts";
@@ -63,7 +71,11 @@ export class HttpProxyService<Ctx> extends HttpService {
  * Makes a proxy service of `app`: `server.addService(httpProxy(server, app).listenTcp("127.0.0.1:8080"))`.
  * @throws TypeError or RangeError for an app or an option that cannot be.
  */
-export function httpProxy<Ctx>(server: Server, app: ProxyHttp<Ctx>, options: HttpProxyOptions = {}): HttpProxyService<Ctx> {
+export function httpProxy<Ctx>(
+  server: Server,
+  app: ProxyHttp<Ctx>,
+  options: HttpProxyOptions = {},
+): HttpProxyService<Ctx> {
   const { conf } = server;
   const connector = new HttpConnector({
     maxIdle: conf.upstream_keepalive_pool_size,

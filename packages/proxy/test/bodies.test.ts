@@ -97,7 +97,9 @@ test("a body that trickles, a byte a chunk, arrives whole both ways", async () =
   await using origin = await echoOrigin();
   await using proxy = await startProxy({ origin });
   const body = patternBytes(3000);
-  const client = await proxy.send("PUT / HTTP/1.1\r\nHost: test\r\nX-Frame: chunked\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const client = await proxy.send(
+    "PUT / HTTP/1.1\r\nHost: test\r\nX-Frame: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+  );
   const bytes = chunked(body, 1);
   for (let at = 0; at < bytes.length; at += 997) await client.sent(bytes.subarray(at, at + 997));
   expect((await client.message()).body.equals(body)).toBe(true);
@@ -169,19 +171,22 @@ describe("a response without body", () => {
 describe("a slow client", () => {
   const BODY = patternBytes(64_000_000);
 
-  test.each(FRAMINGS)("stops the origin after a bounded amount, and gets every byte in the end (%s)", async (framing) => {
-    const [fields, payload] = framed(BODY, framing);
-    await using origin = await answering(`HTTP/1.1 200 OK\r\n${fields}\r\n`, payload);
-    await using proxy = await startProxy({ origin });
-    const client = (await proxy.send(get())).pause();
-    const connection = await origin.connection();
-    await settled(() => connection.socket.writableLength, 300);
-    const taken = connection.socket.bytesWritten - connection.socket.writableLength;
-    // Socket buffers of the system on both legs, and what the proxy holds.
-    expect(taken).toBeLessThan(24_000_000);
-    client.resume();
-    expect((await client.message()).body.equals(BODY)).toBe(true);
-  });
+  test.each(FRAMINGS)(
+    "stops the origin after a bounded amount, and gets every byte in the end (%s)",
+    async (framing) => {
+      const [fields, payload] = framed(BODY, framing);
+      await using origin = await answering(`HTTP/1.1 200 OK\r\n${fields}\r\n`, payload);
+      await using proxy = await startProxy({ origin });
+      const client = (await proxy.send(get())).pause();
+      const connection = await origin.connection();
+      await settled(() => connection.socket.writableLength, 300);
+      const taken = connection.socket.bytesWritten - connection.socket.writableLength;
+      // Socket buffers of the system on both legs, and what the proxy holds.
+      expect(taken).toBeLessThan(24_000_000);
+      client.resume();
+      expect((await client.message()).body.equals(BODY)).toBe(true);
+    },
+  );
 
   test("gets every byte of a response that closes, even if it takes longer than lingerMs", async () => {
     const body = BODY.subarray(0, 16_000_000);

@@ -1,7 +1,7 @@
 import { errorStatus, HttpPeer, ProxyError } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { patternBytes } from "./support/message.ts";
-import { answering, OK, Origin } from "./support/origin.ts";
+import { answering, OK, Origin, refusedAddress } from "./support/origin.ts";
 import { get, startProxy } from "./support/proxy.ts";
 import { settled } from "./support/settled.ts";
 
@@ -144,7 +144,11 @@ test("failToProxy may answer by itself", async () => {
   });
   const client = await proxy.send(get());
   const answer = await client.message();
-  expect([answer.status, answer.field("retry-after"), answer.body.toString()]).toEqual([503, "7", "sorry: InternalError"]);
+  expect([answer.status, answer.field("retry-after"), answer.body.toString()]).toEqual([
+    503,
+    "7",
+    "sorry: InternalError",
+  ]);
   await proxy.whenFinished();
   expect(proxy.logs).toEqual([]);
 });
@@ -166,7 +170,9 @@ describe("an upstream that answers badly", () => {
     const client = await proxy.send(get());
     expect((await client.message()).status).toBe(502);
     expect((await proxy.whenFinished()).error).toMatchObject({ type: "InvalidHTTPHeader", source: "upstream" });
-    expect(proxy.errors).toMatchObject([{ peer: origin.address, status: 502, hint: expect.stringContaining("HTTP/1") }]);
+    expect(proxy.errors).toMatchObject([
+      { peer: origin.address, status: 502, hint: expect.stringContaining("HTTP/1") },
+    ]);
     await origin.connections[0]!.whenEnded();
     expect(origin.connections).toHaveLength(1);
   });
@@ -282,6 +288,35 @@ describe("an upstream that is too slow", () => {
 });
 
 describe("an upload that breaks", () => {
+  test("because there is no upstream leaves the answer readable for a client that sends first and reads later", async () => {
+    await using proxy = await startProxy({ origin: { address: await refusedAddress() } });
+    const client = (await proxy.connect()).pause();
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 20000000\r\n\r\n");
+    await client.sent(patternBytes(20_000_000));
+    client.resume();
+    const answer = await client.message();
+    expect([answer.status, answer.field("connection")]).toEqual([502, "close"]);
+    await client.whenEnded();
+    expect(client.error).toBeUndefined();
+  });
+
+  test("because its filter throws in the middle is never complete for the origin", async () => {
+    await using origin = await Origin.start(async () => undefined);
+    let pieces = 0;
+    await using proxy = await startProxy({
+      origin,
+      requestBodyFilter() {
+        if (++pieces === 2) throw ProxyError.httpStatus(422, "no");
+      },
+    });
+    const client = await proxy.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    const connection = await origin.connection();
+    await connection.upTo("abc");
+    client.send("3\r\ndef\r\n0\r\n\r\n");
+    expect((await client.message()).status).toBe(422);
+    expect((await connection.rest()).toString()).not.toMatch(/def|0\r\n\r\n/);
+  });
+
   test("leaves an early answer of the origin its way to the client", async () => {
     await using origin = await Origin.start(async (connection) => {
       await connection.upTo("\r\n\r\n");
@@ -290,7 +325,10 @@ describe("an upload that breaks", () => {
       connection.close();
     });
     await using proxy = await startProxy({ origin });
-    const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 90000000\r\n\r\n", patternBytes(200_000));
+    const client = await proxy.send(
+      "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 90000000\r\n\r\n",
+      patternBytes(200_000),
+    );
     const answer = await client.message();
     expect([answer.status, answer.field("connection"), answer.body.toString()]).toEqual([413, "close", "too big"]);
     client.send(patternBytes(100_000));

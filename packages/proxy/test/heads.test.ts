@@ -1,3 +1,8 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { Server } from "@sluice/core";
+import { HttpPeer, httpProxy } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { chunked, patternBytes } from "./support/message.ts";
 import { answering, OK, Origin } from "./support/origin.ts";
@@ -20,12 +25,13 @@ describe("a request head", () => {
     const { origin, heads } = await keepingOrigin();
     await using _origin = origin;
     await using proxy = await startProxy({ origin });
-    const fields = "hOsT: Test:80\r\nX-B: 1\r\nx-a: \xe9\xff\x80\r\nX-b:  2  \r\nCookie: a=b; c=\"d\"\r\nX-Empty:\r\nVia: 1.0 first\r\n";
+    const fields =
+      'hOsT: Test:80\r\nX-B: 1\r\nx-a: \xe9\xff\x80\r\nX-b:  2  \r\nCookie: a=b; c="d"\r\nX-Empty:\r\nVia: 1.0 first\r\n';
     const client = await proxy.send(`gEt /%7Ea/../b?x=%20&y=\xe9{|} HTTP/1.1\r\n${fields}\r\n`);
     await client.message();
     expect(heads).toEqual([
       "gEt /%7Ea/../b?x=%20&y=\xe9{|} HTTP/1.1\r\n" +
-        "hOsT: Test:80\r\nX-B: 1\r\nx-a: \xe9\xff\x80\r\nX-b: 2\r\nCookie: a=b; c=\"d\"\r\nX-Empty: \r\nVia: 1.0 first\r\n" +
+        'hOsT: Test:80\r\nX-B: 1\r\nx-a: \xe9\xff\x80\r\nX-b: 2\r\nCookie: a=b; c="d"\r\nX-Empty: \r\nVia: 1.0 first\r\n' +
         "Via: 1.1 sluice\r\n\r\n",
     ]);
   });
@@ -112,14 +118,21 @@ describe("a request head", () => {
   test("with both framings is read as chunked, goes up as chunked only, and its connection is not trusted", async () => {
     await using origin = await Origin.start(async (connection) => {
       const request = await connection.message();
-      connection.send(`HTTP/1.1 200 OK\r\nX-CL: ${request.field("content-length")}\r\nContent-Length: 3\r\n\r\n`, request.body);
+      connection.send(
+        `HTTP/1.1 200 OK\r\nX-CL: ${request.field("content-length")}\r\nContent-Length: 3\r\n\r\n`,
+        request.body,
+      );
     });
     await using proxy = await startProxy({ origin });
     const client = await proxy.send(
       "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     );
     const answer = await client.message();
-    expect([answer.field("x-cl"), answer.body.toString(), answer.field("connection")]).toEqual(["undefined", "abc", "close"]);
+    expect([answer.field("x-cl"), answer.body.toString(), answer.field("connection")]).toEqual([
+      "undefined",
+      "abc",
+      "close",
+    ]);
     await client.whenEnded();
   });
 });
@@ -182,18 +195,21 @@ describe("a response head", () => {
     expect(origin.connections).toHaveLength(2);
   });
 
-  test.each([true, false])("of HTTP/1.0 lets its connection serve again only if it says keep-alive (%s)", async (says) => {
-    const connection = says ? "Connection: Keep-Alive\r\n" : "";
-    await using origin = await answering(`HTTP/1.0 200 OK\r\n${connection}Content-Length: 2\r\n\r\nok`);
-    await using proxy = await startProxy({ origin });
-    const client = await proxy.connect();
-    for (let round = 0; round < 2; round++) {
-      client.send(get());
-      const answer = await client.message();
-      expect([answer.startLine, answer.field("connection")]).toEqual(["HTTP/1.1 200 OK", undefined]);
-    }
-    expect(origin.connections).toHaveLength(says ? 1 : 2);
-  });
+  test.each([true, false])(
+    "of HTTP/1.0 lets its connection serve again only if it says keep-alive (%s)",
+    async (says) => {
+      const connection = says ? "Connection: Keep-Alive\r\n" : "";
+      await using origin = await answering(`HTTP/1.0 200 OK\r\n${connection}Content-Length: 2\r\n\r\nok`);
+      await using proxy = await startProxy({ origin });
+      const client = await proxy.connect();
+      for (let round = 0; round < 2; round++) {
+        client.send(get());
+        const answer = await client.message();
+        expect([answer.startLine, answer.field("connection")]).toEqual(["HTTP/1.1 200 OK", undefined]);
+      }
+      expect(origin.connections).toHaveLength(says ? 1 : 2);
+    },
+  );
 
   test("does not close the origin's connection because the client closes its own", async () => {
     await using origin = await answering(OK);
@@ -216,6 +232,42 @@ describe("a response head", () => {
     }
     expect(origin.connections).toHaveLength(2);
   });
+});
+
+test("heads up to the limits pass both ways, and beyond the origin's is 502", async () => {
+  const fields = Array.from({ length: 240 }, (_, index) => `X-${index}: ${"v".repeat(250)}\r\n`).join("");
+  await using origin = await Origin.start(async (connection) => {
+    for (;;) {
+      const { startLine } = await connection.message();
+      const more = startLine.includes("/more") ? fields : "";
+      connection.send(`HTTP/1.1 200 OK\r\n${fields}${more}Content-Length: 2\r\n\r\nok`);
+    }
+  });
+  await using proxy = await startProxy({ origin });
+  const client = await proxy.send(get("/", fields));
+  const answer = await client.message();
+  expect([answer.body.toString(), answer.field("x-239")]).toEqual(["ok", "v".repeat(250)]);
+  client.send(get("/more"));
+  expect((await client.message()).status).toBe(502);
+});
+
+test("Unix sockets serve on both sides", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "sluice-"));
+  await using origin = await answering(OK);
+  const server = new Server();
+  const file = path.join(folder, "proxy.sock");
+  const service = httpProxy(server, { newCtx: () => ({}), upstreamPeer: () => new HttpPeer(origin.address) });
+  await server.addService(service.listenUnix(file)).start();
+  await using outer = await startProxy({ origin: new HttpPeer(`unix:${file}`) });
+  const client = await outer.connect();
+  for (let round = 0; round < 2; round++) {
+    client.send(get());
+    expect((await client.message()).body.toString()).toBe("ok");
+  }
+  await outer.whenFinished(2);
+  expect(outer.finished.map(({ session }) => session.upstreamReused)).toEqual([false, true]);
+  await server.stop(0);
+  await rm(folder, { recursive: true });
 });
 
 describe("Expect: 100-continue", () => {
@@ -278,7 +330,10 @@ describe("interim responses", () => {
 describe("trailers", () => {
   test("of the origin pass, without fields that have no place there", async () => {
     const trailers = "X-Sum: 1\r\nx-sum: 2\r\nContent-Length: 9\r\nSet-Cookie: a\r\n";
-    await using origin = await answering("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(Buffer.from("ok"), 9, trailers));
+    await using origin = await answering(
+      "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n",
+      chunked(Buffer.from("ok"), 9, trailers),
+    );
     await using proxy = await startProxy({ origin });
     const client = await proxy.connect();
     for (let round = 0; round < 2; round++) {
@@ -295,7 +350,9 @@ describe("trailers", () => {
   test("of the client pass", async () => {
     await using origin = await Origin.start(async (connection) => {
       const { body, trailers } = await connection.message();
-      connection.send(`HTTP/1.1 200 OK\r\nX-Got: ${body.toString()} ${trailers.join(";")}\r\nContent-Length: 0\r\n\r\n`);
+      connection.send(
+        `HTTP/1.1 200 OK\r\nX-Got: ${body.toString()} ${trailers.join(";")}\r\nContent-Length: 0\r\n\r\n`,
+      );
     });
     await using proxy = await startProxy({ origin });
     const client = await proxy.send(
@@ -306,7 +363,9 @@ describe("trailers", () => {
   });
 
   test("are dropped for a client of HTTP/1.0", async () => {
-    await using origin = await answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n");
+    await using origin = await answering(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n",
+    );
     await using proxy = await startProxy({ origin });
     const client = await proxy.send("GET / HTTP/1.0\r\n\r\n");
     expect((await client.message()).body.toString()).toBe("ok");
@@ -327,8 +386,8 @@ describe("pipelined requests", () => {
       }
     });
     await using proxy = await startProxy({ origin });
-    const post = (path: string): string =>
-      `POST ${path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n`;
+    const post = (target: string): string =>
+      `POST ${target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n`;
     const client = await proxy.send(get("/1"), post("/2"), "\r\n", get("/3"), post("/4"));
     const bodies: string[] = [];
     for (let request = 1; request <= 4; request++) bodies.push((await client.message()).body.toString());
@@ -367,7 +426,10 @@ describe("an answer before the upload ended", () => {
       connection.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
     });
     await using proxy = await startProxy({ origin });
-    const client = await proxy.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n", patternBytes(1000));
+    const client = await proxy.send(
+      "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n",
+      patternBytes(1000),
+    );
     const answer = await client.message();
     expect([answer.status, answer.field("connection"), answer.body.toString()]).toEqual([413, "close", "big"]);
     await client.whenEnded();
@@ -402,7 +464,11 @@ describe("an origin that sends more than it should", () => {
   test.each<[string, string, string]>([
     ["after Content-Length", get(), `${OK}${POISON}`],
     ["a byte after Content-Length", get(), `${OK}x`],
-    ["after the last chunk", get(), `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n${POISON}`],
+    [
+      "after the last chunk",
+      get(),
+      `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n${POISON}`,
+    ],
     ["a body after 204", get(), `HTTP/1.1 204 No Content\r\n\r\n${POISON}`],
     ["a body after 304", get(), `HTTP/1.1 304 Not Modified\r\nContent-Length: 56\r\n\r\n${POISON}`],
     ["a body after HEAD", HEAD, `HTTP/1.1 200 OK\r\nContent-Length: 56\r\n\r\n${POISON}`],
@@ -420,6 +486,17 @@ describe("an origin that sends more than it should", () => {
     expect(origin.connections).toHaveLength(2);
     expect(proxy.pool.unexpectedData.total).toBe(1);
     expect((await proxy.whenFinished()).error).toBeUndefined();
+  });
+
+  test("never has it read as the answer to a pipelined request", async () => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(connection.index === 0 ? `${OK}${POISON}` : OK);
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(get("/1"), get("/2"));
+    for (let request = 0; request < 2; request++) expect((await client.message()).body.toString()).toBe("ok");
+    expect(origin.connections).toHaveLength(2);
   });
 
   test("never has it read as the next answer when it comes in another packet", async () => {

@@ -97,7 +97,7 @@ describe.each(BEFORE_RESPONSE)("%s", (hook) => {
 test("newCtx that throws fails this request alone; without a context there is no logging, but there is a line", async () => {
   await using origin = await answering(OK);
   let calls = 0;
-  await using proxy = await startProxy<object>({
+  await using proxy = await startProxy({
     origin,
     newCtx() {
       if (calls++ === 0) throw new Error(BOOM);
@@ -133,19 +133,22 @@ test.each(KINDS)("errorWhileProxy that throws %s decides the status", async (kin
   expect(proxy.errors).toMatchObject([{ phase: "errorWhileProxy" }]);
 });
 
-test.each(["failToConnect", "errorWhileProxy"] as const)("%s that forgets to return its error hides nothing", async (hook) => {
-  await using origin = await Origin.start(async (connection) => {
-    await connection.message();
-    connection.close();
-  });
-  await using proxy = await startProxy({
-    origin: hook === "failToConnect" ? { address: await refusedAddress() } : origin,
-    [hook]: () => undefined,
-  });
-  const client = await proxy.send(get());
-  expect((await client.message()).status).toBe(502);
-  expect((await proxy.whenFinished()).error?.source).toBe("upstream");
-});
+test.each(["failToConnect", "errorWhileProxy"] as const)(
+  "%s that forgets to return its error hides nothing",
+  async (hook) => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.close();
+    });
+    await using proxy = await startProxy({
+      origin: hook === "failToConnect" ? { address: await refusedAddress() } : origin,
+      [hook]: () => undefined,
+    });
+    const client = await proxy.send(get());
+    expect((await client.message()).status).toBe(502);
+    expect((await proxy.whenFinished()).error?.source).toBe("upstream");
+  },
+);
 
 test("requestFilter that returns something without having answered is told so", async () => {
   await using proxy = await startProxy({ requestFilter: (() => true) as unknown as () => void });
@@ -269,40 +272,48 @@ test.each<[string, string, string]>([
   ["no length", "many", "POST"],
   ["a length where there is no body", "5", "GET"],
   ["more than the body has", "9", "POST"],
-])("an upstreamRequestFilter that sets a Content-Length of %s is answered with 500, and confuses no origin", async (_what, length, method) => {
-  await using origin = await Origin.start(async (connection) => {
-    if (connection.index === 0) {
-      await connection.whenEnded();
-      return;
-    }
-    await connection.message();
-    connection.send(OK);
-  });
-  await using proxy = await startProxy({
-    origin,
-    upstreamRequestFilter(session, outgoing) {
-      if (session.request.target === "/bad") outgoing.set("content-length", length);
-    },
-  });
-  const body = method === "POST" ? "Content-Length: 2\r\n\r\nhi" : "\r\n";
-  const client = await proxy.send(`${method} /bad HTTP/1.1\r\nHost: test\r\n${body}`);
-  expect((await client.message()).status).toBe(500);
-  await origin.connections[0]!.whenEnded();
-  expect((await proxy.whenFinished()).error?.source).toBe("internal");
-  const next = await proxy.send(get("/next"));
-  expect((await next.message()).status).toBe(200);
-});
+])(
+  "an upstreamRequestFilter that sets a Content-Length of %s is answered with 500, and confuses no origin",
+  async (_what, length, method) => {
+    await using origin = await Origin.start(async (connection) => {
+      if (connection.index === 0) {
+        await connection.whenEnded();
+        return;
+      }
+      await connection.message();
+      connection.send(OK);
+    });
+    await using proxy = await startProxy({
+      origin,
+      upstreamRequestFilter(session, outgoing) {
+        if (session.request.target === "/bad") outgoing.set("content-length", length);
+      },
+    });
+    const body = method === "POST" ? "Content-Length: 2\r\n\r\nhi" : "\r\n";
+    const client = await proxy.send(`${method} /bad HTTP/1.1\r\nHost: test\r\n${body}`);
+    expect((await client.message()).status).toBe(500);
+    await origin.connections[0]!.whenEnded();
+    expect((await proxy.whenFinished()).error?.source).toBe("internal");
+    const next = await proxy.send(get("/next"));
+    expect((await next.message()).status).toBe(200);
+  },
+);
 
-test.each([["a string"], [undefined], [null], [{ status: 204 }]])("a hook that throws %j is answered with 500", async (thrown) => {
-  await using proxy = await startProxy({
-    requestFilter() {
-      throw thrown;
-    },
-  });
-  const client = await proxy.send(get());
-  expect((await client.message()).status).toBe(500);
-  expect(proxy.errors).toMatchObject([{ phase: "requestFilter", error: expect.stringContaining("thrown in requestFilter") }]);
-});
+test.each([["a string"], [undefined], [null], [{ status: 204 }]])(
+  "a hook that throws %j is answered with 500",
+  async (thrown) => {
+    await using proxy = await startProxy({
+      requestFilter() {
+        throw thrown;
+      },
+    });
+    const client = await proxy.send(get());
+    expect((await client.message()).status).toBe(500);
+    expect(proxy.errors).toMatchObject([
+      { phase: "requestFilter", error: expect.stringContaining("thrown in requestFilter") },
+    ]);
+  },
+);
 
 test("a filter that writes a field that cannot be is answered with 500", async () => {
   await using origin = await answering(OK);

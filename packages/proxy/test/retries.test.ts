@@ -188,7 +188,10 @@ describe.each(DROPS)("a reused connection that the origin %s when the next reque
     await using proxy = await startProxy({ origin });
     const client = await warm(proxy);
     const body = patternBytes(30_000);
-    client.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(body, 1000, "X-T: 1\r\n"));
+    client.send(
+      "PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n",
+      chunked(body, 1000, "X-T: 1\r\n"),
+    );
     expect((await client.message()).status).toBe(200);
     expect(seen[1]?.[0]?.body.equals(body)).toBe(true);
     expect(seen[1]?.[0]?.trailers).toEqual([["X-T", "1"]]);
@@ -313,7 +316,11 @@ describe("an error after the response head", () => {
     });
     await using proxy = await startProxy({ origin, errorWhileProxy: (_peer, _session, error) => error.setRetry(true) });
     const client = await proxy.send(get());
-    const statuses = [(await client.message()).status, (await client.message()).status, (await client.message()).status];
+    const statuses = [
+      (await client.message()).status,
+      (await client.message()).status,
+      (await client.message()).status,
+    ];
     expect(statuses).toEqual([103, 103, 200]);
   });
 });
@@ -324,7 +331,7 @@ describe("errorWhileProxy", () => {
     await using proxy = await startProxy({
       origin,
       errorWhileProxy: (peer, _session, error, _ctx, reused) =>
-        ProxyError.httpStatus(599, `${peer} ${reused} ${error.type}`, error),
+        ProxyError.httpStatus(599, `${peer.toString()} ${reused} ${error.type}`, error),
     });
     const client = await proxy.send(get());
     expect((await client.message()).status).toBe(599);

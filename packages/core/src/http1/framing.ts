@@ -53,7 +53,8 @@ export class Framing {
         case 17:
           if (raw[at]!.toLowerCase() === "transfer-encoding") {
             const value = raw[at + 1]!;
-            this.#transferEncoding = this.#transferEncoding === undefined ? value : `${this.#transferEncoding},${value}`;
+            this.#transferEncoding =
+              this.#transferEncoding === undefined ? value : `${this.#transferEncoding},${value}`;
           }
           break;
         default:

@@ -52,7 +52,16 @@ function isPlainOption(connection: string): boolean {
 }
 
 // A client must not be able to take these away by naming them (RFC 9110, section 7.6.1: not to be used with Connection).
-const KEPT = new Set(["host", "content-length", "content-type", "cache-control", "authorization", "cookie", "date", "age"]);
+const KEPT = new Set([
+  "host",
+  "content-length",
+  "content-type",
+  "cache-control",
+  "authorization",
+  "cookie",
+  "date",
+  "age",
+]);
 
 function removeNamed(fields: HeaderFields, connection: string): void {
   for (const option of connection.split(",")) {

@@ -65,6 +65,18 @@ describe("the request", () => {
     );
   });
 
+  test.for([{}, { "Content-Length": "x" }, { "Content-Length": "-1" }])(
+    "with a body that %j cannot end is an error, and nothing is sent",
+    async (fields) => {
+      const called = call();
+      expect(() => called.request("POST", "content-length", fields as Record<string, string>)).toThrow(
+        expect.objectContaining({ type: "InvalidHTTPHeader", source: "internal" }),
+      );
+      await called.pair.flush();
+      expect(called.got.text).toBe("");
+    },
+  );
+
   test("drops what goes beyond its Content-Length", async () => {
     const called = call();
     called.request("POST", "content-length", { "Content-Length": 3 });
@@ -143,27 +155,30 @@ describe("the response", () => {
     ]);
   });
 
-  test.for(["Content-Length: 300000", "Transfer-Encoding: chunked", "A: until close"])("pause slows the origin down: %s", async (field) => {
-    const body = "x".repeat(300_000);
-    const framed = field.startsWith("T") ? `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n` : body;
-    const called = call({}, {}, { highWaterMark: 1000, toLocal: { windowBytes: 1000 } });
-    const seen = called.request();
-    const { onResponseData } = seen;
-    seen.onResponseData = (chunk) => {
-      if (seen.body === "") called.connection.pause();
-      onResponseData(chunk);
-    };
-    called.origin.write(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n${framed}`, "latin1");
-    if (field.startsWith("A")) called.origin.end();
-    await called.pair.flush();
-    expect(seen.body.length).toBeGreaterThan(0);
-    expect(seen.body.length).toBeLessThan(5000);
-    expect(called.origin.writableLength).toBeGreaterThan(290_000);
-    called.connection.resume();
-    await called.pair.flush();
-    expect(seen.body).toBe(body);
-    expect(seen.ended).toBe(true);
-  });
+  test.for(["Content-Length: 300000", "Transfer-Encoding: chunked", "A: until close"])(
+    "pause slows the origin down: %s",
+    async (field) => {
+      const body = "x".repeat(300_000);
+      const framed = field.startsWith("T") ? `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n` : body;
+      const called = call({}, {}, { highWaterMark: 1000, toLocal: { windowBytes: 1000 } });
+      const seen = called.request();
+      const { onResponseData } = seen;
+      seen.onResponseData = (chunk) => {
+        if (seen.body === "") called.connection.pause();
+        onResponseData(chunk);
+      };
+      called.origin.write(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n${framed}`, "latin1");
+      if (field.startsWith("A")) called.origin.end();
+      await called.pair.flush();
+      expect(seen.body.length).toBeGreaterThan(0);
+      expect(seen.body.length).toBeLessThan(5000);
+      expect(called.origin.writableLength).toBeGreaterThan(290_000);
+      called.connection.resume();
+      await called.pair.flush();
+      expect(seen.body).toBe(body);
+      expect(seen.ended).toBe(true);
+    },
+  );
 
   test("nothing comes while paused, neither end nor error; all of it comes after resume", async () => {
     const called = call();
@@ -242,7 +257,10 @@ describe("an origin that leaves", () => {
         called.connection.release();
         expect(called.stored, label).toEqual([]);
         expect(called.pair.local.destroyed, label).toBe(true);
-        expect(seen.order.filter((event) => event === "error"), label).toHaveLength(1);
+        expect(
+          seen.order.filter((event) => event === "error"),
+          label,
+        ).toHaveLength(1);
       }
     });
   });
@@ -487,13 +505,11 @@ describe("while idle", () => {
     expect(called.forgotten[0]).toBe("unexpected-data");
   });
 
-  test.each([
-    ["end", (called: Called) => void called.origin.end()],
-    ["reset", (called: Called) => void called.origin.resetAndDestroy()],
-  ] as const)("an %s of the origin is noticed, and is no news for the log", async (_, leave) => {
+  test.for(["end", "reset"])("an %s of the origin is noticed, and is no news for the log", async (how) => {
     const called = call();
     await exchange(called);
-    leave(called);
+    if (how === "end") called.origin.end();
+    else called.origin.resetAndDestroy();
     await called.pair.flush();
     expect(called.forgotten).toContain("closed");
     expect(called.connection.idleState()).toBe("closed");

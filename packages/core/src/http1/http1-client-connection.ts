@@ -8,7 +8,7 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
-import { Framing } from "./framing.ts";
+import { Framing, parseLength } from "./framing.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
@@ -108,19 +108,23 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   closeIdle(reason: string): void {
-    if (reason === "unexpected-data") this.#warnOfData("an upstream sent more than its response; closing the connection");
+    if (reason === "unexpected-data")
+      this.#warnOfData("an upstream sent more than its response; closing the connection");
     else log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
     this.stream.destroy();
   }
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
+    const owedBytes = body === "content-length" ? parseLength(header.get("content-length") ?? "") : 0;
+    if (owedBytes < 0)
+      throw ProxyError.internal("InvalidHTTPHeader", "a request body without a Content-Length to end it");
     this.#state = "head";
     this.#events = events;
     this.#isHead = header.method === "HEAD";
     this.#reusable = false;
     this.#requestDone = body === "none";
     this.#requestFraming = body === "unknown-length" ? "chunked" : body;
-    this.#owedBytes = body === "content-length" ? Number(header.get("content-length")) : 0;
+    this.#owedBytes = owedBytes;
     this.receivedBytes = 0;
     this.hold(requestHeadText(header, this.#requestFraming));
     this.#awaitResponse();
@@ -356,7 +360,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   #closedError(): ProxyError {
-    const where = this.#state === "body" ? "in the middle of its response body" : "before its response head was complete";
+    const where =
+      this.#state === "body" ? "in the middle of its response body" : "before its response head was complete";
     const cause = this.streamError;
     const type: ErrorType = cause === undefined ? "ConnectionClosed" : "ReadError";
     const error = ProxyError.upstream(type, `the upstream closed the connection ${where}`, cause);

@@ -2,7 +2,9 @@ import { HeaderFields, ResponseHeader } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { answer, respond, serve, wholeBody, type SeenRequest } from "../../test/harness.ts";
 import { configureLogs } from "../log/logger.ts";
-import { turn } from "../testing/index.ts";
+import { streamPair, turn } from "../testing/index.ts";
+import { Http1ServerConnection } from "./http1-server-connection.ts";
+import { resolveHttp1ServerOptions } from "./server-options.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
@@ -102,7 +104,9 @@ describe("pipelining", () => {
       await gates[served.requests.length - 1]?.promise;
       respond(seen.session, 200, seen.session.request.target);
     });
-    await served.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    await served.send(
+      "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
     gates[1]!.resolve();
     await served.pair.flush();
     expect(served.got.text).toBe("");
@@ -127,10 +131,14 @@ describe("pipelining", () => {
 
   test("a flood of requests behind one that takes long is stopped by the window, and served in the end", async () => {
     const gate = Promise.withResolvers<void>();
-    const served = serve(async (seen) => {
-      await gate.promise;
-      respond(seen.session, 200, "");
-    }, {}, { toLocal: { windowBytes: 1000, pieceBytes: 1000 } });
+    const served = serve(
+      async (seen) => {
+        await gate.promise;
+        respond(seen.session, 200, "");
+      },
+      {},
+      { toLocal: { windowBytes: 1000, pieceBytes: 1000 } },
+    );
     const count = 10_000;
     await served.send(GET.repeat(count));
     expect(served.client.writableLength).toBeGreaterThan(100_000);
@@ -193,32 +201,35 @@ describe("request bodies", () => {
     expect(served.requests[0]!.trailers).toEqual([["X-Sum", "1"]]);
   });
 
-  test.for(["Content-Length: 300000", "Transfer-Encoding: chunked"])("pauseBody slows the client down: %s", async (field) => {
-    const body = "x".repeat(300_000);
-    const framed = field.startsWith("C") ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
-    const served = serve(
-      (seen) => {
-        const { onRequestData } = seen;
-        seen.onRequestData = (chunk) => {
-          onRequestData(chunk);
-          if (seen.body.length === chunk.length) seen.session.pauseBody();
-        };
-        return answer(seen);
-      },
-      {},
-      { highWaterMark: 1000, toLocal: { windowBytes: 1000 } },
-    );
-    await served.send(post(field) + framed);
-    const [seen] = served.requests as [SeenRequest];
-    expect(seen.body.length).toBeGreaterThan(0);
-    expect(seen.body.length).toBeLessThan(5000);
-    expect(served.client.writableLength).toBeGreaterThan(290_000);
-    seen.session.resumeBody();
-    await served.pair.flush();
-    expect(seen.body).toBe(body);
-    expect(served.got.text).toContain(`Content-Length: 300000`);
-    expect(served.got.ended).toBe(false);
-  });
+  test.for(["Content-Length: 300000", "Transfer-Encoding: chunked"])(
+    "pauseBody slows the client down: %s",
+    async (field) => {
+      const body = "x".repeat(300_000);
+      const framed = field.startsWith("C") ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+      const served = serve(
+        (seen) => {
+          const { onRequestData } = seen;
+          seen.onRequestData = (chunk) => {
+            onRequestData(chunk);
+            if (seen.body.length === chunk.length) seen.session.pauseBody();
+          };
+          return answer(seen);
+        },
+        {},
+        { highWaterMark: 1000, toLocal: { windowBytes: 1000 } },
+      );
+      await served.send(post(field) + framed);
+      const [seen] = served.requests as [SeenRequest];
+      expect(seen.body.length).toBeGreaterThan(0);
+      expect(seen.body.length).toBeLessThan(5000);
+      expect(served.client.writableLength).toBeGreaterThan(290_000);
+      seen.session.resumeBody();
+      await served.pair.flush();
+      expect(seen.body).toBe(body);
+      expect(served.got.text).toContain(`Content-Length: 300000`);
+      expect(served.got.ended).toBe(false);
+    },
+  );
 
   test("one that is malformed ends the session; it can still be answered, and the connection closes", async () => {
     const served = serve();
@@ -395,21 +406,24 @@ describe("responses", () => {
     expect(served.got.text).toBe(OK);
   });
 
-  test.for(["-1", "abc", "", "1.5"])("a Content-Length of %j by the app is an error, and nothing is written", async (length) => {
-    const errors: unknown[] = [];
-    const served = serve(({ session }) => {
-      const header = ResponseHeader.build(200, { "Content-Length": length });
-      try {
-        session.writeHeader(header, false);
-      } catch (error) {
-        errors.push(error);
-      }
-      respond(session, 500, "");
-    });
-    await served.send(GET);
-    expect(errors).toMatchObject([{ type: "InvalidHTTPHeader", source: "internal" }]);
-    expect(served.got.text).toMatch(/^HTTP\/1\.1 500 /);
-  });
+  test.for(["-1", "abc", "", "1.5"])(
+    "a Content-Length of %j by the app is an error, and nothing is written",
+    async (length) => {
+      const errors: unknown[] = [];
+      const served = serve(({ session }) => {
+        const header = ResponseHeader.build(200, { "Content-Length": length });
+        try {
+          session.writeHeader(header, false);
+        } catch (error) {
+          errors.push(error);
+        }
+        respond(session, 500, "");
+      });
+      await served.send(GET);
+      expect(errors).toMatchObject([{ type: "InvalidHTTPHeader", source: "internal" }]);
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 500 /);
+    },
+  );
 
   test("interim heads go out at once, before the final one, and not after it", async () => {
     const gate = Promise.withResolvers<void>();
@@ -459,7 +473,12 @@ describe("responses", () => {
     served.client.resume();
     await served.pair.flush();
     expect(served.requests[0]!.drains).toBeGreaterThan(1);
-    expect(served.got.text.split("\r\n").filter((line) => /^x+$/.test(line)).join("")).toBe("x".repeat(500_000));
+    expect(
+      served.got.text
+        .split("\r\n")
+        .filter((line) => /^x+$/.test(line))
+        .join(""),
+    ).toBe("x".repeat(500_000));
     expect(served.got.text).toMatch(/\r\n0\r\n\r\n$/);
   });
 });
@@ -482,7 +501,7 @@ describe("an early response", () => {
       await wholeBody(seen);
       seen.session.finish();
     });
-    await served.send(`${post("Content-Length: 3")}`);
+    await served.send(post("Content-Length: 3"));
     await served.send(`abc${GET}`);
     expect(served.got.text).toContain("Connection: close");
     expect(served.requests).toHaveLength(1);
@@ -558,10 +577,26 @@ describe("closing", () => {
 
 describe("shutdown", () => {
   test("closes an idle connection at once", async () => {
-    const fresh = serve();
-    fresh.connection.shutdown();
-    await fresh.pair.flush();
-    expect(fresh.closedCount()).toBe(1);
+    freezeTime();
+    const idle = serve();
+    await advance(1000);
+    idle.connection.shutdown();
+    await idle.pair.flush();
+    expect(idle.closedCount()).toBe(1);
+  });
+
+  test("a client that has just connected gets an answer, if its request comes within a second", async () => {
+    freezeTime();
+    const silent = serve();
+    const served = serve();
+    served.connection.shutdown();
+    silent.connection.shutdown();
+    await advance(999);
+    expect(silent.closedCount()).toBe(0);
+    await served.send(GET);
+    expect(served.got.text).toBe(CLOSING);
+    await advance(1);
+    expect(silent.closedCount()).toBe(1);
   });
 
   test("a busy one goes on to its response, which says close", async () => {
@@ -592,7 +627,11 @@ describe("shutdown", () => {
   test("one whose response is still leaving loses none of it", async () => {
     freezeTime();
     const body = "x".repeat(100_000);
-    const served = serve((seen) => respond(seen.session, 200, body), {}, { highWaterMark: 1000, toRemote: { windowBytes: 1000 } });
+    const served = serve(
+      (seen) => respond(seen.session, 200, body),
+      {},
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
     served.client.pause();
     await served.send(GET);
     served.connection.shutdown();
@@ -640,17 +679,20 @@ describe("a client that leaves", () => {
     expect(lines).toEqual([]);
   });
 
-  test.for(["Content-Length: 3", "Transfer-Encoding: chunked"])("within its body: never told as an end (%s)", async (field) => {
-    const served = serve();
-    await served.send(`${post(field)}${field.startsWith("C") ? "ab" : "2\r\nab\r\n"}`);
-    served.client.end();
-    await served.pair.flush();
-    const [seen] = served.requests as [SeenRequest];
-    expect(seen.ended).toBe(false);
-    expect(seen.error).toMatchObject({ type: "ConnectionClosed", source: "downstream" });
-    expect(seen.error!.message).toContain("before its request was complete");
-    expect(served.closedCount()).toBe(1);
-  });
+  test.for(["Content-Length: 3", "Transfer-Encoding: chunked"])(
+    "within its body: never told as an end (%s)",
+    async (field) => {
+      const served = serve();
+      await served.send(`${post(field)}${field.startsWith("C") ? "ab" : "2\r\nab\r\n"}`);
+      served.client.end();
+      await served.pair.flush();
+      const [seen] = served.requests as [SeenRequest];
+      expect(seen.ended).toBe(false);
+      expect(seen.error).toMatchObject({ type: "ConnectionClosed", source: "downstream" });
+      expect(seen.error!.message).toContain("before its request was complete");
+      expect(served.closedCount()).toBe(1);
+    },
+  );
 
   test("while it waits for the response: the session is told at once, twice over", async () => {
     const gone: unknown[] = [];
@@ -710,19 +752,25 @@ describe("a client that leaves", () => {
     expect(lines).toEqual([]);
   });
 
-  test.each(["fin", "reset"] as const)("at every byte of a request (%s): never a request that is not whole", async (how) => {
-    const request = `${post("Transfer-Encoding: chunked")}2\r\nab\r\n0\r\nA: b\r\n\r\n`;
-    for (let bytes = 0; bytes < request.length; bytes++) {
-      const served = serve();
-      await served.send(request.slice(0, bytes));
-      if (how === "fin") served.client.end();
-      else served.client.resetAndDestroy();
-      await served.pair.flush();
-      expect(served.requests.filter(({ ended }) => ended), `after ${bytes} bytes`).toEqual([]);
-      expect(served.closedCount(), `after ${bytes} bytes`).toBe(1);
-      expect(served.got.text, `after ${bytes} bytes`).not.toContain(" 200 ");
-    }
-  });
+  test.each(["fin", "reset"] as const)(
+    "at every byte of a request (%s): never a request that is not whole",
+    async (how) => {
+      const request = `${post("Transfer-Encoding: chunked")}2\r\nab\r\n0\r\nA: b\r\n\r\n`;
+      for (let bytes = 0; bytes < request.length; bytes++) {
+        const served = serve();
+        await served.send(request.slice(0, bytes));
+        if (how === "fin") served.client.end();
+        else served.client.resetAndDestroy();
+        await served.pair.flush();
+        expect(
+          served.requests.filter(({ ended }) => ended),
+          `after ${bytes} bytes`,
+        ).toEqual([]);
+        expect(served.closedCount(), `after ${bytes} bytes`).toBe(1);
+        expect(served.got.text, `after ${bytes} bytes`).not.toContain(" 200 ");
+      }
+    },
+  );
 });
 
 describe("time", () => {
@@ -786,11 +834,14 @@ describe("time", () => {
   });
 
   test("the body's time does not run while we do not read it", async () => {
-    const served = serve((seen) => {
-      seen.session.events = seen;
-      seen.session.pauseBody();
-      return never;
-    }, { bodyMs: 1000 });
+    const served = serve(
+      (seen) => {
+        seen.session.events = seen;
+        seen.session.pauseBody();
+        return never;
+      },
+      { bodyMs: 1000 },
+    );
     await served.send(`${post("Content-Length: 3")}a`);
     await advance(10_000);
     const [seen] = served.requests as [SeenRequest];
@@ -819,11 +870,14 @@ describe("time", () => {
   });
 
   test("no time runs for a body that has ended, even if it was paused at its last piece", async () => {
-    const served = serve((seen) => {
-      seen.onRequestData = () => seen.session.pauseBody();
-      seen.session.events = seen;
-      return never;
-    }, { bodyMs: 1000 });
+    const served = serve(
+      (seen) => {
+        seen.onRequestData = () => seen.session.pauseBody();
+        seen.session.events = seen;
+        return never;
+      },
+      { bodyMs: 1000 },
+    );
     await served.send(`${post("Content-Length: 3")}abc`);
     const [seen] = served.requests as [SeenRequest];
     seen.session.resumeBody();
@@ -921,11 +975,6 @@ describe("an app that fails", () => {
   });
 
   test("by throwing, against its type, is treated the same", async () => {
-    const served = serve();
-    const { Http1ServerConnection } = await import("./http1-server-connection.ts");
-    const { resolveHttp1ServerOptions } = await import("./server-options.ts");
-    const { streamPair } = await import("../testing/index.ts");
-    expect(served.requests).toEqual([]);
     const pair = streamPair();
     let calls = 0;
     const app = {
@@ -934,11 +983,11 @@ describe("an app that fails", () => {
         throw new Error("broken app");
       },
     };
-    const connection = new Http1ServerConnection(pair.local, app, resolveHttp1ServerOptions(), () => undefined);
+    let closed = 0;
+    expect(new Http1ServerConnection(pair.local, app, resolveHttp1ServerOptions(), () => closed++)).toBeDefined();
     pair.remote.write(GET, "latin1");
     await pair.flush();
-    expect(calls).toBe(1);
-    expect(connection).toBeDefined();
+    expect([calls, closed]).toEqual([1, 1]);
     expect(pair.local.destroyed).toBe(true);
     expect(lines.join("")).toContain("broken app");
   });

@@ -23,7 +23,7 @@ import type { Http1ServerOptions } from "./server-options.ts";
  */
 type State = "head" | "exchange" | "lingering";
 
-/** A client that had an answer within this time is taken to be busy. */
+/** A client that connected, or had an answer, within this time is taken to be busy. */
 const BUSY_LATELY_MS = 1000;
 
 const log = logger("core");
@@ -76,13 +76,14 @@ export class Http1ServerConnection extends Http1Connection {
 
   /**
    * Takes no further request: a busy connection closes after its response, which says so; an idle one closes now, but not
-   * with a request unread. A client that was busy a moment ago may have its next request on the way: it gets an answer.
+   * with a request unread. A client that connected or was answered a moment ago may have a request on the way: it gets an
+   * answer.
    */
   shutdown(): void {
     this.#shuttingDown = true;
     if (this.#state !== "head" || this.input !== undefined) return;
-    const idleMs = performance.now() - this.#idleSinceMs;
-    if (this.#requests > 0 && idleMs < BUSY_LATELY_MS) this.#readDeadline.set(BUSY_LATELY_MS - idleMs);
+    const idleMs = performance.now() - (this.#requests > 0 ? this.#idleSinceMs : this.digest.establishedAtMs);
+    if (idleMs < BUSY_LATELY_MS) this.#readDeadline.set(BUSY_LATELY_MS - idleMs);
     // What has arrived is read in this turn of the event loop.
     else setImmediate(() => this.#closeIfIdle());
   }
@@ -305,8 +306,8 @@ export class Http1ServerConnection extends Http1Connection {
     let handled: Promise<void>;
     try {
       handled = this.#app.handleRequest(session);
-    } catch (error) {
-      this.#handlerFailed(error);
+    } catch (thrown) {
+      this.#handlerFailed(thrown);
       return;
     }
     handled.then(this.#handled, this.#handlerFailed);
@@ -369,7 +370,8 @@ export class Http1ServerConnection extends Http1Connection {
   #awaitHead(): void {
     // Until the client has taken the last response, only the time for taking it counts.
     if (this.congested) this.#readDeadline.clear();
-    else if (!this.#shuttingDown) this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
+    else if (!this.#shuttingDown)
+      this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
     this.pump();
   }
 

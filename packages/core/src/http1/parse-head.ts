@@ -161,7 +161,9 @@ function untidyEnd(buffer: Buffer, lineStart: number, end: number): Error {
 function unknownVersion(buffer: Buffer, at: number, lineStart: number, end: number): Error {
   const line = quoteLine(buffer, lineStart, end);
   const looksLikeHttp = /^HTTP\/\d\.\d/.test(latin1(buffer, at, at + 8));
-  return looksLikeHttp ? malformed(`a version that is not HTTP/1: ${line}`, 505) : malformed(`no HTTP version: ${line}`);
+  return looksLikeHttp
+    ? malformed(`a version that is not HTTP/1: ${line}`, 505)
+    : malformed(`no HTTP version: ${line}`);
 }
 
 function checkPrefix(buffer: Buffer, from: number, end: number): void {
@@ -169,4 +171,3 @@ function checkPrefix(buffer: Buffer, from: number, end: number): void {
   const start = latin1(buffer, from, Math.min(end, from + expected.length));
   if (!expected.startsWith(start)) throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`);
 }
-

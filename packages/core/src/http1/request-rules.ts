@@ -34,7 +34,8 @@ export function normaliseTarget(request: RequestHeader): void {
   if (match === null) return;
   const [, authority, rest] = match as unknown as [string, string, string];
   // RFC 9110, section 4.2.1: an empty host is invalid; section 4.2.4: a user part is to be treated as an error.
-  if (authority === "" || authority.startsWith(":") || !HOST.test(authority)) throw malformed(`a target without a valid host: ${JSON.stringify(authority)}`);
+  if (authority === "" || authority.startsWith(":") || !HOST.test(authority))
+    throw malformed(`a target without a valid host: ${JSON.stringify(authority)}`);
   if (rest === "") request.target = request.method === "OPTIONS" ? "*" : "/";
   else request.target = rest.startsWith("?") ? `/${rest}` : rest;
   request.set("Host", authority);
@@ -43,10 +44,13 @@ export function normaliseTarget(request: RequestHeader): void {
 /** The four forms of RFC 9112, section 3.2. */
 function checkTarget(method: string, target: string): void {
   if (method === "CONNECT") {
-    if (target.startsWith(":") || !HOST.test(target) || !/:\d+$/.test(target)) throw malformed("a CONNECT whose target is not host:port");
+    if (target.startsWith(":") || !HOST.test(target) || !/:\d+$/.test(target))
+      throw malformed("a CONNECT whose target is not host:port");
   } else if (target.charCodeAt(0) !== 0x2f) {
     if (target === "*" && method === "OPTIONS") return;
-    if (!SCHEME.test(target)) throw malformed(`a target that is neither path nor URI: ${JSON.stringify(target.slice(0, 80))}`);
-    if (!ABSOLUTE.test(target)) throw malformed(`a target whose scheme is not http: ${JSON.stringify(target.slice(0, 80))}`);
+    if (!SCHEME.test(target))
+      throw malformed(`a target that is neither path nor URI: ${JSON.stringify(target.slice(0, 80))}`);
+    if (!ABSOLUTE.test(target))
+      throw malformed(`a target whose scheme is not http: ${JSON.stringify(target.slice(0, 80))}`);
   }
 }

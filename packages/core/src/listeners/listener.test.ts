@@ -12,7 +12,10 @@ beforeAll(() => (directory = mkdtempSync(join(tmpdir(), "sluice-"))));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** A listener that is closed, with its connections, at the end of the scope. */
-async function listening(address: string, options: ListenOptions = {}): Promise<{ listener: Listener; accepted: Promise<Socket> } & Disposable> {
+async function listening(
+  address: string,
+  options: ListenOptions = {},
+): Promise<{ listener: Listener; accepted: Promise<Socket> } & Disposable> {
   const { promise, resolve } = Promise.withResolvers<Socket>();
   const listener = new Listener(SocketAddress.parse(address), options, resolve);
   await listener.bind();

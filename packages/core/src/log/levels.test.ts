@@ -16,10 +16,13 @@ test.for([
   expect(Object.fromEntries(levels.byPackage)).toEqual(byPackage);
 });
 
-test.for(["loud", "INFO", "proxy=", "=debug", "proxy=loud", "info,proxy=x"])("refuses %j, and says what it takes", (text) => {
-  expect(() => parseLogLevels(text)).toThrow(RangeError);
-  expect(() => parseLogLevels(text)).toThrow(/expected LEVEL or PACKAGE=LEVEL with one of trace, debug, info/);
-});
+test.for(["loud", "INFO", "proxy=", "=debug", "proxy=loud", "info,proxy=x"])(
+  "refuses %j, and says what it takes",
+  (text) => {
+    expect(() => parseLogLevels(text)).toThrow(RangeError);
+    expect(() => parseLogLevels(text)).toThrow(/expected LEVEL or PACKAGE=LEVEL with one of trace, debug, info/);
+  },
+);
 
 test("refuses what has more than one =", () => {
   expect(() => parseLogLevels("proxy=debug=info")).toThrow(RangeError);

@@ -29,13 +29,22 @@ test("every level", () => {
   ]);
 });
 
-test("an error is printed with type, message and stack", () => {
-  logger("proxy").error({ err: ProxyError.upstream("ConnectRefused", "connecting to a:80") }, "failed");
+test("an error of others is printed with type, message and stack", () => {
+  logger("proxy").error({ err: new TypeError("no function") }, "failed");
   expect(lines[0]!["err"]).toMatchObject({
-    type: "ProxyError",
-    message: "Upstream ConnectRefused context: connecting to a:80",
+    type: "TypeError",
+    message: "no function",
     stack: expect.stringContaining("logger.test.ts") as string,
   });
+});
+
+test("an error of ours is printed with its whole chain; the stack only where the fault is in code", () => {
+  const cause = new Error("refused");
+  logger("proxy").error({ err: ProxyError.upstream("ConnectRefused", "connecting to a:80", cause) }, "failed");
+  logger("proxy").error({ err: ProxyError.internal("InternalError", "in a hook", cause) }, "failed");
+  const message = "Upstream ConnectRefused context: connecting to a:80 cause: refused";
+  expect(lines[0]!["err"]).toEqual({ type: "ConnectRefused", source: "upstream", message });
+  expect(lines[1]!["err"]).toMatchObject({ type: "InternalError", stack: cause.stack });
 });
 
 test("below the level nothing is written, and it can be asked for", () => {
@@ -51,7 +60,11 @@ test("a package may have its own level", () => {
     logger(name).debug({}, "debug");
     logger(name).error({}, "error");
   }
-  expect(lines.map(({ name, msg }) => `${String(name)} ${String(msg)}`)).toEqual(["proxy debug", "proxy error", "core error"]);
+  expect(lines.map(({ name, msg }) => `${String(name)} ${String(msg)}`)).toEqual([
+    "proxy debug",
+    "proxy error",
+    "core error",
+  ]);
 });
 
 test("loggers handed out before follow a new configuration", () => {

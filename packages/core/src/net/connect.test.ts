@@ -14,7 +14,9 @@ test("gives a connected socket without listeners, half-open", async () => {
   const socket = await connectSocket(parse(server.address));
   expect(socket.allowHalfOpen).toBe(true);
   expect(socket.readyState).toBe("open");
-  expect([socket.listenerCount("connect"), socket.listenerCount("error"), socket.listenerCount("data")]).toEqual([0, 0, 0]);
+  expect([socket.listenerCount("connect"), socket.listenerCount("error"), socket.listenerCount("data")]).toEqual([
+    0, 0, 0,
+  ]);
   socket.destroy();
 });
 

@@ -53,7 +53,10 @@ export function connectSocket(
       reject(signal.reason as Error);
       return;
     }
-    const socket = connect({ ...toNetOptions(address, options), ...(reader !== undefined && { onread: reader.onread }) });
+    const socket = connect({
+      ...toNetOptions(address, options),
+      ...(reader !== undefined && { onread: reader.onread }),
+    });
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);

@@ -11,7 +11,7 @@ test.for([
   const address = SocketAddress.parse(text);
   expect([address.host, address.port, address.path]).toEqual([host, port, undefined]);
   expect(address.text).toBe(text);
-  expect(`${address}`).toBe(text);
+  expect(String(address)).toBe(text);
 });
 
 test("unix:/path", () => {
@@ -52,7 +52,9 @@ test.for([
   "unix:",
   "unix:/a\0b",
 ])("refuses %j", (text) => {
-  expect(() => SocketAddress.parse(text)).toThrow(expect.objectContaining({ type: "ConnectError", source: "internal" }));
+  expect(() => SocketAddress.parse(text)).toThrow(
+    expect.objectContaining({ type: "ConnectError", source: "internal" }),
+  );
 });
 
 test("the refusal shows the text and what was expected", () => {

@@ -120,7 +120,8 @@ export class Server {
   #timeAfterForce(): Promise<never> {
     const seconds = this.conf.graceful_shutdown_timeout_seconds;
     return new Promise((_, reject) => {
-      const late = (): void => reject(ProxyError.internal("InternalError", `still busy ${seconds} s after it was told to end`));
+      const late = (): void =>
+        reject(ProxyError.internal("InternalError", `still busy ${seconds} s after it was told to end`));
       const startTimer = (): void => void setTimeout(late, seconds * 1000).unref();
       if (this.#force.signal.aborted) startTimer();
       else this.#force.signal.addEventListener("abort", startTimer, { once: true });

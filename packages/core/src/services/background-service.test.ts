@@ -28,7 +28,7 @@ test("has started when the task says it is ready, and not before", async () => {
 
 test("a task that ends counts as ready", async () => {
   const service = backgroundService("once", { run: () => Promise.resolve() });
-  await service.start();
+  await expect(service.start()).resolves.toBeUndefined();
   await service.stop(patient());
 });
 
@@ -82,8 +82,8 @@ test("stop waits no longer once it is forced", async () => {
   const force = new AbortController();
   const stop = service.stop(force.signal);
   force.abort();
-  await stop;
-  await service.stop(AbortSignal.abort());
+  await expect(stop).resolves.toBeUndefined();
+  await expect(service.stop(AbortSignal.abort())).resolves.toBeUndefined();
 });
 
 test("what a task rejects with because of the shutdown is no news", async () => {

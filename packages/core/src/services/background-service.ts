@@ -31,7 +31,8 @@ class RunningTask implements Service {
     return new Promise((ready) => {
       this.#ended = this.#run(ready)
         .catch((error: unknown) => {
-          if (!this.#shutdown.signal.aborted) logger("core").error({ err: error, service: this.name }, "service failed");
+          if (!this.#shutdown.signal.aborted)
+            logger("core").error({ err: error, service: this.name }, "service failed");
         })
         .finally(ready);
     });

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ResponseHeader } from "@sluice/http";
 import { beforeEach, describe, expect, test } from "vitest";
-import { tcpClient, tcpServer } from "../../test/net-harness.ts";
+import { tcpClient, untilRefused, tcpServer } from "../../test/net-harness.ts";
 import type { HttpApp, ServerSession } from "../http/server-session.ts";
 import { configureLogs } from "../log/logger.ts";
+import { turn } from "../testing/index.ts";
 import { HttpService } from "./http-service.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -55,6 +56,43 @@ test("serves requests on all its listeners", async () => {
   await service.stop(AbortSignal.abort());
 });
 
+test("bodies stay as they were sent, though the read buffer is used again, the app pauses and more requests wait", async () => {
+  const bodies = [200_000, 5, 100_000].map((bytes, n) =>
+    Array.from({ length: bytes / 5 }, (_, at) => `${n}${String(at).padStart(4, "0").slice(-4)}`).join(""),
+  );
+  const seen: string[] = [];
+  const service = new HttpService("web", {
+    handleRequest: async (session) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const index = seen.push("") - 1;
+      let chunks = 0;
+      await turn();
+      session.events = {
+        onRequestData: (chunk) => {
+          seen[index] += chunk.toString("latin1");
+          if (++chunks % 3 !== 0) return;
+          session.pauseBody();
+          void turn().then(() => session.resumeBody());
+        },
+        onRequestEnd: () => resolve(),
+        onRequestBatch: () => undefined,
+        onDownstreamWritable: () => undefined,
+        onDownstreamError: () => resolve(),
+      };
+      await promise;
+      reply(session);
+    },
+  }).listenTcp("127.0.0.1:0");
+  await service.start();
+  using client = await tcpClient(service.addresses[0]!);
+  for (const body of bodies) {
+    client.socket.write(`POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  }
+  await client.until((text) => text.split("\r\n\r\nok").length === 4);
+  expect(seen.map((body, n) => body === bodies[n])).toEqual([true, true, true]);
+  await service.stop(AbortSignal.abort());
+});
+
 test("serves a Unix socket", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sluice-"));
   const path = join(directory, "s.sock");
@@ -79,10 +117,13 @@ test("an address in use fails the start, and leaves no listener of the service o
   if (!first.endsWith(":0")) await expect(tcpClient(first)).rejects.toMatchObject({ code: "ECONNREFUSED" });
 });
 
-test.for([{ maxHeadBytes: 0 }, { keepAliveMs: -1 }, { maxRequests: Number.NaN }])("options out of range are refused: %j", (options) => {
-  expect(() => new HttpService("web", direct, options)).toThrow(RangeError);
-  expect(() => new HttpService("web", direct, options)).toThrow(Object.keys(options)[0]);
-});
+test.for([{ maxHeadBytes: 0 }, { keepAliveMs: -1 }, { maxRequests: Number.NaN }])(
+  "options out of range are refused: %j",
+  (options) => {
+    expect(() => new HttpService("web", direct, options)).toThrow(RangeError);
+    expect(() => new HttpService("web", direct, options)).toThrow(Object.keys(options)[0]);
+  },
+);
 
 describe("stop", () => {
   test("closes idle connections, and refuses new ones", async () => {
@@ -109,7 +150,7 @@ describe("stop", () => {
     await app.arrived;
     let stopped = false;
     const stop = service.stop(patient()).then(() => (stopped = true));
-    await new Promise((resolve) => setImmediate(resolve));
+    await untilRefused(service.addresses[0]!);
     expect(stopped).toBe(false);
     app.open();
     expect(await client.until(whole)).toContain("\r\nConnection: close\r\n");
@@ -150,6 +191,6 @@ describe("stop", () => {
   test("without connections resolves at once", async () => {
     const service = new HttpService("web", direct).listenTcp("127.0.0.1:0");
     await service.start();
-    await service.stop(patient());
+    await expect(service.stop(patient())).resolves.toBeUndefined();
   });
 });

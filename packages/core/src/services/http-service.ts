@@ -9,6 +9,9 @@ import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import type { Service } from "./service.ts";
 
+/** How long a service that stops goes on accepting, if clients come faster than it can. */
+const MAX_ACCEPTING_MS = 1000;
+
 /** An app with the sockets it listens on. */
 export class HttpService implements Service {
   readonly name: string;
@@ -17,6 +20,9 @@ export class HttpService implements Service {
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<Http1ServerConnection>();
   #onIdle: (() => void) | undefined = undefined;
+  #stopped = false;
+  /** Connections so far. */
+  #accepted = 0;
 
   /** @throws RangeError when an option is out of range. */
   constructor(name: string, app: HttpApp, options: Partial<Http1ServerOptions> = {}) {
@@ -50,7 +56,11 @@ export class HttpService implements Service {
 
   async start(): Promise<void> {
     try {
-      for (const listener of this.#listeners) await listener.bind();
+      for (const listener of this.#listeners) {
+        await listener.bind();
+        // It may have been stopped meanwhile, when there was nothing to close yet.
+        if (this.#stopped) listener.close();
+      }
     } catch (error) {
       for (const listener of this.#listeners) listener.close();
       throw error;
@@ -59,6 +69,8 @@ export class HttpService implements Service {
   }
 
   async stop(force: AbortSignal): Promise<void> {
+    this.#stopped = true;
+    await this.#acceptWaiting(force);
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.#connections) connection.shutdown();
     const cut = (): void => {
@@ -70,15 +82,33 @@ export class HttpService implements Service {
     force.removeEventListener("abort", cut);
   }
 
+  /**
+   * Accepts what the system has completed: to close the listener would reset those connections, and the requests on them. A
+   * turn of the event loop accepts one, so a turn that brings none shows that none waits.
+   */
+  async #acceptWaiting(force: AbortSignal): Promise<void> {
+    if (force.aborted) return;
+    const endsAt = performance.now() + MAX_ACCEPTING_MS;
+    // What is left of this turn tells nothing.
+    await nextTurn();
+    for (let before = -1; before !== this.#accepted && !force.aborted && performance.now() < endsAt;) {
+      before = this.#accepted;
+      await nextTurn();
+    }
+  }
+
   #listen(address: SocketAddress, options: ListenOptions): this {
     this.#listeners.push(new Listener(address, options, this.#accept));
     return this;
   }
 
   readonly #accept = (accepted: Socket): void => {
+    this.#accepted++;
     const reader = new SocketReader(false);
     const socket = adoptSocket(accepted, reader);
-        this.#connections.add(new Http1ServerConnection(socket ?? accepted, this.#app, this.#options, this.#forget, socket && reader));
+    this.#connections.add(
+      new Http1ServerConnection(socket ?? accepted, this.#app, this.#options, this.#forget, socket && reader),
+    );
     (socket ?? accepted).resume();
   };
 
@@ -86,4 +116,8 @@ export class HttpService implements Service {
     this.#connections.delete(connection);
     if (this.#connections.size === 0) this.#onIdle?.();
   };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

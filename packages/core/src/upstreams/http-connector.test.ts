@@ -103,6 +103,7 @@ describe("reuse", () => {
     await warm(connector, new HttpPeer(server.address));
     (await server.accepted()).resetAndDestroy();
     await eventually(() => connector.pool.idleCount === 0);
+    expect(connector.pool.unexpectedData.idle).toBe(0);
   });
 
   test("a connection on which the origin speaks while idle is dropped, and counted", async () => {
@@ -144,18 +145,21 @@ describe("reuse", () => {
     [{ idleMs: 10_000 }, OK, 10_000],
     [{ idleMs: 60_000 }, OK.replace("\r\n\r\n", "\r\nKeep-Alive: timeout=5\r\n\r\n"), 4000],
     [{ idleMs: 2000 }, OK.replace("\r\n\r\n", "\r\nKeep-Alive: timeout=5\r\n\r\n"), 2000],
-  ] as const)("an idle connection is given up after the shorter of idleMs and Keep-Alive less a margin: %j", async ([options, response, ms]) => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-    await using server = await origin(response);
-    const connector = new HttpConnector();
-    const peer = new HttpPeer(server.address, options);
-    await warm(connector, peer);
-    vi.advanceTimersByTime(ms - 1);
-    expect(connector.pool.idleCount).toBe(1);
-    vi.advanceTimersByTime(20);
-    expect(connector.pool.idleCount).toBe(0);
-    expect(connector.reuse(peer)).toBeUndefined();
-  });
+  ] as const)(
+    "an idle connection is given up after the shorter of idleMs and Keep-Alive less a margin: %j",
+    async ([options, response, ms]) => {
+      vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+      await using server = await origin(response);
+      const connector = new HttpConnector();
+      const peer = new HttpPeer(server.address, options);
+      await warm(connector, peer);
+      vi.advanceTimersByTime(ms - 1);
+      expect(connector.pool.idleCount).toBe(1);
+      vi.advanceTimersByTime(20);
+      expect(connector.pool.idleCount).toBe(0);
+      expect(connector.reuse(peer)).toBeUndefined();
+    },
+  );
 
   test("close closes idle connections, and those in use when their exchange is over", async () => {
     await using server = await origin();
@@ -188,7 +192,9 @@ describe("what was read stays as it was, though the read buffer is used again", 
     const chunks = Array.from({ length: 3000 }, (_, n) => String(n).padStart(100, "."));
     const wire = chunks.map((chunk) => `64\r\n${chunk}\r\n`).join("");
     await using server = await tcpServer((socket) =>
-      socket.on("data", () => socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${wire}0\r\nA: b\r\n\r\n`)),
+      socket.on("data", () =>
+        socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${wire}0\r\nA: b\r\n\r\n`),
+      ),
     );
     const session = await new HttpConnector().connect(new HttpPeer(server.address));
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -248,7 +254,9 @@ describe("connecting", () => {
   test("stops with its signal", async () => {
     await using server = await origin();
     const reason = new Error("no longer wanted");
-    await expect(new HttpConnector().connect(new HttpPeer(server.address), AbortSignal.abort(reason))).rejects.toBe(reason);
+    await expect(new HttpConnector().connect(new HttpPeer(server.address), AbortSignal.abort(reason))).rejects.toBe(
+      reason,
+    );
   });
 
   test("from an address of the list for the family", async () => {
@@ -285,7 +293,10 @@ describe("TLS", () => {
   test("without a provider is an error that says what to do, before anything is connected", async () => {
     await using server = await origin();
     const peer = new HttpPeer(server.address, { tls: true, sni: "a.test" });
-    await expect(new HttpConnector().connect(peer)).rejects.toMatchObject({ type: "InternalError", source: "internal" });
+    await expect(new HttpConnector().connect(peer)).rejects.toMatchObject({
+      type: "InternalError",
+      source: "internal",
+    });
     await expect(new HttpConnector().connect(peer)).rejects.toThrow(/no TLS provider: install a TLS package/);
     expect(server.sockets).toHaveLength(0);
   });

@@ -51,7 +51,10 @@ export class HttpConnector implements ClientConnectionOwner {
     const { tls } = this.#options;
     if (peer.tls && tls === undefined) {
       const hint = "install a TLS package and hand its provider to the connector";
-      throw ProxyError.internal("InternalError", `the peer ${peer} asks for TLS, and there is no TLS provider: ${hint}`);
+      throw ProxyError.internal(
+        "InternalError",
+        `the peer ${peer} asks for TLS, and there is no TLS provider: ${hint}`,
+      );
     }
     const bindTo = peer.bindTo ?? this.#anyLocalAddress(peer);
     const timed = { connectMs: peer.connectMs, ...(bindTo !== undefined && { bindTo }) };

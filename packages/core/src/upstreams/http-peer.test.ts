@@ -44,9 +44,9 @@ test("the name for TLS is the host of the address unless given; without TLS ther
 });
 
 test("shows itself for logs", () => {
-  expect(`${new HttpPeer(ADDRESS)}`).toBe(ADDRESS);
-  expect(`${new HttpPeer("10.0.0.1:443", { tls: true, sni: "a.test" })}`).toBe("https://10.0.0.1:443 (a.test)");
-  expect(`${new HttpPeer("unix:/a", { tls: true })}`).toBe("https://unix:/a (no name)");
+  expect(String(new HttpPeer(ADDRESS))).toBe(ADDRESS);
+  expect(String(new HttpPeer("10.0.0.1:443", { tls: true, sni: "a.test" }))).toBe("https://10.0.0.1:443 (a.test)");
+  expect(String(new HttpPeer("unix:/a", { tls: true }))).toBe("https://unix:/a (no name)");
 });
 
 describe("reuseKey", () => {

@@ -1,6 +1,14 @@
 import { connect as connectTcp } from "node:net";
 import { configureLogs, Server, type ServerConf } from "@sluice/core";
-import { HttpPeer, httpProxy, type HttpProxyOptions, type HttpProxyService, type ProxyError, type ProxyHttp, type Session } from "@sluice/proxy";
+import {
+  HttpPeer,
+  httpProxy,
+  type HttpProxyOptions,
+  type HttpProxyService,
+  type ProxyError,
+  type ProxyHttp,
+  type Session,
+} from "@sluice/proxy";
 import { Wire } from "./wire.ts";
 
 /** A line of the log. */
@@ -138,7 +146,14 @@ export class TestProxy<Ctx> implements AsyncDisposable {
   }
 }
 
-export const startProxy = TestProxy.start;
+/** A proxy with this app, listening. */
+export function startProxy<Ctx = object>(
+  app: TestApp<Ctx>,
+  options?: HttpProxyOptions,
+  conf?: Partial<ServerConf>,
+): Promise<TestProxy<Ctx>> {
+  return TestProxy.start(app, options, conf);
+}
 
 /** A promise, and the function that resolves it. */
 export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {

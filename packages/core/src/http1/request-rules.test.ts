@@ -1,0 +1,132 @@
+import { RequestHeader } from "@sluice/http";
+import { describe, expect, test } from "vitest";
+import { Framing } from "./framing.ts";
+import { checkRequest, normaliseTarget } from "./request-rules.ts";
+
+function check(method: string, target: string, raw: string[] = ["Host", "a"], version: "1.0" | "1.1" = "1.1"): void {
+  const framing = new Framing();
+  framing.read(raw);
+  checkRequest(new RequestHeader(method, target, version, raw), framing);
+}
+
+describe("Host", () => {
+  test.for([
+    "a",
+    "a.test",
+    "a.test:80",
+    "a.test:",
+    "127.0.0.1",
+    "[::1]",
+    "[::1]:80",
+    "",
+    "a_b-c~d%20",
+    "sub.a!$&'()*+;=b",
+  ])("%j is one", (host) => {
+    expect(() => check("GET", "/", ["Host", host])).not.toThrow();
+  });
+
+  test.for([
+    "a b",
+    "a,b",
+    "a/b",
+    "a?b",
+    "a#b",
+    "a@b",
+    "a:b",
+    "a:80:80",
+    "[::1",
+    "::1",
+    "[::1]x",
+    "[a.test]",
+    'a"b',
+    "a\\b",
+    "<a>",
+    "\u00e9",
+    "a\tb",
+  ])("%j is none", (host) => {
+    expect(() => check("GET", "/", ["Host", host])).toThrow(
+      expect.objectContaining({ type: "InvalidHTTPHeader", status: 400 }),
+    );
+  });
+
+  test("is needed in 1.1, not in 1.0, and never twice", () => {
+    expect(() => check("GET", "/", [])).toThrow("no Host");
+    expect(() => check("GET", "/", [], "1.0")).not.toThrow();
+    expect(() => check("GET", "/", ["Host", "a", "Host", "a"])).toThrow("more than one Host");
+    expect(() => check("GET", "/", ["Host", "a", "Host", "a"], "1.0")).toThrow("more than one Host");
+  });
+});
+
+test("Transfer-Encoding does not go with HTTP/1.0", () => {
+  const raw = ["Host", "a", "Transfer-Encoding", "chunked"];
+  expect(() => check("GET", "/", raw, "1.0")).toThrow("Transfer-Encoding in HTTP/1.0");
+  expect(() => check("GET", "/", raw)).not.toThrow();
+});
+
+describe("target", () => {
+  test.for([
+    ["GET", "/"],
+    ["GET", "//a//b"],
+    ["OPTIONS", "*"],
+    ["GET", "http://a.test/"],
+    ["GET", "HTTPS://a.test"],
+    ["CONNECT", "a.test:443"],
+    ["CONNECT", "[::1]:443"],
+  ] as const)("%s %s", ([method, target]) => {
+    expect(() => check(method, target)).not.toThrow();
+  });
+
+  test.for([
+    ["GET", "*"],
+    ["GET", "a"],
+    ["GET", "a.test:80"],
+    ["GET", "?a"],
+    ["GET", "ftp://a.test/"],
+    ["GET", "javascript:alert(1)"],
+    ["OPTIONS", "**"],
+    ["CONNECT", "/"],
+    ["CONNECT", "a.test"],
+    ["CONNECT", "a.test:"],
+    ["CONNECT", ":443"],
+    ["CONNECT", "http://a.test:443"],
+    ["CONNECT", "u@a.test:443"],
+  ] as const)("not %s %s", ([method, target]) => {
+    expect(() => check(method, target)).toThrow(expect.objectContaining({ type: "InvalidHTTPHeader", status: 400 }));
+  });
+});
+
+describe("the absolute form", () => {
+  test.for([
+    ["GET", "http://b.test/c?d", "/c?d", "b.test"],
+    ["GET", "https://b.test:8443/c", "/c", "b.test:8443"],
+    ["GET", "http://b.test", "/", "b.test"],
+    ["GET", "http://b.test?c", "/?c", "b.test"],
+    ["OPTIONS", "http://b.test", "*", "b.test"],
+    ["OPTIONS", "http://b.test/", "/", "b.test"],
+    ["GET", "http://b.test//c://d", "//c://d", "b.test"],
+    ["GET", "http://[::1]:80/", "/", "[::1]:80"],
+  ] as const)("%s %s becomes %s of %s", ([method, target, path, host]) => {
+    const request = new RequestHeader(method, target, "1.1", ["A", "1", "host", "a.test"]);
+    normaliseTarget(request);
+    expect([request.target, ...request.raw]).toEqual([path, "A", "1", "Host", host]);
+  });
+
+  test.for(["http:///a", "http://:80/", "http://u@b.test/", "http://b.test:x/", "http://b c/"])(
+    "%s is refused",
+    (target) => {
+      expect(() => normaliseTarget(new RequestHeader("GET", target, "1.1", []))).toThrow("without a valid host");
+    },
+  );
+
+  test("other forms stay as they are", () => {
+    for (const [method, target] of [
+      ["OPTIONS", "*"],
+      ["CONNECT", "a.test:443"],
+      ["GET", "/http://b.test"],
+    ] as const) {
+      const request = new RequestHeader(method, target, "1.1", ["Host", "a"]);
+      normaliseTarget(request);
+      expect([request.target, request.get("host")]).toEqual([target, "a"]);
+    }
+  });
+});
