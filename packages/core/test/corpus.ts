@@ -24,7 +24,7 @@ export function bytesOf(raw: Raw): string {
 const LONG = 2000;
 
 /** Ways to cut `bytes`: whole, at every boundary into two, byte by byte; of what is long, a sample of these. */
-export function waysToCut(bytes: string): string[][] {
+function waysToCut(bytes: string): string[][] {
   const ways: string[][] = [[bytes]];
   for (let at = 1; at < bytes.length; at += bytes.length > LONG && at > 100 && bytes.length - at > 100 ? 1009 : 1) {
     ways.push([bytes.slice(0, at), bytes.slice(at)]);

@@ -286,7 +286,7 @@ const anyBytes: fc.Arbitrary<string> = fc.oneof(
   fc.uint8Array({ maxLength: 80 }).map((raw) => Buffer.from(raw).toString("latin1")),
 );
 
-function onlyProxyErrors(parse: () => unknown): boolean {
+function expectOnlyProxyErrors(parse: () => unknown): boolean {
   try {
     parse();
   } catch (error) {
@@ -301,12 +301,12 @@ describe("arbitrary bytes", () => {
     fc.assert(
       fc.property(anyBytes, (raw) => {
         const buffer = latin1(raw);
-        onlyProxyErrors(() => parseRequestHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS));
-        onlyProxyErrors(() => parseResponseHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS));
+        expectOnlyProxyErrors(() => parseRequestHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS));
+        expectOnlyProxyErrors(() => parseResponseHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS));
         for (const lenient of [false, true]) {
           const reader = new BodyReader(DEFAULT_HEAD_LIMITS, lenient);
           reader.startChunked();
-          onlyProxyErrors(() => {
+          expectOnlyProxyErrors(() => {
             for (let at = 0; at < buffer.length && !reader.done;) {
               const next = reader.read(buffer, at, buffer.length);
               if (next <= at && !reader.done) throw new Error("no progress");
@@ -325,8 +325,8 @@ describe("arbitrary bytes", () => {
         for (const parse of [parseRequestHead, parseResponseHead]) {
           const early = latin1(first);
           const late = latin1(first + more);
-          const accepted = onlyProxyErrors(() => parse(early, 0, early.length, DEFAULT_HEAD_LIMITS));
-          const acceptedLater = onlyProxyErrors(() => parse(late, 0, late.length, DEFAULT_HEAD_LIMITS));
+          const accepted = expectOnlyProxyErrors(() => parse(early, 0, early.length, DEFAULT_HEAD_LIMITS));
+          const acceptedLater = expectOnlyProxyErrors(() => parse(late, 0, late.length, DEFAULT_HEAD_LIMITS));
           if (!accepted) expect(acceptedLater).toBe(false);
         }
       }),
@@ -339,7 +339,7 @@ describe("arbitrary bytes", () => {
       fc.property(almostHttp, (raw) => {
         const buffer = latin1(`HTTP/1.1 200 OK\r\n${raw}\r\n\r\n`);
         let header: ResponseHeader | undefined;
-        onlyProxyErrors(() => (header = parseResponseHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS)));
+        expectOnlyProxyErrors(() => (header = parseResponseHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS)));
         if (header !== undefined) expect(() => HeaderFields.from(pairs(header!))).not.toThrow();
       }),
       { numRuns: 3000 },

@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { configureLogs } from "../src/log/logger.ts";
 import { bytesOf, forEachWay, readCorpus, type CorpusCase } from "./corpus.ts";
 import { pairs, serve, type Pairs, type SeenRequest } from "./harness.ts";
 
@@ -32,6 +33,8 @@ function expected(given: Accepted | Refused): Accepted | Refused {
 }
 
 const cases = readCorpus<RequestCase>("requests.json");
+
+beforeAll(() => configureLogs({ levels: "silent" }));
 
 test("the corpus names every case once", () => {
   expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);

@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { configureLogs } from "../src/log/logger.ts";
 import { bytesOf, forEachWay, readCorpus, type CorpusCase } from "./corpus.ts";
 import { call, pairs, type Pairs, type SeenResponse } from "./harness.ts";
 
@@ -45,6 +46,8 @@ function expected(given: Accepted | Refused): Accepted | Refused {
 }
 
 const cases = readCorpus<ResponseCase>("responses.json");
+
+beforeAll(() => configureLogs({ levels: "silent" }));
 
 test("the corpus names every case once", () => {
   expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);

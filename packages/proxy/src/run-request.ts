@@ -107,10 +107,12 @@ async function attempt<Ctx>(
   } catch (thrown) {
     return hookError("upstreamPeer", thrown);
   }
+  // Where one idle connection was dead, others may be too: they could use up all attempts.
+  const lostReused = session.upstreamReused;
   session.beginAttempt(peer);
 
   session.phase = "connect";
-  let upstream: ClientSession | undefined = connector.reuse(peer);
+  let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer);
   if (upstream === undefined) {
     const connected = await connect(proxy, session, peer);
     if (connected instanceof ProxyError) {

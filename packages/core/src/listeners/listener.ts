@@ -1,5 +1,5 @@
 import { chmodSync, existsSync, unlinkSync } from "node:fs";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { connectSocket } from "../net/connect.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
@@ -29,7 +29,7 @@ export class Listener {
 
   /** The address as bound: with the port that the system chose for port 0. */
   get address(): string {
-    const bound = this.#server.address() as AddressInfo | string | null;
+    const bound = this.#server.address();
     if (bound === null || typeof bound === "string") return this.#wanted.text;
     return bound.family === "IPv6" ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
   }

@@ -75,7 +75,7 @@ export function connectSocket(
       // A late error of a socket nobody waits for is no news.
       socket.on("error", () => undefined);
       socket.destroy();
-      reject(error as Error);
+      reject(error);
     };
     const onAbort = (): void => giveUp(signal?.reason);
     const timer = connectMs > 0 ? setTimeout(giveUp, connectMs, timedOut(address, connectMs)) : undefined;

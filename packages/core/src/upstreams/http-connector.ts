@@ -53,7 +53,7 @@ export class HttpConnector implements ClientConnectionOwner {
       const hint = "install a TLS package and hand its provider to the connector";
       throw ProxyError.internal(
         "InternalError",
-        `the peer ${peer} asks for TLS, and there is no TLS provider: ${hint}`,
+        `the peer ${peer.toString()} asks for TLS, and there is no TLS provider: ${hint}`,
       );
     }
     const bindTo = peer.bindTo ?? this.#anyLocalAddress(peer);
