@@ -35,6 +35,9 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   /** A response filter is busy: nothing more is read from the upstream. */
   #responseWaits = false;
   #requestSent = false;
+  /** The protocol was changed: the attempt is over when both sides have ended. */
+  #tunnel = false;
+  #responseEnded = false;
   /** Ends {@link run}; `undefined` when the attempt is over, after which events have no effect. */
   #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
 
@@ -133,11 +136,12 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       const last = this.#filterResponseBody(undefined, true);
       if (last !== undefined) this.#downstream.writeBody(last);
       this.#downstream.finish(trailers);
+      this.#responseEnded = true;
     } catch (error) {
       this.#fail(this.#hookFailed(error));
       return;
     }
-    this.#finish();
+    if (!this.#tunnel || this.#requestSent) this.#finish();
   }
 
   onResponseBatch(): void {
@@ -216,6 +220,7 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       this.#upstream.finishRequest(trailers);
       this.#upstream.flush();
       this.#requestSent = true;
+      if (this.#tunnel && this.#responseEnded) this.#finish();
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
@@ -224,7 +229,9 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   /** Runs both head filters, then sends the head down; while a filter takes its time, the upstream waits. */
   #filterHead(header: ResponseHeader, end: boolean, informational: boolean): void {
     try {
+      const upgrade = header.status === 101 ? header.get("upgrade") : undefined;
       removeHopByHop(header);
+      if (upgrade !== undefined) header.set("Upgrade", upgrade);
       const waiting = this.#runUpstreamResponseFilter(header);
       if (isPromise(waiting)) this.#waitForResponse(waiting, () => this.#writeHead(header, end, informational));
       else this.#writeHead(header, end, informational);
@@ -273,6 +280,12 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     if (informational) {
       this.#downstream.writeInformational(header);
       return;
+    }
+    if (header.status === 101) {
+      this.#tunnel = true;
+      this.#requestSent = false;
+      // What was said on another protocol cannot be said again.
+      if (this.#retryBuffer !== undefined) this.#retryBuffer.truncated = true;
     }
     // A body filter may still add bytes at the end of an empty body.
     const app = this.#app;

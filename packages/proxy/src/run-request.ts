@@ -98,6 +98,7 @@ async function attempt<Ctx>(
   retryBuffer: RetryBuffer | undefined,
 ): Promise<ProxyError | undefined> {
   const { app, connector } = proxy;
+  const { downstream } = session;
   session.tries++;
   session.phase = "upstreamPeer";
   let peer: HttpPeer;
@@ -116,7 +117,7 @@ async function attempt<Ctx>(
   if (upstream === undefined) {
     const connected = await connect(proxy, session, peer);
     if (connected instanceof ProxyError) {
-      if (session.downstream.error !== undefined) return session.downstream.error;
+      if (downstream.error !== undefined) return downstream.error;
       session.phase = "failToConnect";
       // An app in JavaScript may forget to return it; no error would be taken for success.
       const described = app.failToConnect?.(session, peer, ctx, connected) ?? connected;
@@ -134,12 +135,12 @@ async function attempt<Ctx>(
       const waiting = app.connectedToUpstream(session, upstream.reused, peer, upstream.digest, ctx);
       if (isPromise(waiting)) await waiting;
     }
-    outgoing = upstreamRequest(session.request, peer, proxy.via);
+    outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
       if (isPromise(waiting)) await waiting;
-      checkContentLength(outgoing, session.downstream.requestBodyEmpty);
+      checkContentLength(outgoing, downstream.requestBodyEmpty);
     }
     session.throwIfOver();
   } catch (thrown) {

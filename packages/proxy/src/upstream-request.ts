@@ -7,13 +7,20 @@ import type { RequestHeader } from "@sluice/http";
  * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
  * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx.
  * @param via Our name; `undefined` adds none.
+ * @param upgrade The protocol that the client asks to change to, which goes on: the session says so in Connection.
  */
-export function upstreamRequest(request: RequestHeader, peer: HttpPeer, via: string | undefined): RequestHeader {
+export function upstreamRequest(
+  request: RequestHeader,
+  peer: HttpPeer,
+  via: string | undefined,
+  upgrade?: string,
+): RequestHeader {
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
   if (received === "1.0" && !outgoing.has("host")) outgoing.raw.unshift("Host", hostOf(peer));
+  if (upgrade !== undefined) outgoing.raw.push("Upgrade", upgrade);
   if (via !== undefined) outgoing.raw.push("Via", `${received} ${via}`);
   return outgoing;
 }

@@ -17,8 +17,9 @@ export interface ClientSession {
   readonly receivedBytes: number;
 
   /**
-   * Sends the head, with framing by `body`; hop-by-hop fields must have left it. Held until {@link flush} or body bytes.
-   * Events begin to come.
+   * Sends the head, with framing by `body`; hop-by-hop fields must have left it, but for Upgrade, which asks to change the
+   * protocol. Held until {@link flush} or body bytes. Events begin to come. After a 101 head body bytes are raw, both ways,
+   * and {@link finishRequest} ends our direction.
    */
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */
@@ -42,7 +43,7 @@ export interface ClientSession {
   destroy(): void;
 }
 
-/** What an upstream answers. Order: informational*, header, data*, end; an error can come at any point and is the last. */
+/** What an upstream answers. Order: informational*, header (101 too), data*, end; an error can come at any point and is the last. */
 export interface ClientSessionEvents {
   /** An interim head, 1xx but not 101. */
   onInformational(header: ResponseHeader): void;

@@ -13,6 +13,11 @@ export interface ServerSession {
   /** The head as the client sent it, normalised only where RFC 9112 demands it. */
   readonly request: RequestHeader;
   readonly digest: ConnectionDigest;
+  /**
+   * The protocol that the client asks to change to (the value of Upgrade, RFC 9110 section 7.8); `undefined` if it does not.
+   * Writing a 101 head changes: from then on body bytes are raw bytes, both ways, and each side may end its direction alone.
+   */
+  readonly upgrade: string | undefined;
   /** The request has no body at all. Known from the start. */
   readonly requestBodyEmpty: boolean;
   /** Every byte of the request body was delivered. */

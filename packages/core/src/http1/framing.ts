@@ -18,6 +18,8 @@ export class Framing {
   connectionUpgrade = false;
   /** The value of Connection, its lines joined; `undefined` without one. Names further fields that are hop-by-hop. */
   connection: string | undefined = undefined;
+  /** The value of Upgrade, its lines joined; `undefined` without one. */
+  upgrade: string | undefined = undefined;
   /** The number of Host fields. */
   hosts = 0;
   /** `Keep-Alive: timeout=` in seconds; -1 if there is none. */
@@ -38,6 +40,12 @@ export class Framing {
       switch (raw[at]!.length) {
         case 4:
           if (raw[at]!.toLowerCase() === "host") this.hosts++;
+          break;
+        case 7:
+          if (raw[at]!.toLowerCase() === "upgrade") {
+            const value = raw[at + 1]!;
+            this.upgrade = this.upgrade === undefined ? value : `${this.upgrade}, ${value}`;
+          }
           break;
         case 10: {
           const lower = raw[at]!.toLowerCase();
@@ -82,6 +90,7 @@ export class Framing {
     this.keepAlive = false;
     this.connectionUpgrade = false;
     this.connection = undefined;
+    this.upgrade = undefined;
     this.hosts = 0;
     this.keepAliveTimeoutSeconds = -1;
     this.#transferEncoding = undefined;

@@ -68,6 +68,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #state: State = "idle";
   #events: ClientSessionEvents | undefined = undefined;
   #isHead = false;
+  #asksToUpgrade = false;
+  /** The protocol was changed: bytes pass as they are, and each side ends its direction alone. */
+  #tunnel = false;
   #requestFraming: BodyFraming = "none";
   /** Body bytes that the request's Content-Length still promises. */
   #owedBytes = 0;
@@ -121,6 +124,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#state = "head";
     this.#events = events;
     this.#isHead = header.method === "HEAD";
+    this.#asksToUpgrade = header.has("upgrade");
     this.#reusable = false;
     this.#requestDone = body === "none";
     this.#requestFraming = body === "unknown-length" ? "chunked" : body;
@@ -135,7 +139,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   writeBody(chunk: Uint8Array): boolean {
     if (chunk.length === 0 || this.#requestDone) return true;
     let writable: boolean;
-    if (this.#requestFraming === "chunked") {
+    if (this.#tunnel) {
+      writable = this.send(chunk);
+    } else if (this.#requestFraming === "chunked") {
       this.hold(`${chunk.length.toString(16)}\r\n`);
       writable = this.send(chunk);
       this.hold("\r\n");
@@ -152,6 +158,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   finishRequest(trailers?: HeaderFields): void {
     if (this.#requestDone) return;
+    if (this.#tunnel) {
+      this.#requestDone = true;
+      this.flush();
+      this.stream.end();
+      return;
+    }
     if (this.#owedBytes > 0) {
       const context = `the request body ended ${this.#owedBytes} bytes before its Content-Length`;
       throw ProxyError.internal("PrematureBodyEnd", context);
@@ -277,7 +289,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     const framing = this.#framing;
     if (framing.contradictory) header.remove("content-length");
     if (header.status === 101) {
-      throw malformed("a 101 that was not asked for", 502);
+      if (!this.#asksToUpgrade || !this.#requestDone)
+        throw malformed("a 101 that was not asked for, or came too early", 502);
+      this.#tunnel = true;
+      this.#requestDone = false;
+      this.#body.startUntilClose();
     } else if (this.#isHead || header.status === 204 || header.status === 304) this.#body.startEmpty();
     else if (framing.chunked) this.#body.startChunked();
     else if (framing.contentLength >= 0) this.#body.startLength(framing.contentLength);
@@ -387,6 +403,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** The origin is on turn: while the client is still sending, or takes nothing, it is not the origin that is late. */
   #awaitResponse(): void {
+    if (this.#tunnel) {
+      // Quiet is no fault here; the client's side watches how long both are.
+      this.#readDeadline.clear();
+      return;
+    }
     const onTurn = this.#state === "body" || (this.#state === "head" && this.#requestDone);
     if (onTurn && !this.#paused) this.#readDeadline.set(this.#limits.readMs);
   }

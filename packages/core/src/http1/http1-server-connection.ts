@@ -45,6 +45,8 @@ export class Http1ServerConnection extends Http1Connection {
   #headBegun = false;
   /** The end of the request body was told to the session. */
   #bodyEnded = true;
+  /** The protocol was changed: bytes pass as they are, and each side ends its direction alone. */
+  #tunnel = false;
   #requests = 0;
   #idleSinceMs = 0;
   #shuttingDown = false;
@@ -118,7 +120,7 @@ export class Http1ServerConnection extends Http1Connection {
   /** @internal */
   readOn(session: Http1ServerSession): void {
     if (session !== this.#session || this.#bodyEnded) return;
-    if (!this.readingPaused) this.#readDeadline.set(this.#options.bodyMs);
+    if (!this.readingPaused) this.#extendReading();
     this.pump();
   }
 
@@ -147,14 +149,14 @@ export class Http1ServerConnection extends Http1Connection {
   pauseBody(session: Http1ServerSession): void {
     if (session !== this.#session || this.#bodyEnded) return;
     this.readingPaused = true;
-    this.#readDeadline.clear();
+    if (!this.#tunnel) this.#readDeadline.clear();
   }
 
   /** @internal */
   resumeBody(session: Http1ServerSession): void {
     if (session !== this.#session || !this.readingPaused) return;
     this.readingPaused = false;
-    if (!this.#bodyEnded && session.events !== undefined) this.#readDeadline.set(this.#options.bodyMs);
+    if (!this.#bodyEnded && session.events !== undefined) this.#extendReading();
     this.pump();
   }
 
@@ -176,6 +178,7 @@ export class Http1ServerConnection extends Http1Connection {
     if (session !== this.#session) return false;
     const writable = this.send(chunk);
     if (!writable) this.#watchWrites();
+    if (this.#tunnel) this.#keepTunnel();
     return writable;
   }
 
@@ -200,7 +203,10 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   protected onConsumed(): void {
-    if (this.#state === "exchange") this.#session!.events?.onRequestBatch();
+    if (this.#state !== "exchange") return;
+    this.#session!.events?.onRequestBatch();
+    // What arrived before the end is used first.
+    if (this.#tunnel && this.peerEnded && !this.#bodyEnded) this.onPeerEnd();
   }
 
   protected onDrained(): void {
@@ -209,8 +215,40 @@ export class Http1ServerConnection extends Http1Connection {
     else this.#session?.events?.onDownstreamWritable();
   }
 
+  /** @internal The protocol changes, once the request body was read to its end. */
+  openTunnel(session: Http1ServerSession): void {
+    if (session !== this.#session) return;
+    this.#tunnel = true;
+    if (this.#bodyEnded) this.#readTunnel();
+    this.#keepTunnel();
+  }
+
+  /** @internal Nothing more will be written, while more may be read. */
+  endDirection(session: Http1ServerSession): void {
+    if (session === this.#session && !this.closed) this.stream.end();
+  }
+
+  #readTunnel(): void {
+    this.#body.startUntilClose();
+    this.#bodyEnded = false;
+    this.#reader?.useOwnBuffer(true);
+    if (this.input !== undefined && this.#reader !== undefined) this.#keepInput();
+    if (this.peerEnded) this.onPeerEnd();
+    else queueMicrotask(() => this.pump());
+  }
+
+  /** Either side has sent something, or the tunnel has just begun. */
+  #keepTunnel(): void {
+    this.#readDeadline.set(this.#options.tunnelIdleMs);
+  }
+
   protected onPeerEnd(): void {
-    if (this.#state === "exchange") {
+    if (this.#tunnel && this.#state === "exchange" && this.streamError === undefined) {
+      if (this.input !== undefined || this.readingPaused) return;
+      this.#body.endOfConnection();
+      this.#bodyEnded = true;
+      this.#session!.events?.onRequestEnd(undefined);
+    } else if (this.#state === "exchange") {
       const session = this.#session!;
       // A client that ends its direction in the middle of an exchange is taken to have left, as in Pingora: waiting for its
       // answer would keep upstreams busy for clients that are gone.
@@ -278,7 +316,9 @@ export class Http1ServerConnection extends Http1Connection {
       this.#reader.useOwnBuffer(true);
       if (this.input !== undefined) this.#keepInput();
     }
-    this.#serve(request, this.#body.done, keepAlive, undefined);
+    // RFC 9110, section 7.8: to be ignored in HTTP/1.0, and meant for us only if Connection names it.
+    const asksToUpgrade = framing.connectionUpgrade && request.version === "1.1";
+    this.#serve(request, this.#body.done, keepAlive, asksToUpgrade ? framing.upgrade : undefined, undefined);
   }
 
   /** What could not be used yet outlives its read. */
@@ -291,16 +331,22 @@ export class Http1ServerConnection extends Http1Connection {
   #refuse(error: ProxyError, request: RequestHeader | undefined): void {
     this.input = undefined;
     this.#body.startEmpty();
-    this.#serve(request ?? new RequestHeader("-", "-", "1.1", []), true, false, error);
+    this.#serve(request ?? new RequestHeader("-", "-", "1.1", []), true, false, undefined, error);
   }
 
-  #serve(request: RequestHeader, bodyEmpty: boolean, keepAlive: boolean, error: ProxyError | undefined): void {
+  #serve(
+    request: RequestHeader,
+    bodyEmpty: boolean,
+    keepAlive: boolean,
+    upgrade: string | undefined,
+    error: ProxyError | undefined,
+  ): void {
     this.#requests++;
     this.#headBegun = false;
     this.#state = "exchange";
     this.#bodyEnded = bodyEmpty;
     this.#readDeadline.clear();
-    const session = new Http1ServerSession(this, request, bodyEmpty, keepAlive);
+    const session = new Http1ServerSession(this, request, bodyEmpty, keepAlive, upgrade);
     if (error !== undefined) session.fail(error);
     this.#session = session;
     let handled: Promise<void>;
@@ -327,7 +373,7 @@ export class Http1ServerConnection extends Http1Connection {
       session.fail(error instanceof ProxyError ? error : malformed(String(error)));
       return false;
     }
-    this.#readDeadline.set(this.#options.bodyMs);
+    this.#extendReading();
     const piece = body.piece;
     if (piece !== undefined) {
       body.piece = undefined;
@@ -336,9 +382,15 @@ export class Http1ServerConnection extends Http1Connection {
     if (body.done && this.#session === session && !this.#bodyEnded) {
       this.#bodyEnded = true;
       this.#readDeadline.clear();
-      session.events?.onRequestEnd(body.trailers);
+      if (this.#tunnel) this.#readTunnel();
+      else session.events?.onRequestEnd(body.trailers);
     }
     return true;
+  }
+
+  #extendReading(): void {
+    if (this.#tunnel) this.#keepTunnel();
+    else this.#readDeadline.set(this.#options.bodyMs);
   }
 
   // Bound once a connection instead of once a request.
@@ -398,10 +450,11 @@ export class Http1ServerConnection extends Http1Connection {
   #onReadTimeout(): void {
     const session = this.#session;
     if (session !== undefined) {
-      const ms = this.#options.bodyMs;
-      session.fail(
-        new ProxyError("ReadTimedout", { context: `the client sent no body bytes for ${ms} ms`, status: 408 }),
-      );
+      const { bodyMs, tunnelIdleMs } = this.#options;
+      const context = this.#tunnel
+        ? `neither side of the tunnel sent anything for ${tunnelIdleMs} ms`
+        : `the client sent no body bytes for ${bodyMs} ms`;
+      session.fail(new ProxyError("ReadTimedout", { context, status: 408 }));
     } else if (this.#state === "head" && this.input !== undefined) {
       const ms = this.#options.headMs;
       this.#refuse(

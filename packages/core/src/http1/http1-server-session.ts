@@ -9,6 +9,7 @@ import { informationalHeadText, lastChunkText, responseHeadText, type BodyFramin
 /** One exchange on an HTTP/1 server connection: decides how the response is framed and whether the connection goes on. */
 export class Http1ServerSession implements ServerSession {
   readonly request: RequestHeader;
+  readonly upgrade: string | undefined;
   readonly requestBodyEmpty: boolean;
   error: ProxyError | undefined = undefined;
   onGone: ((error: ProxyError) => void) | undefined = undefined;
@@ -23,11 +24,18 @@ export class Http1ServerSession implements ServerSession {
   /** Body bytes that Content-Length still promises. */
   #owedBytes = 0;
 
-  constructor(connection: Http1ServerConnection, request: RequestHeader, bodyEmpty: boolean, keepAlive: boolean) {
+  constructor(
+    connection: Http1ServerConnection,
+    request: RequestHeader,
+    bodyEmpty: boolean,
+    keepAlive: boolean,
+    upgrade: string | undefined,
+  ) {
     this.#connection = connection;
     this.request = request;
     this.requestBodyEmpty = bodyEmpty;
     this.keepAlive = keepAlive;
+    this.upgrade = upgrade;
   }
 
   get digest(): ConnectionDigest {
@@ -80,6 +88,10 @@ export class Http1ServerSession implements ServerSession {
     }
     this.#framing = this.#chooseFraming(header, end);
     this.response = header;
+    if (header.status === 101) {
+      this.#changeProtocol(header);
+      return;
+    }
     // Bytes of a body that nobody reads any more would be taken for the next request.
     if (this.#framing === "until-close" || !this.requestBodyDone) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
@@ -127,6 +139,7 @@ export class Http1ServerSession implements ServerSession {
     if (this.#framing === "chunked") this.#connection.write(this, lastChunkText(trailers), false);
     this.responseDone = true;
     this.#connection.write(this, "", true);
+    if (this.response.status === 101) this.#connection.endDirection(this);
   }
 
   flush(): void {
@@ -153,9 +166,20 @@ export class Http1ServerSession implements ServerSession {
     this.#events?.onDownstreamError(this.error);
   }
 
+  /** RFC 9110, section 7.8: with the head that says so, both sides speak something else. */
+  #changeProtocol(header: ResponseHeader): void {
+    this.keepAlive = false;
+    this.#connection.write(this, responseHeadText(header, "none", "upgrade"), true);
+    this.#framing = "until-close";
+    this.#connection.openTunnel(this);
+  }
+
   /** RFC 9112, section 6.3. */
   #chooseFraming(header: ResponseHeader, end: boolean): BodyFraming {
     const status = header.status;
+    if (status === 101 && this.upgrade === undefined) {
+      throw ProxyError.internal("InternalError", "a 101 to a request that did not ask to change the protocol");
+    }
     // RFC 9110, section 8.6: none in a 204; a client that believed it would wait for the bytes.
     if (status === 204) header.remove("content-length");
     if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";

@@ -9,6 +9,8 @@ export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
 export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
   let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header.raw, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
+  // RFC 9110, section 7.8: whoever sends Upgrade says so in Connection.
+  if (sawUpgrade) text += "Connection: upgrade\r\n";
   return `${text}\r\n`;
 }
 
@@ -20,7 +22,7 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
   let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, framing)}`;
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
-  if (!sawDate) text += `Date: ${httpDateNow()}\r\n`;
+  if (!sawDate && header.status !== 101) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
   if (connection !== undefined) text += `Connection: ${connection}\r\n`;
   return `${text}\r\n`;
@@ -38,6 +40,8 @@ export function lastChunkText(trailers: HeaderFields | undefined): string {
 
 /** Whether the fields that {@link fieldsText} wrote last had a Date. Read at once: it saves a second pass. */
 let sawDate = false;
+/** The same for Upgrade. */
+let sawUpgrade = false;
 
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
@@ -46,12 +50,16 @@ let sawDate = false;
 function fieldsText(raw: readonly string[], framing: BodyFraming): string {
   let text = "";
   sawDate = false;
+  sawUpgrade = false;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]!;
     // The length tells most names apart, so that few are compared at all.
     switch (name.length) {
       case 4:
         if (isNamed(name, "date")) sawDate = true;
+        break;
+      case 7:
+        if (isNamed(name, "upgrade")) sawUpgrade = true;
         break;
       case 10:
         if (isNamed(name, "connection")) continue;

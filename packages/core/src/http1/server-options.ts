@@ -13,6 +13,11 @@ export interface Http1ServerOptions extends HeadLimits {
   bodyMs: number;
   /** Wait for a client that takes no bytes. Default 60,000. On expiry: the connection is cut. */
   writeMs: number;
+  /**
+   * After a change of protocol (WebSocket): how long neither side may send anything. Default 3,600,000, an hour: such
+   * connections are quiet by nature, and many send no pings. On expiry: both connections are cut.
+   */
+  tunnelIdleMs: number;
   /** After a response that closes: how long what the client still sends is read and dropped. Default 5000. */
   lingerMs: number;
   /** Requests on one connection, after which it is closed. Default: no limit. */
@@ -25,6 +30,7 @@ const DEFAULTS: Http1ServerOptions = {
   keepAliveMs: 75_000,
   bodyMs: 60_000,
   writeMs: 60_000,
+  tunnelIdleMs: 3_600_000,
   lingerMs: 5000,
   maxRequests: Number.POSITIVE_INFINITY,
 };
