@@ -266,7 +266,7 @@ describe("an upstream that is too slow", () => {
 
   test("is not blamed while the client is still sending", async () => {
     await using origin = await answering(OK);
-    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { readMs: 60 }) });
+    await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { readMs: 500 }) });
     const client = await proxy.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\na");
     await settled(() => 0, 200);
     client.send("b");
@@ -277,11 +277,11 @@ describe("an upstream that is too slow", () => {
     const body = patternBytes(16_000_000);
     await using origin = await answering(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`, body);
     await using proxy = await startProxy({
-      origin: new HttpPeer(origin.address, { readMs: 60 }),
-      responseFilter: () => new Promise((resolve) => setTimeout(resolve, 150)),
+      origin: new HttpPeer(origin.address, { readMs: 500 }),
+      responseFilter: () => new Promise((resolve) => setTimeout(resolve, 1200)),
     });
     const client = (await proxy.send(get())).pause();
-    await settled(() => proxy.finished.length, 500);
+    await settled(() => proxy.finished.length, 1200);
     client.resume();
     expect((await client.message()).body.equals(body)).toBe(true);
   });

@@ -661,9 +661,18 @@ describe("a client that leaves", () => {
     expect(served.closedCount()).toBe(1);
   });
 
-  test("in the middle of a head: the connection closes", async () => {
+  test("in the middle of a head is told to the app like a request that could not be read", async () => {
     const served = serve();
     await served.send(GET.slice(0, 20));
+    served.client.end();
+    await served.pair.flush();
+    expect(served.requests.map(({ session }) => session.error?.type)).toEqual(["ConnectionClosed"]);
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("after nothing but empty lines is no request", async () => {
+    const served = serve();
+    await served.send("\r\n\r\n");
     served.client.end();
     await served.pair.flush();
     expect(served.requests).toHaveLength(0);

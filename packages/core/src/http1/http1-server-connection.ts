@@ -8,6 +8,7 @@ import { Deadline } from "../net/deadline.ts";
 import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { Framing } from "./framing.ts";
+import { CR, LF } from "./grammar.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { Http1ServerSession } from "./http1-server-session.ts";
 import { lastHeadEnd, parseRequestHead } from "./parse-head.ts";
@@ -254,9 +255,16 @@ export class Http1ServerConnection extends Http1Connection {
       // answer would keep upstreams busy for clients that are gone.
       const what = this.#bodyEnded ? "before the response was complete" : "before its request was complete";
       session.fail(ProxyError.downstream("ConnectionClosed", `the client closed ${what}`));
+    } else if (this.#state === "head" && this.#hasPartOfHead()) {
+      this.#refuse(new ProxyError("ConnectionClosed", { context: "the client closed in the middle of a head" }), undefined);
     } else {
       this.#close();
     }
+  }
+
+  /** Empty lines are none: some clients send one after a body (RFC 9112, section 2.2). */
+  #hasPartOfHead(): boolean {
+    return !this.congested && (this.input?.subarray(this.inputAt).some((byte) => byte !== CR && byte !== LF) ?? false);
   }
 
   protected onStreamClosed(): void {
