@@ -20,6 +20,8 @@ export class Framing {
   connection: string | undefined = undefined;
   /** The value of Upgrade, its lines joined; `undefined` without one. */
   upgrade: string | undefined = undefined;
+  /** Expect asks for something else than `100-continue`. */
+  unknownExpectation = false;
   /** The number of Host fields. */
   hosts = 0;
   /** `Keep-Alive: timeout=` in seconds; -1 if there is none. */
@@ -40,6 +42,11 @@ export class Framing {
       switch (raw[at]!.length) {
         case 4:
           if (raw[at]!.toLowerCase() === "host") this.hosts++;
+          break;
+        case 6:
+          if (raw[at]!.toLowerCase() === "expect" && raw[at + 1]!.toLowerCase() !== "100-continue") {
+            this.unknownExpectation = true;
+          }
           break;
         case 7:
           if (raw[at]!.toLowerCase() === "upgrade") {
@@ -91,6 +98,7 @@ export class Framing {
     this.connectionUpgrade = false;
     this.connection = undefined;
     this.upgrade = undefined;
+    this.unknownExpectation = false;
     this.hosts = 0;
     this.keepAliveTimeoutSeconds = -1;
     this.#transferEncoding = undefined;

@@ -14,6 +14,7 @@ import { Http1Connection } from "./http1-connection.ts";
 import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
 import { lastChunkText, requestHeadText, type BodyFraming } from "./serialize.ts";
+import type { WriteLimits } from "./write-watch.ts";
 
 /** Seconds by which we stop reusing a connection before the origin said it would close it: its clock runs ahead of ours. */
 const KEEP_ALIVE_MARGIN_MS = 1000;
@@ -63,7 +64,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   readonly #framing = new Framing();
   readonly #body: BodyReader;
   readonly #readDeadline: Deadline;
-  #writeDeadline: Deadline | undefined = undefined;
   #limits: ExchangeLimits = { readMs: 0, writeMs: 0, idleMs: undefined };
   #state: State = "idle";
   #events: ClientSessionEvents | undefined = undefined;
@@ -152,7 +152,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       this.#owedBytes -= fitting.length;
       writable = this.send(fitting);
     }
-    if (!writable) this.#watchWrites();
     return writable;
   }
 
@@ -171,7 +170,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (this.#requestFraming === "chunked") this.hold(lastChunkText(trailers));
     this.flush();
     this.#requestDone = true;
-    if (this.congested) this.#watchWrites();
     this.#awaitResponse();
   }
 
@@ -192,7 +190,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   release(): void {
     this.#events = undefined;
     this.#readDeadline.clear();
-    this.#writeDeadline?.clear();
     if (!this.#mayBeReused()) {
       this.stream.destroy();
       return;
@@ -239,7 +236,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   protected onDrained(): void {
-    this.#writeDeadline?.clear();
     this.#events?.onUpstreamWritable();
   }
 
@@ -252,7 +248,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   protected onStreamClosed(): void {
     this.#onEnded();
     this.#readDeadline.dispose();
-    this.#writeDeadline?.dispose();
   }
 
   override onData(chunk: Buffer): void {
@@ -396,7 +391,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     const events = this.#events;
     this.#events = undefined;
     this.#readDeadline.clear();
-    this.#writeDeadline?.clear();
     this.stream.destroy();
     events?.onUpstreamError(error.setSource("upstream"));
   }
@@ -412,12 +406,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (onTurn && !this.#paused) this.#readDeadline.set(this.#limits.readMs);
   }
 
-  #watchWrites(): void {
-    this.#writeDeadline ??= new Deadline(() => this.#onWriteTimeout());
-    this.#writeDeadline.set(this.#limits.writeMs);
+  protected get writeLimits(): WriteLimits {
+    return { writeMs: this.#limits.writeMs, minBytesPerSecond: 0 };
   }
 
-  #onWriteTimeout(): void {
+  protected onStalled(): void {
     this.#fail(ProxyError.upstream("WriteTimedout", `the upstream took no bytes for ${this.#limits.writeMs} ms`));
   }
 }

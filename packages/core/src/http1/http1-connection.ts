@@ -1,4 +1,5 @@
 import type { ByteStream } from "../net/byte-stream.ts";
+import { WriteWatch, type WriteLimits } from "./write-watch.ts";
 
 /** Unread bytes at which we stop reading the socket. */
 const MAX_WAITING_BYTES = 65_536;
@@ -6,6 +7,8 @@ const MAX_WAITING_BYTES = 65_536;
 const BESIDE_HEAD_BYTES = 64;
 /** A chunk up to this size is copied behind the text that is held, so that both leave in one write. */
 const MAX_COPIED_BYTES = 4096;
+/** A larger chunk is given to the stream in pieces, so that it shows how much of it was taken. */
+const MAX_PIECE_BYTES = 262_144;
 /** Bytes that the system did not take yet at which the peer counts as slow. */
 const MAX_UNSENT_BYTES = 65_536;
 /** Held text leaves at this size; up to 16 KiB Node writes a string from a stack buffer, without allocating. */
@@ -38,6 +41,8 @@ export abstract class Http1Connection {
   #held = "";
   #streamPaused = false;
   #pumping = false;
+  /** Made when the peer falls behind for the first time. */
+  #writeWatch: WriteWatch | undefined = undefined;
   /** Unread bytes at which we stop reading the stream. */
   readonly #maxWaitingBytes: number;
 
@@ -60,6 +65,9 @@ export abstract class Http1Connection {
   protected abstract onPeerEnd(): void;
   protected abstract onStreamClosed(): void;
   protected abstract onDrained(): void;
+  protected abstract get writeLimits(): WriteLimits;
+  /** The peer takes our bytes too slowly. */
+  protected abstract onStalled(): void;
 
   /** Uses the input as far as possible, without recursion when an event asks for more. */
   protected pump(): void {
@@ -115,12 +123,19 @@ export abstract class Http1Connection {
     if (this.#held.length > 0) {
       this.stream.cork();
       this.flush();
-      this.#wrote(this.stream.write(chunk));
+      this.#sendBytes(chunk);
       this.stream.uncork();
     } else {
-      this.#wrote(this.stream.write(chunk));
+      this.#sendBytes(chunk);
     }
     return !this.congested;
+  }
+
+  #sendBytes(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; at += MAX_PIECE_BYTES) {
+      const piece = chunk.length <= MAX_PIECE_BYTES ? chunk : chunk.subarray(at, at + MAX_PIECE_BYTES);
+      this.#wrote(this.stream.write(piece), piece.length);
+    }
   }
 
   /** Writes what is held. */
@@ -128,7 +143,7 @@ export abstract class Http1Connection {
     if (this.#held.length === 0) return;
     const text = this.#held;
     this.#held = "";
-    if (!this.closed) this.#wrote(this.stream.write(text, "latin1"));
+    if (!this.closed) this.#wrote(this.stream.write(text, "latin1"), text.length);
   }
 
   /** Bytes arrived. */
@@ -149,6 +164,7 @@ export abstract class Http1Connection {
 
   onDrain(): void {
     this.congested = false;
+    this.#writeWatch?.stop();
     this.onDrained();
   }
 
@@ -159,6 +175,7 @@ export abstract class Http1Connection {
   onClose(): void {
     this.closed = true;
     this.#held = "";
+    this.#writeWatch?.dispose();
     this.onStreamClosed();
   }
 
@@ -173,8 +190,12 @@ export abstract class Http1Connection {
    * A stream refuses by what it was given, not by what is left: a large chunk that the system took at once is no reason to
    * stop the other side, which would cost two system calls each time.
    */
-  #wrote(accepted: boolean): void {
-    if (!accepted && this.stream.writableLength >= MAX_UNSENT_BYTES) this.congested = true;
+  #wrote(accepted: boolean, bytes: number): void {
+    this.#writeWatch?.add(bytes);
+    if (accepted || this.stream.writableLength < MAX_UNSENT_BYTES) return;
+    this.congested = true;
+    this.#writeWatch ??= new WriteWatch(this.stream, () => this.onStalled());
+    this.#writeWatch.start(this.writeLimits);
   }
 }
 

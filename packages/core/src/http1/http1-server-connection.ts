@@ -15,6 +15,7 @@ import { lastHeadEnd, parseRequestHead } from "./parse-head.ts";
 import { malformed } from "./reject.ts";
 import { checkRequest, normaliseTarget } from "./request-rules.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
+import type { WriteLimits } from "./write-watch.ts";
 
 /**
  * The life of a client's connection:
@@ -39,7 +40,6 @@ export class Http1ServerConnection extends Http1Connection {
   readonly #framing = new Framing();
   readonly #body: BodyReader;
   readonly #readDeadline: Deadline;
-  #writeDeadline: Deadline | undefined = undefined;
   #state: State = "head";
   #session: Http1ServerSession | undefined = undefined;
   /** The first bytes of a head arrived, and its time runs. */
@@ -171,14 +171,12 @@ export class Http1ServerConnection extends Http1Connection {
     if (session !== this.#session) return;
     if (text.length > 0) this.hold(text);
     if (flush) this.flush();
-    if (this.congested) this.#watchWrites();
   }
 
   /** @internal */
   writeBytes(session: Http1ServerSession, chunk: Uint8Array): boolean {
     if (session !== this.#session) return false;
     const writable = this.send(chunk);
-    if (!writable) this.#watchWrites();
     if (this.#tunnel) this.#keepTunnel();
     return writable;
   }
@@ -211,7 +209,6 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   protected onDrained(): void {
-    this.#writeDeadline?.clear();
     if (this.#state === "head") this.#awaitHead();
     else this.#session?.events?.onDownstreamWritable();
   }
@@ -256,7 +253,10 @@ export class Http1ServerConnection extends Http1Connection {
       const what = this.#bodyEnded ? "before the response was complete" : "before its request was complete";
       session.fail(ProxyError.downstream("ConnectionClosed", `the client closed ${what}`));
     } else if (this.#state === "head" && this.#hasPartOfHead()) {
-      this.#refuse(new ProxyError("ConnectionClosed", { context: "the client closed in the middle of a head" }), undefined);
+      this.#refuse(
+        new ProxyError("ConnectionClosed", { context: "the client closed in the middle of a head" }),
+        undefined,
+      );
     } else {
       this.#close();
     }
@@ -269,7 +269,6 @@ export class Http1ServerConnection extends Http1Connection {
 
   protected onStreamClosed(): void {
     this.#readDeadline.dispose();
-    this.#writeDeadline?.dispose();
     if (this.#session !== undefined) {
       const cause = this.streamError;
       this.#session.fail(
@@ -486,14 +485,17 @@ export class Http1ServerConnection extends Http1Connection {
     return this.#unsentBytes > 0 && (before === 0 || this.#unsentBytes < before);
   }
 
-  #watchWrites(): void {
-    this.#writeDeadline ??= new Deadline(() => this.#onWriteTimeout());
-    this.#writeDeadline.set(this.#options.writeMs);
+  protected get writeLimits(): WriteLimits {
+    return { writeMs: this.#options.writeMs, minBytesPerSecond: this.#options.minSendBytesPerSecond };
   }
 
-  #onWriteTimeout(): void {
-    const ms = this.#options.writeMs;
-    this.#session?.fail(new ProxyError("WriteTimedout", { context: `the client took no bytes for ${ms} ms` }));
+  protected onStalled(): void {
+    const { writeMs, minSendBytesPerSecond } = this.#options;
+    const context =
+      minSendBytesPerSecond > 0
+        ? `the client took less than ${minSendBytesPerSecond} bytes a second for ${writeMs} ms`
+        : `the client took no bytes for ${writeMs} ms`;
+    this.#session?.fail(new ProxyError("WriteTimedout", { context }));
     this.stream.destroy();
   }
 }

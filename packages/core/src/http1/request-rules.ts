@@ -9,7 +9,7 @@ const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
 
 /**
  * What a request must satisfy beyond the grammar of its lines.
- * @throws ProxyError `InvalidHTTPHeader` with status 400 (or 501).
+ * @throws ProxyError `InvalidHTTPHeader` with status 400 (or 417, 501).
  */
 export function checkRequest(request: RequestHeader, framing: Framing): void {
   // RFC 9112, section 6.1: a 1.0 peer cannot be trusted to understand chunked.
@@ -22,6 +22,8 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
     const host = request.get("host")!;
     if (!HOST.test(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
   }
+  // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
+  if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);
   checkTarget(request.method, request.target);
 }
 

@@ -14,6 +14,11 @@ export interface Http1ServerOptions extends HeadLimits {
   /** Wait for a client that takes no bytes. Default 60,000. On expiry: the connection is cut. */
   writeMs: number;
   /**
+   * How much a client that is behind must take, averaged over each `writeMs`. Bytes a second. Default 0: anything will do. On
+   * falling short: the connection is cut.
+   */
+  minSendBytesPerSecond: number;
+  /**
    * After a change of protocol (WebSocket): how long neither side may send anything. Default 3,600,000, an hour: such
    * connections are quiet by nature, and many send no pings. On expiry: both connections are cut.
    */
@@ -30,6 +35,7 @@ const DEFAULTS: Http1ServerOptions = {
   keepAliveMs: 75_000,
   bodyMs: 60_000,
   writeMs: 60_000,
+  minSendBytesPerSecond: 0,
   tunnelIdleMs: 3_600_000,
   lingerMs: 5000,
   maxRequests: Number.POSITIVE_INFINITY,
@@ -39,7 +45,7 @@ const DEFAULTS: Http1ServerOptions = {
 export function resolveHttp1ServerOptions(given: Partial<Http1ServerOptions> = {}): Http1ServerOptions {
   const options = { ...DEFAULTS, ...given };
   for (const [name, value] of Object.entries(options)) {
-    const least = name.endsWith("Ms") ? 0 : 1;
+    const least = name.endsWith("Ms") || name === "minSendBytesPerSecond" ? 0 : 1;
     if (typeof value !== "number" || Number.isNaN(value) || value < least) {
       throw new RangeError(`${name}: expected a number of at least ${least}, got ${String(value)}`);
     }
