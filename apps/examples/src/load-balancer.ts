@@ -1,6 +1,6 @@
 // A load balancer: node apps/examples/src/load-balancer.ts LISTEN UPSTREAM [UPSTREAM…]
 import { Server } from "@sluice/core";
-import { LoadBalancer, roundRobin, tcpHealthCheck } from "@sluice/load-balancing";
+import { LoadBalancer, roundRobin, tcpHealthCheck, type Backend } from "@sluice/load-balancing";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
 
 const [listen, ...upstreams] = process.argv.slice(2);
@@ -15,20 +15,23 @@ const backends = LoadBalancer.from(upstreams, {
   healthCheckIntervalMs: 1000,
 });
 
-const app: ProxyHttp<{ tries: number }> = {
-  newCtx: () => ({ tries: 0 }),
-  upstreamPeer: () => new HttpPeer(backends.select()),
-  upstreamRequestFilter: (session, outgoing) => {
+const app: ProxyHttp<{ tried: Backend[] }> = {
+  newCtx: () => ({ tried: [] }),
+  upstreamPeer(_session, { tried }) {
+    const untried = (backend: Backend, ready: boolean) => ready && !tried.includes(backend);
+    tried.push(backends.select(undefined, { accept: untried }));
+    return new HttpPeer(tried.at(-1)!);
+  },
+  upstreamRequestFilter(session, outgoing) {
     outgoing.set("X-Forwarded-For", session.clientAddress ?? "unknown");
   },
   // Nothing was sent yet, so another backend may take the request.
-  failToConnect: (_session, _peer, ctx, error) => error.setRetry(ctx.tries++ === 0),
+  failToConnect: (_session, _peer, { tried }, error) => error.setRetry(tried.length < upstreams.length),
 };
 
 const server = new Server();
-server.addService(backends.service());
 const proxy = httpProxy(server, app).listenTcp(listen);
-server.addService(proxy);
+const stopped = server.addService(backends.service()).addService(proxy).run();
 await server.start();
 console.log(`listening on ${proxy.addresses.join(", ")}`);
-await server.run();
+await stopped;

@@ -17,6 +17,7 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       return "no upstream is available: see the health checks";
     case "ConnectionClosed":
     case "ReadError":
+    case "WriteError":
       if (error.source !== "upstream") return undefined;
       return reused
         ? "the upstream closed a reused connection: it was stopped, or its keep-alive time is shorter than the peer's idleMs"

@@ -374,7 +374,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     const where =
       this.#state === "body" ? "in the middle of its response body" : "before its response head was complete";
     const cause = this.streamError;
-    const type: ErrorType = cause === undefined ? "ConnectionClosed" : "ReadError";
+    const type: ErrorType = cause === undefined ? "ConnectionClosed" : isWriteError(cause) ? "WriteError" : "ReadError";
     const error = ProxyError.upstream(type, `the upstream closed the connection ${where}`, cause);
     // Not a byte came: the upstream may have closed before it saw the request, as happens to pooled connections.
     if (this.receivedBytes === 0) error.retry = "reusedOnly";
@@ -413,4 +413,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   protected onStalled(): void {
     this.#fail(ProxyError.upstream("WriteTimedout", `the upstream took no bytes for ${this.#limits.writeMs} ms`));
   }
+}
+
+function isWriteError(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).syscall === "write";
 }

@@ -469,7 +469,8 @@ export class Http1ServerConnection extends Http1Connection {
         undefined,
       );
     } else if (this.#state === "head") {
-      this.#endIdle();
+      // A request that has just arrived is read in this turn of the event loop.
+      setImmediate(() => this.#closeIfIdle());
     } else if (this.#takesBytes()) {
       this.#readDeadline.set(this.#options.writeMs);
     } else {

@@ -1,0 +1,15 @@
+const SAMPLES = 7;
+
+/** The median of the nanoseconds that one call of `action` takes, in rounds of `rounds`; the first warms up. */
+export function nanosecondsEach(rounds: number, action: () => void): number {
+  const samples = Array.from({ length: SAMPLES + 1 }, () => {
+    const start = performance.now();
+    for (let round = 0; round < rounds; round++) action();
+    return ((performance.now() - start) * 1e6) / rounds;
+  });
+  return samples.slice(1).toSorted((a, b) => a - b)[(SAMPLES - 1) / 2]!;
+}
+
+export function printLine(what: string, nanoseconds: number, unit: string): void {
+  console.log(`${what.padEnd(48)} ${nanoseconds.toFixed(0).padStart(8)} ns per ${unit}`);
+}
