@@ -125,7 +125,7 @@ function expectLines(cluster: Cluster, failed: readonly Outcome[]): void {
       phase: expect.stringMatching(/^(connect|exchange)$/),
       peer: cluster.requests.get(idOf({ method, target }))!.peers.at(-1),
       error: expect.stringMatching(
-        /^Upstream (Connect|Connection|Read)\w+ .*(the upstream closed the connection|connecting to)/,
+        /^Upstream (Connect|Connection|Read|Write)\w+ .*(the upstream closed the connection|connecting to)/,
       ),
       hint: expect.any(String),
     });

@@ -127,7 +127,7 @@ export type HeaderFieldsInit =
  *
  * Heads are short: a scan that compares lengths first beats an index that must be built and kept.
  */
-export function indexOfName(raw: readonly string[], name: string, from: number): number {
+function indexOfName(raw: readonly string[], name: string, from: number): number {
   const length = name.length;
   let lower: string | undefined;
   for (let at = from; at < raw.length; at += 2) {
