@@ -64,8 +64,18 @@ const KEPT = new Set([
 ]);
 
 function removeNamed(fields: HeaderFields, connection: string): void {
+  const named = new Set<string>();
   for (const option of connection.split(",")) {
     const name = trimOws(option).toLowerCase();
-    if (name !== "" && !KEPT.has(name)) fields.remove(name);
+    if (name !== "" && !KEPT.has(name)) named.add(name);
   }
+  const raw = fields.raw;
+  let write = 0;
+  for (let read = 0; read < raw.length; read += 2) {
+    if (named.has(raw[read]!.toLowerCase())) continue;
+    raw[write] = raw[read]!;
+    raw[write + 1] = raw[read + 1]!;
+    write += 2;
+  }
+  raw.length = write;
 }

@@ -203,7 +203,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   destroy(): void {
     this.#events = undefined;
-    this.stream.destroy();
+    // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.
+    if (this.#tunnel && !this.#requestDone) this.reset();
+    else this.stream.destroy();
   }
 
   protected consume(): boolean {
@@ -403,7 +405,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       return;
     }
     const onTurn = this.#state === "body" || (this.#state === "head" && this.#requestDone);
-    if (onTurn && !this.#paused) this.#readDeadline.set(this.#limits.readMs);
+    // A timer that is set on a closed connection would outlive it.
+    if (onTurn && !this.#paused && !this.closed) this.#readDeadline.set(this.#limits.readMs);
   }
 
   protected get writeLimits(): WriteLimits {

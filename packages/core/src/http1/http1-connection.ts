@@ -182,8 +182,12 @@ export abstract class Http1Connection {
   /** Closes so that what was sent cannot look like a complete message that ends with the connection: by a reset. */
   protected reset(): void {
     const stream = this.stream as ByteStream & { resetAndDestroy?: () => unknown };
-    if (stream.resetAndDestroy === undefined) stream.destroy();
-    else stream.resetAndDestroy();
+    try {
+      stream.resetAndDestroy?.();
+    } catch {
+      // Node throws for what is not TCP: a Unix socket knows no reset, and TLS is cut by the lack of its own end.
+    }
+    stream.destroy();
   }
 
   /**

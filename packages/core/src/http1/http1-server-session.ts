@@ -79,6 +79,8 @@ export class Http1ServerSession implements ServerSession {
   writeInformational(header: ResponseHeader): void {
     // RFC 9110, section 15.2: no 1xx to a client of HTTP/1.0.
     if (this.response !== undefined || this.request.version === "1.0") return;
+    // RFC 9110, section 8.6: none in a 1xx; a client that believed it would take the final head for a body.
+    header.remove("content-length");
     this.#connection.write(this, informationalHeadText(header), true);
   }
 
@@ -180,8 +182,8 @@ export class Http1ServerSession implements ServerSession {
     if (status === 101 && this.upgrade === undefined) {
       throw ProxyError.internal("InternalError", "a 101 to a request that did not ask to change the protocol");
     }
-    // RFC 9110, section 8.6: none in a 204; a client that believed it would wait for the bytes.
-    if (status === 204) header.remove("content-length");
+    // RFC 9110, section 8.6: none in a 204 or 101; a client that believed it would wait for the bytes.
+    if (status === 204 || status === 101) header.remove("content-length");
     if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
     const length = header.get("content-length");
     if (length !== undefined) {

@@ -24,10 +24,12 @@ export function lastHeadEnd(): number {
 export function parseRequestHead(
   buffer: Buffer,
   from: number,
-  end: number,
+  arrived: number,
   limits: HeadLimits,
 ): RequestHeader | undefined {
-  const lineStart = skipEmptyLines(buffer, from, end);
+  const lineStart = skipEmptyLines(buffer, from, arrived);
+  // A byte beyond the limit is not looked at, so that what is said of a head does not depend on how much of it came.
+  const end = Math.min(arrived, lineStart + limits.maxHeadBytes + 1);
   let at = lineStart;
   while (at < end && (CLASS[buffer[at]!]! & TOKEN) !== 0) at++;
   const methodEnd = at;
@@ -47,7 +49,7 @@ export function parseRequestHead(
       if (rest >= at + 8 && readVersion(buffer, at) !== undefined) throw untidyEnd(buffer, lineStart, end);
       throw unknownVersion(buffer, at, lineStart, end);
     }
-    return undefined;
+    return incomplete(lineStart, end, limits, 414);
   }
   const version = readVersion(buffer, at);
   if (version === undefined) throw unknownVersion(buffer, at, lineStart, end);
@@ -74,13 +76,14 @@ export function parseRequestHead(
 export function parseResponseHead(
   buffer: Buffer,
   from: number,
-  end: number,
+  arrived: number,
   limits: HeadLimits,
 ): ResponseHeader | undefined {
+  const end = Math.min(arrived, from + limits.maxHeadBytes + 1);
   if (from + 13 > end) {
     // Even before a whole status line is there, a peer that does not speak HTTP can be told by its first bytes.
     checkPrefix(buffer, from, end);
-    return undefined;
+    return incomplete(from, end, limits, 431);
   }
   const version = readVersion(buffer, from);
   if (version === undefined) throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`);

@@ -20,7 +20,8 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
     if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
   } else {
     const host = request.get("host")!;
-    if (!HOST.test(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
+    if (host.startsWith(":") || !HOST.test(host))
+      throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
   }
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);

@@ -7,7 +7,7 @@ import { difference, type Difference } from "./verdict.ts";
 export type Side = "requests" | "responses";
 
 /** A kind of difference, with the cases in which it showed. */
-export interface Found extends Difference {
+interface Found extends Difference {
   /** The names of the corpus's cases. */
   corpus: string[];
   /** Of the generated messages, the shortest. */
@@ -34,7 +34,8 @@ export async function compareAll(side: Side): Promise<Compared> {
   const generated = side === "requests" ? generatedRequests() : generatedResponses();
   for (const message of generated) {
     const differs = await compare(side, message);
-    if (differs === undefined) continue;
+    // Whether an error shows before a message is complete is no matter; of the corpus it is listed all the same.
+    if (differs === undefined || isUndecided(differs)) continue;
     const kind = kindOf(kinds, differs);
     if (kind.shortest === undefined || message.raw.length < kind.shortest.raw.length) kind.shortest = message;
   }
@@ -46,6 +47,10 @@ export async function compare(side: Side, { raw, method, fin }: Generated): Prom
   return side === "requests"
     ? difference(await oursOnRequests(raw), await llhttpOnRequests(raw))
     : difference(await oursOnResponse(raw, method, fin), await llhttpOnResponse(raw, method, fin));
+}
+
+function isUndecided({ ours, llhttp }: Difference): boolean {
+  return [ours, llhttp].some((what) => what === "waits" || what === "stops");
 }
 
 function kindOf(kinds: Map<string, Found>, { ours, llhttp }: Difference): Found {

@@ -79,7 +79,7 @@ export async function llhttpOnResponse(bytes: string, method: string, fin: boole
     ...OPTIONS,
     method,
     headers: { Host: "a.test" },
-    createConnection: () => pair.local as never,
+    createConnection: () => pair.local,
   });
   request.on("information", ({ statusCode }) => informational.push(String(statusCode)));
   request.on("error", fail);

@@ -1,7 +1,7 @@
 import type { Pairs } from "../harness.ts";
 
 /** A message as it was read. `start` is method, target and version, or version, status and reason. */
-export interface Reading {
+interface Reading {
   start: string[];
   fields: Pairs;
   body: string;

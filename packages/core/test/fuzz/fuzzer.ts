@@ -56,7 +56,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
       outcomes.add(outcome);
       return true;
     } catch (error) {
-      const message = String((error as Error).message).split("\n")[0]!;
+      const message = (error as Error).message.split("\n")[0]!;
       const kind = message.replaceAll(/\d+|"(?:[^"\\]|\\.)*"/gs, "…");
       const known = finds.get(kind);
       if (known === undefined || input.text.length < known.text.length) {

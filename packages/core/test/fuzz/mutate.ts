@@ -1,8 +1,8 @@
 import type { Random } from "./random.ts";
 
 /** Words and bytes that mean something to a reader of HTTP/1. */
-const WORDS = [
-  ...[
+const WORDS: readonly string[] = [
+  [
     "\r",
     "\n",
     "\r\n",
@@ -21,11 +21,10 @@ const WORDS = [
     "#",
     "?",
     "\x7f",
-    "\x80",
     "\xff",
   ],
-  ...["GET ", "CONNECT a.test:80 ", "OPTIONS * ", "HEAD ", "/", "*", "http://", "http://b.test", "[::1]", "@", ":80"],
-  ...[
+  ["GET ", "CONNECT a.test:80 ", "OPTIONS * ", "HEAD ", "/", "*", "http://", "http://b.test", "[::1]", "@", ":80"],
+  [
     " HTTP/1.1\r\n",
     " HTTP/1.0\r\n",
     "HTTP/1.1 ",
@@ -34,36 +33,39 @@ const WORDS = [
     "HTTP/1.1 100 \r\n\r\n",
     "204",
     "304",
-    "101",
   ],
-  ...[
-    "Host: a.test\r\n",
-    "Content-Length: ",
-    "Content-Length: 5\r\n",
-    "Transfer-Encoding: chunked\r\n",
+  ["101", "Host: a.test\r\n", "Content-Length: ", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"],
+  [
     "transfer-encoding:",
-  ],
-  ...[
     "chunked",
     "gzip",
     "identity",
     "Connection: close\r\n",
     "Connection: keep-alive\r\n",
     "keep-alive",
+  ],
+  [
     "Keep-Alive: timeout=5",
+    "Expect: 100-continue\r\n",
+    "Upgrade: x\r\n",
+    "TE: trailers\r\n",
+    "Trailer: X\r\n",
+    "X: y\r\n",
   ],
-  ...["Expect: 100-continue\r\n", "Upgrade: x\r\n", "TE: trailers\r\n", "Trailer: X\r\n", "X: y\r\n"],
-  ...[
-    "0\r\n\r\n",
-    "5\r\nhello\r\n",
-    "1;a=b\r\nx\r\n",
-    "0\r\nX: y\r\n\r\n",
-    "ffffffffffffffff",
-    "1fffffffffffff",
+  ["0\r\n\r\n", "5\r\nhello\r\n", "1;a=b\r\nx\r\n", "0\r\nX: y\r\n\r\n", "ffffffffffffffff", "1fffffffffffff"],
+  [
+    "0",
+    "1",
+    "5",
     "00000000000000005",
+    "9007199254740991",
+    "9007199254740992",
+    "18446744073709551616",
+    "-1",
+    "+1",
+    "0x1",
   ],
-  ...["0", "1", "5", "9007199254740991", "9007199254740992", "18446744073709551616", "-1", "+1", "0x1"],
-];
+].flat();
 
 /** Changes `from` in one to five places; now and then by a piece of `other`. */
 export function mutate(random: Random, from: string, other: string, maxLength: number): string {

@@ -98,6 +98,10 @@ const chunkedBody: Target = {
   },
 };
 
+/** Leaves something behind in all that a connection keeps from head to head, if it is not reset. */
+const EARLIER =
+  "POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 1\r\nConnection: keep-alive, x\r\nKeep-Alive: timeout=9\r\n\r\nx";
+
 const serverSession: Target = {
   name: "server-session",
   corpus: "requests",
@@ -105,6 +109,8 @@ const serverSession: Target = {
   check: async (text, cuts) => {
     const whole = await served(text, []);
     deepStrictEqual(await served(text, cuts), whole, "cut, requests read like the whole");
+    const [, ...behind] = await served(text, [], EARLIER);
+    deepStrictEqual(behind, whole, "behind another request, requests read as on a new connection");
     ok(whole.reduce((sum, { body }) => sum + body.length, 0) <= text.length, "bodies are not longer than their bytes");
     return whole.map(({ refused, ended }) => refused ?? (ended ? "accepted" : "incomplete")).join(", ");
   },
@@ -272,9 +278,9 @@ async function answerBriefly(seen: SeenRequest): Promise<void> {
   respond(seen.session, seen.session.error === undefined ? 200 : (seen.session.error.status ?? 400), "");
 }
 
-async function served(text: string, cuts: readonly number[]): Promise<ServedRequest[]> {
+async function served(text: string, cuts: readonly number[], earlier = ""): Promise<ServedRequest[]> {
   const server = serve(answerBriefly, SMALL, { toLocal: { cuts } });
-  await server.send(text);
+  await server.send(earlier + text);
   const requests = server.requests.map(({ session, body, trailers, ended }): ServedRequest => {
     const { method, target } = session.request;
     const refused = session.error && sessionKindOf(session.error, text);
