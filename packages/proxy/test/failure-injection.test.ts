@@ -231,7 +231,8 @@ const exchanges: Exchange[] = [
     send: [head("GET /", "Connection: upgrade\r\nUpgrade: x\r\n"), "ping!"],
     answers: {
       "/": {
-        bytes: "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello",
+        bytes:
+          "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 9\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello",
         pong: "pong!",
       },
     },

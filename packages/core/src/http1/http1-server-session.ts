@@ -184,6 +184,11 @@ export class Http1ServerSession implements ServerSession {
     }
     // RFC 9110, section 8.6: none in a 204 or 101; a client that believed it would wait for the bytes.
     if (status === 204 || status === 101) header.remove("content-length");
+    // RFC 9110, section 15.3.6: a 205 has no content, and a client may not look for any.
+    if (status === 205) {
+      header.setContentLength(0);
+      return "none";
+    }
     if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
     const length = header.get("content-length");
     if (length !== undefined) {
