@@ -210,14 +210,15 @@ interface Got {
 function expectedResponse({ accepted }: ResponseAccepted, version: ClientVersion, method: string): Got {
   const { status, reason, body } = accepted;
   let fields = endToEnd(accepted.fields);
-  const bodiless = method === "HEAD" || status === 204 || status === 304;
-  if (status === 204) fields = withoutField(fields, "content-length");
+  const bodiless = method === "HEAD" || status === 204 || status === 205 || status === 304;
+  if (status === 204 || status === 205) fields = withoutField(fields, "content-length");
+  if (status === 205) fields.push(["Content-Length", "0"]);
   if (!hasField(fields, "date")) fields.push(["Date", "now"]);
   const chunked = version === "1.1" && !bodiless && !hasField(fields, "content-length");
   if (chunked) fields.push(["Transfer-Encoding", "chunked"]);
   if (version === "1.0") fields.push(["Connection", "close"]);
   const trailers = chunked ? (accepted.trailers ?? []) : [];
-  return { startLine: `HTTP/1.1 ${status} ${reason}`, fields, body, trailers };
+  return { startLine: `HTTP/1.1 ${status} ${reason}`, fields, body: status === 205 ? "" : body, trailers };
 }
 
 function got({ startLine, fields, body, trailers }: Message): Got {

@@ -8,8 +8,6 @@ import { malformed } from "./reject.ts";
 export class Framing {
   /** Of the one Content-Length; -1 if there is none. */
   contentLength = -1;
-  /** Content-Length is spelt with leading zeros: valid, but read as octal by somebody, somewhere. */
-  paddedLength = false;
   /** Chunked is the one transfer coding. */
   chunked = false;
   /** Connection names `close`. */
@@ -94,7 +92,6 @@ export class Framing {
 
   #reset(): void {
     this.contentLength = -1;
-    this.paddedLength = false;
     this.chunked = false;
     this.close = false;
     this.keepAlive = false;
@@ -132,7 +129,6 @@ export class Framing {
     const text = this.#contentLengthText;
     if (this.#contentLengths > 1) throw malformed("more than one Content-Length");
     const value = parseLength(text);
-    this.paddedLength = text.length > 1 && text.charCodeAt(0) === 0x30;
     if (value < 0) throw malformed(`Content-Length ${JSON.stringify(text.slice(0, 40))} is no length`);
     return value;
   }

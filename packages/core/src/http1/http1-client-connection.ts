@@ -274,7 +274,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     }
     const framing = this.#framing;
     framing.read(header.raw);
-    if (framing.paddedLength) header.set("Content-Length", framing.contentLength);
     this.#startBody(header);
     this.#reusable = this.#allowsReuse(header);
     this.#state = "body";

@@ -313,7 +313,6 @@ export class Http1ServerConnection extends Http1Connection {
     }
     if (framing.chunked) this.#body.startChunked();
     else this.#body.startLength(Math.max(framing.contentLength, 0));
-    if (framing.paddedLength) request.set("Content-Length", framing.contentLength);
     let keepAlive = request.version === "1.1" ? !framing.close : framing.keepAlive && !framing.close;
     if (framing.contradictory) {
       // RFC 9112, section 6.1: Transfer-Encoding decides, Content-Length goes, and the connection is not trusted further.
