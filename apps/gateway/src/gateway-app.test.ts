@@ -23,7 +23,7 @@ function routed(method: string, servers: string[]): { app: GatewayApp; session: 
     servers: servers.map((address) => ({ address, weight: 1 })),
   });
   const app = new GatewayApp(new Router([{ host: undefined, pathPrefix: "/", target: upstream }]));
-  const session = { request: RequestHeader.build(method, "/") } as Session;
+  const session = { request: RequestHeader.build(method, "/"), sentMethod: method } as Session;
   const ctx = app.newCtx();
   void app.requestFilter(session, ctx);
   return { app, session, ctx };

@@ -8,6 +8,8 @@ export {
   type LoadedServerConf,
   type ServerConf,
 } from "./config/server-conf.ts";
+export { checkOptionNames } from "./config/known-options.ts";
+export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
 export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
 export type { ListenOptions } from "./listeners/listener.ts";

@@ -182,5 +182,10 @@ function given(context: string | undefined, cause: unknown): ProxyErrorOptions {
 }
 
 function describeForeign(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  try {
+    return cause instanceof Error ? cause.message : String(cause);
+  } catch {
+    // Anything can be thrown, also what has no text.
+    return "(something that cannot be shown)";
+  }
 }

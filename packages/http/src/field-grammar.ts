@@ -10,17 +10,17 @@ const TARGET = /^[\x21\x22\x24-\x7e\x80-\xff]+$/;
 
 /** @throws InvalidHeaderError when `name` is not a token (RFC 9110, section 5.1). */
 export function checkFieldName(name: string): void {
-  if (!TOKEN.test(name)) {
-    throw new InvalidHeaderError("field name", name, "a token: letters, digits and !#$%&'*+-.^_`|~");
+  if (typeof name !== "string" || !TOKEN.test(name)) {
+    throw new InvalidHeaderError("field name", String(name), "a token: letters, digits and !#$%&'*+-.^_`|~");
   }
 }
 
 /** @throws InvalidHeaderError when `value` has a control character or one beyond latin1 (RFC 9110, section 5.5). */
 export function checkFieldValue(name: string, value: string): void {
-  if (!FIELD_VALUE.test(value)) {
+  if (typeof value !== "string" || !FIELD_VALUE.test(value)) {
     throw new InvalidHeaderError(
       `value of ${name}`,
-      value,
+      String(value),
       "no control characters, and one character a byte (for UTF-8: Buffer.from(text).toString('latin1'))",
     );
   }

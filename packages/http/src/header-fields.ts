@@ -93,8 +93,8 @@ export class HeaderFields {
       return this;
     }
     for (const [name, value] of Symbol.iterator in init ? init : Object.entries(init)) {
-      if (typeof value === "object") for (const one of value) this.append(name, one);
-      else this.append(name, value);
+      if (Array.isArray(value)) for (const one of value as readonly string[]) this.append(name, one);
+      else this.append(name, value as string | number);
     }
     return this;
   }

@@ -19,15 +19,19 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
     case "ReadError":
     case "WriteError":
       if (error.source !== "upstream") return undefined;
+      if (error.message.includes("response body"))
+        return "the upstream ended in the middle of its response: did it crash?";
       return reused
         ? "the upstream closed a reused connection: it was stopped, or its keep-alive time is shorter than the peer's idleMs"
         : "the upstream closed a fresh connection: did it crash, or does it speak another protocol?";
     case "ReadTimedout":
       return error.source === "upstream" ? "the upstream is slower than the peer's readMs" : undefined;
     case "InvalidHTTPHeader":
-      return error.source === "upstream"
+      return error.message.includes("no HTTP/1 status line")
         ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?"
-        : undefined;
+        : error.source === "upstream"
+          ? "the upstream's answer breaks the rules of HTTP/1; the error says which"
+          : undefined;
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

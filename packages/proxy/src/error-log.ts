@@ -6,10 +6,17 @@ import type { Session } from "./session.ts";
 const log = logger("proxy");
 
 /** The one line of a request that failed for good. An error in the code of the app comes with its stack. */
-export function logFailure(session: Session, error: ProxyError, status: number, summary: string | undefined): void {
+export function logFailure(session: Session, error: ProxyError, summary: string | undefined): void {
   const cause = error.rootCause();
   const stack = error.source === "internal" && cause instanceof Error ? cause.stack : undefined;
-  log.error({ ...facts(session, error, summary), status, ...(stack !== undefined && { stack }) }, "request failed");
+  const { response, responseDone } = session.downstream;
+  // What the client was told, which an error after the head cannot change any more.
+  const status = response?.status ?? 0;
+  const cut = response !== undefined && !responseDone;
+  log.error(
+    { ...facts(session, error, summary), status, ...(cut && { cut }), ...(stack !== undefined && { stack }) },
+    "request failed",
+  );
 }
 
 /** The line of an attempt that failed and is made again. */

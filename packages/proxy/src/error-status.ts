@@ -34,13 +34,18 @@ export function errorStatus(error: ProxyError): number {
   if (error.type === "NoPeer") return 503;
   switch (error.source) {
     case "upstream":
-      if (error.type === "HTTPStatus") return error.status ?? 502;
+      if (error.type === "HTTPStatus") return finalStatus(error.status, 502);
       return UPSTREAM_TIMEOUTS.has(error.type) ? 504 : 502;
     case "downstream":
       if (DOWNSTREAM_DEAD.has(error.type)) return CLIENT_GONE;
-      return error.status ?? 400;
+      return finalStatus(error.status, 400);
     case "internal":
     case "unset":
-      return error.type === "HTTPStatus" ? (error.status ?? 500) : 500;
+      return error.type === "HTTPStatus" ? finalStatus(error.status, 500) : 500;
   }
+}
+
+/** An interim status, or none, answers nothing. */
+function finalStatus(status: number | undefined, otherwise: number): number {
+  return status !== undefined && status >= 200 && status <= 999 ? status : otherwise;
 }

@@ -7,7 +7,7 @@ import {
 } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
-import { hookError, isPromise } from "./hook.ts";
+import { hookError, isPromise, nameOf, notPromise } from "./hook.ts";
 import type { Phase } from "./phase.ts";
 import type { Awaitable, ProxyHttp } from "./proxy-http.ts";
 import type { RetryBuffer } from "./retry-buffer.ts";
@@ -111,11 +111,11 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   }
 
   onInformational(header: ResponseHeader): void {
-    this.#filterHead(header, false, true);
+    this.#filterHead(header, false);
   }
 
   onResponseHeader(header: ResponseHeader, end: boolean): void {
-    this.#filterHead(header, end, false);
+    this.#filterHead(header, end);
   }
 
   onResponseData(chunk: Buffer): void {
@@ -180,16 +180,16 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       this.#session.phase = "requestBodyFilter";
       const result = app.requestBodyFilter(this.#session, piece, end, this.#ctx);
       if (!isPromise(result)) {
+        const given = bytesOf(result);
         this.#session.phase = "exchange";
-        this.#sendUp(result ?? piece, end, trailers);
+        this.#sendUp(given ?? piece, end, trailers);
         return;
       }
       this.#requestWaits = true;
       this.#downstream.pauseBody();
-      this.#waitFor("requestBodyFilter", result).then(
-        (given) => this.#requestFiltered(given ?? piece, end, trailers),
-        (error: unknown) => this.#fail(this.#hookFailed(error)),
-      );
+      this.#waitFor("requestBodyFilter", result)
+        .then((given) => this.#requestFiltered(bytesOf(given) ?? piece, end, trailers))
+        .catch((error: unknown) => this.#fail(hookError("requestBodyFilter", error)));
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
@@ -212,6 +212,9 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   #sendUp(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
     if (this.#settle === undefined) return;
     try {
+      if (piece !== undefined && piece.length > 0 && this.#downstream.requestBodyEmpty && !this.#tunnel) {
+        throw new RangeError("requestBodyFilter gave bytes for a request without a body; the head has gone up already");
+      }
       if (piece !== undefined && !this.#upstream.writeBody(piece)) {
         this.#upstreamFull = true;
         this.#downstream.pauseBody();
@@ -227,14 +230,15 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
   }
 
   /** Runs both head filters, then sends the head down; while a filter takes its time, the upstream waits. */
-  #filterHead(header: ResponseHeader, end: boolean, informational: boolean): void {
+  #filterHead(header: ResponseHeader, end: boolean): void {
     try {
-      const upgrade = header.status === 101 ? header.get("upgrade") : undefined;
+      const wasStatus = header.status;
+      const upgrade = wasStatus === 101 ? header.get("upgrade") : undefined;
       removeHopByHop(header);
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       const waiting = this.#runUpstreamResponseFilter(header);
-      if (isPromise(waiting)) this.#waitForResponse(waiting, () => this.#writeHead(header, end, informational));
-      else this.#writeHead(header, end, informational);
+      if (isPromise(waiting)) this.#waitForResponse(waiting, () => this.#writeHead(header, wasStatus, end));
+      else this.#writeHead(header, wasStatus, end);
     } catch (error) {
       this.#fail(this.#hookFailed(error));
     }
@@ -274,11 +278,15 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
       .catch((error: unknown) => this.#fail(this.#hookFailed(error)));
   }
 
-  #writeHead(header: ResponseHeader, end: boolean, informational: boolean): void {
+  #writeHead(header: ResponseHeader, wasStatus: number, end: boolean): void {
     if (this.#settle === undefined) return;
     this.#session.phase = "exchange";
-    if (informational) {
-      this.#downstream.writeInformational(header);
+    // What follows is decided: interim heads are followed by another, a 101 by raw bytes.
+    if (kindOfStatus(header.status) !== kindOfStatus(wasStatus)) {
+      throw new RangeError(`a filter changed status ${wasStatus} to ${header.status}, which is of another kind`);
+    }
+    if (kindOfStatus(wasStatus) === "interim") {
+      if (!this.#downstream.writeInformational(header)) this.#upstream.pause();
       return;
     }
     if (header.status === 101) {
@@ -300,11 +308,11 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     let result = piece;
     if (app.upstreamResponseBodyFilter !== undefined) {
       this.#session.phase = "upstreamResponseBodyFilter";
-      result = app.upstreamResponseBodyFilter(this.#session, result, end, this.#ctx) ?? result;
+      result = bytesOf(app.upstreamResponseBodyFilter(this.#session, result, end, this.#ctx)) ?? result;
     }
     if (app.responseBodyFilter !== undefined) {
       this.#session.phase = "responseBodyFilter";
-      result = app.responseBodyFilter(this.#session, result, end, this.#ctx) ?? result;
+      result = bytesOf(app.responseBodyFilter(this.#session, result, end, this.#ctx)) ?? result;
     }
     this.#session.phase = "exchange";
     return result;
@@ -348,4 +356,17 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     this.#upstream.destroy();
     settle(error);
   }
+}
+
+/** What a body filter gave: bytes, or nothing. Anything else would be framed by a length that it has not. */
+function bytesOf(given: unknown): Uint8Array | undefined {
+  if (given === undefined || given === null) return undefined;
+  if (given instanceof Uint8Array) return given;
+  notPromise(given);
+  throw new TypeError(`a body filter must return a Uint8Array or nothing; it returned ${nameOf(given)}`);
+}
+
+function kindOfStatus(status: number): "interim" | "tunnel" | "final" {
+  if (status === 101) return "tunnel";
+  return status < 200 ? "interim" : "final";
 }

@@ -1,6 +1,8 @@
 import {
+  checkOptionNames,
   HttpConnector,
   HttpService,
+  nearestName,
   type Http1ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
@@ -34,6 +36,7 @@ export class HttpProxy<Ctx> implements HttpApp {
 
   /** @throws TypeError when the app lacks a hook that must be there, RangeError when an option is out of range. */
   constructor(app: ProxyHttp<Ctx>, connector: HttpConnector, maxAttempts: number, via: string | undefined) {
+    checkHookNames(app);
     for (const hook of ["newCtx", "upstreamPeer"] as const) {
       if (typeof app?.[hook] !== "function") throw new TypeError(`HttpProxy: the app has no ${hook}()`);
     }
@@ -77,6 +80,7 @@ export function httpProxy<Ctx>(
   options: HttpProxyOptions = {},
 ): HttpProxyService<Ctx> {
   const { conf } = server;
+  checkOptionNames("httpProxy", options, OPTION_NAMES);
   const connector = new HttpConnector({
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
@@ -86,4 +90,37 @@ export function httpProxy<Ctx>(
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const proxy = new HttpProxy(app, connector, options.maxAttempts ?? conf.max_retries, via);
   return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
+}
+
+const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via"];
+
+const HOOKS: readonly (keyof ProxyHttp<unknown>)[] = [
+  "newCtx",
+  "earlyRequestFilter",
+  "requestFilter",
+  "upstreamPeer",
+  "failToConnect",
+  "connectedToUpstream",
+  "upstreamRequestFilter",
+  "requestBodyFilter",
+  "upstreamResponseFilter",
+  "upstreamResponseBodyFilter",
+  "responseFilter",
+  "responseBodyFilter",
+  "errorWhileProxy",
+  "failToProxy",
+  "suppressErrorLog",
+  "requestSummary",
+  "logging",
+];
+
+/** An app may have methods of its own, but one that is nearly a hook is one that would never run. */
+function checkHookNames(app: object): void {
+  for (const name of Object.keys(app ?? {})) {
+    const near = nearestName(name, HOOKS);
+    if (near === undefined || HOOKS.includes(name as keyof ProxyHttp<unknown>)) continue;
+    if (typeof (app as Record<string, unknown>)[name] === "function" && Math.abs(near.length - name.length) <= 1) {
+      throw new TypeError(`HttpProxy: the app has ${name}(), which is no hook; did you mean ${near}()?`);
+    }
+  }
 }

@@ -16,5 +16,5 @@ export function defaultErrorWhileProxy(
   error: ProxyError,
   reused: boolean,
 ): ProxyError {
-  return error.moreContext(`Peer: ${peer.toString()}`).decideReuse(reused && IDEMPOTENT.has(session.request.method));
+  return error.moreContext(`Peer: ${peer.toString()}`).decideReuse(reused && IDEMPOTENT.has(session.sentMethod));
 }

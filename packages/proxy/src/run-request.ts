@@ -1,10 +1,9 @@
-import type { ClientSession, HttpPeer, ServerSession } from "@sluice/core";
+import { HttpPeer, type ClientSession, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { logFailure, logRetry } from "./error-log.ts";
-import { CLIENT_GONE } from "./error-status.ts";
 import { Exchange } from "./exchange.ts";
 import { defaultFailToProxy } from "./fail-to-proxy.ts";
-import { hookError, isPromise } from "./hook.ts";
+import { errorFromHook, hookError, isPromise, nameOf, notPromise } from "./hook.ts";
 import type { HttpProxy } from "./http-proxy.ts";
 import type { Responded } from "./responded.ts";
 import { RetryBuffer } from "./retry-buffer.ts";
@@ -24,10 +23,15 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
   try {
     session.phase = "newCtx";
     ctx = app.newCtx();
+    if (isPromise(ctx)) {
+      notPromise(ctx);
+      throw new TypeError("newCtx must give the context, not a promise of it");
+    }
   } catch (thrown) {
     // Without a context no other hook can run.
     const error = hookError("newCtx", thrown);
-    logFailure(session, error, defaultFailToProxy(session, error), undefined);
+    defaultFailToProxy(session, error);
+    logFailure(session, error, undefined);
     return;
   }
 
@@ -40,20 +44,20 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
     if (app.earlyRequestFilter !== undefined) {
       session.phase = "earlyRequestFilter";
       const waiting = app.earlyRequestFilter(session, ctx);
-      if (isPromise(waiting)) await waiting;
+      if (isPromise(waiting)) await untilGone(downstream, waiting);
     }
 
-    let responded: Responded | void = undefined;
-    if (app.requestFilter !== undefined) {
+    if (app.requestFilter !== undefined && session.response === undefined) {
       session.phase = "requestFilter";
       const result = app.requestFilter(session, ctx);
-      responded = isPromise(result) ? await result : result;
+      const responded: Responded | void = isPromise(result) ? await untilGone(downstream, result) : result;
       if (responded !== undefined && session.response === undefined) throw notAnswered();
     }
 
     // A cache has its place here: it answers, or goes on with a request of its own.
 
-    if (responded === undefined) {
+    // A filter that answered has answered, whether or not it said so.
+    if (session.response === undefined) {
       const retryBuffer = downstream.requestBodyEmpty ? undefined : new RetryBuffer();
       for (;;) {
         session.throwIfOver();
@@ -73,7 +77,7 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
       const waiting = app.logging(session, failure, ctx);
       if (isPromise(waiting)) await waiting;
     } catch (thrown) {
-      logFailure(session, hookError("logging", thrown), session.responseStatus ?? CLIENT_GONE, undefined);
+      logFailure(session, hookError("logging", thrown), summaryOf(proxy, session, ctx));
     }
   }
 }
@@ -104,7 +108,8 @@ async function attempt<Ctx>(
   let peer: HttpPeer;
   try {
     const chosen = app.upstreamPeer(session, ctx);
-    peer = isPromise(chosen) ? await chosen : chosen;
+    peer = isPromise(chosen) ? await untilGone(downstream, chosen) : chosen;
+    if (!(peer instanceof HttpPeer)) throw new TypeError(`upstreamPeer must give an HttpPeer; it gave ${nameOf(peer)}`);
   } catch (thrown) {
     return hookError("upstreamPeer", thrown);
   }
@@ -119,8 +124,10 @@ async function attempt<Ctx>(
     if (connected instanceof ProxyError) {
       if (downstream.error !== undefined) return downstream.error;
       session.phase = "failToConnect";
-      // An app in JavaScript may forget to return it; no error would be taken for success.
-      const described = app.failToConnect?.(session, peer, ctx, connected) ?? connected;
+      const described =
+        app.failToConnect === undefined
+          ? connected
+          : errorFromHook("failToConnect", app.failToConnect(session, peer, ctx, connected), connected);
       session.phase = "connect";
       return described;
     }
@@ -133,15 +140,17 @@ async function attempt<Ctx>(
     if (app.connectedToUpstream !== undefined) {
       session.phase = "connectedToUpstream";
       const waiting = app.connectedToUpstream(session, upstream.reused, peer, upstream.digest, ctx);
-      if (isPromise(waiting)) await waiting;
+      if (isPromise(waiting)) await untilGone(downstream, waiting);
     }
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
-      if (isPromise(waiting)) await waiting;
-      checkContentLength(outgoing, downstream.requestBodyEmpty);
+      if (isPromise(waiting)) await untilGone(downstream, waiting);
     }
+    // Any hook may have edited the head.
+    checkContentLength(outgoing, downstream.requestBodyEmpty);
+    session.sentMethod = outgoing.method;
     session.throwIfOver();
   } catch (thrown) {
     upstream.destroy();
@@ -155,9 +164,21 @@ async function attempt<Ctx>(
   const described =
     app.errorWhileProxy === undefined
       ? defaultErrorWhileProxy(peer, session, failure, upstream.reused)
-      : (app.errorWhileProxy(peer, session, failure, ctx, upstream.reused) ?? failure);
+      : errorFromHook("errorWhileProxy", app.errorWhileProxy(peer, session, failure, ctx, upstream.reused), failure);
   session.phase = phase;
   return described;
+}
+
+/**
+ * Waits for a hook, but not longer than the client does: one that leaves ends the request, and what the hook still gives is
+ * nobody's.
+ */
+function untilGone<T>(downstream: ServerSession, waiting: PromiseLike<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    downstream.onGone = reject;
+    if (downstream.error !== undefined) reject(downstream.error);
+    waiting.then(resolve, reject);
+  }).finally(() => (downstream.onGone = undefined));
 }
 
 /** A new connection, or why there is none. A client that leaves meanwhile ends the wait. */
@@ -187,29 +208,28 @@ async function failRequest<Ctx>(
 ): Promise<ProxyError> {
   const { app } = proxy;
   const failedIn = session.phase;
-  let status: number;
   try {
     if (app.failToProxy === undefined) {
-      status = defaultFailToProxy(session, error);
+      defaultFailToProxy(session, error);
     } else {
       session.phase = "failToProxy";
-      const answered = app.failToProxy(session, error, ctx);
-      status = isPromise(answered) ? await answered : answered;
+      const answering = app.failToProxy(session, error, ctx);
+      if (isPromise(answering)) await answering;
     }
   } catch (thrown) {
-    logFailure(session, hookError("failToProxy", thrown), 500, summaryOf(proxy, session, ctx));
-    status = defaultFailToProxy(session, error);
+    logFailure(session, hookError("failToProxy", thrown), summaryOf(proxy, session, ctx));
+    defaultFailToProxy(session, error);
   }
   // What was begun and cannot be completed is cut, so that nobody takes it for whole.
   if (!session.downstream.responseDone) session.downstream.abort();
   session.phase = failedIn;
-  if (!isSuppressed(proxy, session, ctx, error)) logFailure(session, error, status, summaryOf(proxy, session, ctx));
+  if (!isSuppressed(proxy, session, ctx, error)) logFailure(session, error, summaryOf(proxy, session, ctx));
   return error;
 }
 
 function isSuppressed<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx, error: ProxyError): boolean {
   try {
-    return proxy.app.suppressErrorLog?.(session, error, ctx) ?? false;
+    return notPromise(proxy.app.suppressErrorLog?.(session, error, ctx)) === true;
   } catch {
     return false;
   }
@@ -217,9 +237,9 @@ function isSuppressed<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx, er
 
 function summaryOf<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): string | undefined {
   try {
-    return proxy.app.requestSummary?.(session, ctx);
+    return notPromise(proxy.app.requestSummary?.(session, ctx));
   } catch (thrown) {
-    return `(requestSummary threw: ${String(thrown)})`;
+    return `(${hookError("logging", thrown).message})`;
   }
 }
 

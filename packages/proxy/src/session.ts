@@ -19,6 +19,8 @@ export class Session {
   readonly startedAtMs: number = performance.now();
   /** Where the request is. */
   phase: Phase = "readRequest";
+  /** The method that went up in the latest attempt, which a hook may have changed. */
+  sentMethod: string;
   /** Attempts made so far. */
   tries = 0;
   /** The peer of the latest attempt. */
@@ -30,6 +32,7 @@ export class Session {
 
   constructor(downstream: ServerSession) {
     this.downstream = downstream;
+    this.sentMethod = downstream.request.method;
   }
 
   /** The head as the client sent it. */
@@ -73,6 +76,10 @@ export class Session {
    */
   respond(status: number, options: RespondOptions = {}): Responded {
     const header = ResponseHeader.build(status, options.fields);
+    const given: unknown = options.body;
+    if (given !== undefined && typeof given !== "string" && !(given instanceof Uint8Array)) {
+      throw new TypeError(`respond: expected a body of text or bytes, got ${typeof given}`);
+    }
     const body = typeof options.body === "string" ? Buffer.from(options.body) : options.body;
     const length = body?.length ?? 0;
     if (status >= 200 && status !== 204 && (length > 0 || status !== 304)) header.setContentLength(length);

@@ -38,8 +38,8 @@ export function requestBodyKind(outgoing: RequestHeader, bodyEmpty: boolean): Re
  * none is.
  */
 export function checkContentLength(outgoing: RequestHeader, bodyEmpty: boolean): void {
+  if (!outgoing.has("content-length")) return;
   const lengths = outgoing.getAll("content-length");
-  if (lengths.length === 0) return;
   if (lengths.length === 1 && (bodyEmpty ? /^0+$/ : /^\d{1,15}$/).test(lengths[0]!)) return;
   const what = bodyEmpty ? "a request without body" : "a request";
   throw ProxyError.internal("InvalidHTTPHeader", `${what} with Content-Length ${JSON.stringify(lengths.join(", "))}`);

@@ -496,18 +496,32 @@ describe.each(["upstreamResponseBodyFilter", "responseBodyFilter"] as const)("%s
     expect(client.peek()).toBe("");
   });
 
-  test("that makes the body longer than its Content-Length has the surplus cut, and the next exchange is unharmed", async () => {
+  test("that makes the body longer than its Content-Length cuts the connection, and the log says why", async () => {
     await using origin = await answering(LENGTH);
     await using proxy = await startProxy({
       origin,
       [hook]: (_session: Session, piece: Uint8Array | undefined) =>
         Buffer.from(`${text(piece)}HTTP/1.1 666 Bad\r\n\r\n`),
     });
-    const client = await proxy.connect();
-    for (let request = 0; request < 2; request++) {
-      client.send(get());
-      expect((await client.message()).body.toString()).toBe("abcdef");
-    }
+    const client = await proxy.send(get());
+    const received = (await client.rest()).toString();
+    expect(received).not.toMatch(/\r\n\r\n.{6}/s);
+    expect(received).not.toContain("666");
+    expect(proxy.errors).toMatchObject([{ error: expect.stringContaining("longer than its Content-Length") }]);
+  });
+
+  test.each([
+    ["a promise", () => Promise.resolve(Buffer.from("x"))],
+    ["a promise that rejects", () => Promise.reject(new Error("x"))],
+    ["an object", () => ({})],
+    ["false", () => false],
+    ["wider numbers", () => new Uint16Array(3)],
+  ])("that returns %s fails its request, and nothing is framed wrongly", async (_what, filter) => {
+    await using origin = await answering(LENGTH);
+    await using proxy = await startProxy({ origin, [hook]: filter as never });
+    const client = await proxy.send(get());
+    expect((await client.rest()).toString()).not.toMatch(/\r\n\r\n.{6}/s);
+    expect(proxy.errors).toMatchObject([{ phase: hook, error: expect.stringContaining("must return a Uint8Array") }]);
   });
 
   test("that makes the body shorter than its Content-Length cuts the connection", async () => {

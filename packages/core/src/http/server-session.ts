@@ -52,18 +52,23 @@ export interface ServerSession {
   pauseBody(): void;
   resumeBody(): void;
 
-  /** Writes an interim (1xx) head at once; ignored for HTTP/1.0 clients, and after the final head. */
-  writeInformational(header: ResponseHeader): void;
+  /**
+   * Writes an interim (1xx) head at once; ignored for HTTP/1.0 clients, and after the final head. `false` asks to wait for
+   * `events.onDownstreamWritable`.
+   * @throws ProxyError `InternalError` for a status that is not 1xx, or is 101.
+   */
+  writeInformational(header: ResponseHeader): boolean;
   /**
    * Writes the final head; the session adds what the protocol needs (framing, `Connection`, `Date` if missing) and leaves
    * out hop-by-hop fields. It may be held until {@link flush}, body bytes or the end, so that they leave together.
    * @param end No body will follow.
-   * @throws ProxyError `InternalError` when a final head was written before.
+   * @throws ProxyError `InternalError` when a final head was written before, or for a status that is not final.
    */
   writeHeader(header: ResponseHeader, end: boolean): void;
   /**
    * Takes body bytes (any length; of a response that can have no body they are dropped). `false` asks to wait for
    * `events.onDownstreamWritable`; nothing is lost if one does not.
+   * @throws ProxyError `InternalError` for more bytes than Content-Length says; none of the chunk is sent.
    */
   writeBody(chunk: Uint8Array): boolean;
   /**

@@ -37,6 +37,9 @@ export interface ExchangeLimits {
   idleMs: number | undefined;
 }
 
+/** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
+const MAX_INFORMATIONAL = 100;
+
 /**
  * The life of a connection to an origin:
  * - `idle`: in the pool, or fresh; any byte that comes is one too many → `head`
@@ -67,6 +70,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #limits: ExchangeLimits = { readMs: 0, writeMs: 0, idleMs: undefined };
   #state: State = "idle";
   #events: ClientSessionEvents | undefined = undefined;
+  /** Interim heads of this exchange so far. */
+  #informational = 0;
   #isHead = false;
   #asksToUpgrade = false;
   /** The protocol was changed: bytes pass as they are, and each side ends its direction alone. */
@@ -130,6 +135,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#requestFraming = body === "unknown-length" ? "chunked" : body;
     this.#owedBytes = owedBytes;
     this.receivedBytes = 0;
+    this.#informational = 0;
     this.hold(requestHeadText(header, this.#requestFraming));
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
@@ -146,11 +152,16 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       writable = this.send(chunk);
       this.hold("\r\n");
     } else {
-      // What goes beyond the promised length would be read as the next request.
-      const fitting = chunk.length > this.#owedBytes ? chunk.subarray(0, this.#owedBytes) : chunk;
-      if (fitting.length === 0) return true;
-      this.#owedBytes -= fitting.length;
-      writable = this.send(fitting);
+      // What goes beyond the promised length would be read as the next request, and what fits would look like all.
+      if (chunk.length > this.#owedBytes) {
+        const longer = chunk.length - this.#owedBytes;
+        throw ProxyError.internal(
+          "InternalError",
+          `the request body is ${longer} bytes or more longer than its Content-Length`,
+        );
+      }
+      this.#owedBytes -= chunk.length;
+      writable = this.send(chunk);
     }
     return writable;
   }
@@ -269,6 +280,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (header === undefined) return false;
     this.usedUpTo(lastHeadEnd());
     if (header.status < 200 && header.status !== 101) {
+      if (++this.#informational > MAX_INFORMATIONAL)
+        throw malformed(`more than ${MAX_INFORMATIONAL} interim responses`);
       this.#events!.onInformational(header);
       return true;
     }

@@ -36,6 +36,8 @@ export abstract class Http1Connection {
   protected streamError: Error | undefined = undefined;
   /** Asked not to read, by back-pressure. */
   protected readingPaused = false;
+  /** Goes on reading while it is paused, within bounds: the end of the connection shows only to who reads. */
+  protected readonly readsAhead: boolean = false;
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
@@ -95,7 +97,7 @@ export abstract class Http1Connection {
   /** Reads the stream, or not, as the state asks. */
   protected updateReading(): void {
     const waiting = this.input === undefined ? 0 : this.input.length - this.inputAt;
-    const pause = this.readingPaused || waiting >= this.#maxWaitingBytes;
+    const pause = (this.readingPaused && !this.readsAhead) || waiting >= this.#maxWaitingBytes;
     if (pause === this.#streamPaused || this.closed) return;
     this.#streamPaused = pause;
     if (pause) this.stream.pause();
@@ -105,6 +107,11 @@ export abstract class Http1Connection {
   /** The stream holds bytes that it was given, and so their memory. */
   get holdsBytes(): boolean {
     return this.stream.writableLength > 0;
+  }
+
+  /** The peer takes what it is given. */
+  get writable(): boolean {
+    return !this.congested;
   }
 
   /** Holds text back until bytes, {@link flush} or too much of it. */

@@ -331,16 +331,54 @@ describe("responses", () => {
     expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nx-b: 1\r\nContent-Length: 0\r\n\r\n");
   });
 
-  test("what goes beyond Content-Length is dropped", async () => {
+  test("one longer than its Content-Length is an error of the app, and never looks complete", async () => {
+    const errors: unknown[] = [];
     const served = serve(({ session }) => {
       session.writeHeader(ResponseHeader.build(200, { Date: "now", "Content-Length": 3 }), false);
       session.writeBody(Buffer.from("ab"));
-      session.writeBody(Buffer.from("cd"));
-      session.writeBody(Buffer.from("e"));
-      session.finish();
+      try {
+        session.writeBody(Buffer.from("cd"));
+      } catch (error) {
+        errors.push(error);
+      }
+      session.flush();
     });
     await served.send(GET);
-    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 3\r\n\r\nabc");
+    expect(errors).toMatchObject([{ type: "InternalError", source: "internal" }]);
+    expect(served.got.text).toBe("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 3\r\n\r\nab");
+  });
+
+  test.each([100, 103, 199])("a final head with status %i is an error of the app", async (status) => {
+    const errors: unknown[] = [];
+    const served = serve((seen) => {
+      try {
+        seen.session.writeHeader(ResponseHeader.build(status), true);
+      } catch (error) {
+        errors.push(error);
+      }
+      return respond(seen.session, 200, "ok");
+    });
+    await served.send(GET);
+    expect(errors).toMatchObject([{ type: "InternalError" }]);
+    expect(served.got.text).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  });
+
+  test("an interim head with a final status is an error of the app", async () => {
+    const served = serve((seen) => {
+      expect(() => seen.session.writeInformational(ResponseHeader.build(203))).toThrow(/interim head/);
+      return respond(seen.session, 200, "ok");
+    });
+    await served.send(GET);
+    expect(served.got.text).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  });
+
+  test("the method that the client sent decides whether there is a body, whatever it was edited to", async () => {
+    const served = serve((seen) => {
+      seen.session.request.method = "GET";
+      return respond(seen.session, 200, "body");
+    });
+    await served.send("HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    expect(served.got.text).toMatch(/Content-Length: 4\r\n(?:.*\r\n)*\r\n$/);
   });
 
   test("one shorter than its Content-Length cuts the connection, and the app is told", async () => {

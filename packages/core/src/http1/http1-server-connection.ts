@@ -33,6 +33,7 @@ const log = logger("core");
 /** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
 export class Http1ServerConnection extends Http1Connection {
   readonly digest: ConnectionDigest;
+  protected override readonly readsAhead = true;
   readonly #app: HttpApp;
   readonly #options: Http1ServerOptions;
   readonly #reader: SocketReader | undefined;
@@ -101,8 +102,9 @@ export class Http1ServerConnection extends Http1Connection {
     else this.stream.destroy();
   }
 
-  /** Ends at once. */
+  /** Ends at once, because the server does. */
   destroy(): void {
+    this.#session?.fail(ProxyError.downstream("ConnectionClosed", "we cut the connection: the server stops"));
     this.stream.destroy();
   }
 
@@ -269,6 +271,15 @@ export class Http1ServerConnection extends Http1Connection {
 
   protected onStreamClosed(): void {
     this.#readDeadline.dispose();
+    if (this.#state === "head" && this.#hasPartOfHead()) {
+      this.#refuse(
+        new ProxyError("ReadError", {
+          context: "the connection failed in the middle of a head",
+          cause: this.streamError,
+        }),
+        undefined,
+      );
+    }
     if (this.#session !== undefined) {
       const cause = this.streamError;
       this.#session.fail(
@@ -496,7 +507,10 @@ export class Http1ServerConnection extends Http1Connection {
       minSendBytesPerSecond > 0
         ? `the client took less than ${minSendBytesPerSecond} bytes a second for ${writeMs} ms`
         : `the client took no bytes for ${writeMs} ms`;
-    this.#session?.fail(new ProxyError("WriteTimedout", { context }));
+    const error = ProxyError.downstream("WriteTimedout", context);
+    // The response was given to us whole, and its request is told as served.
+    if (this.#session === undefined) log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
+    else this.#session.fail(error);
     this.stream.destroy();
   }
 }

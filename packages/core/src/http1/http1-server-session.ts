@@ -1,5 +1,5 @@
 import { ProxyError } from "@sluice/error";
-import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { HeaderFields, HttpVersion, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
 import { parseLength } from "./framing.ts";
@@ -19,6 +19,9 @@ export class Http1ServerSession implements ServerSession {
   /** Whether the client and we can go on after this exchange, as far as is known. */
   keepAlive: boolean;
   readonly #connection: Http1ServerConnection;
+  /** As the client sent it: `request` may be edited since, but it is this that the client waits for. */
+  readonly #isHead: boolean;
+  readonly #version: HttpVersion;
   #events: ServerSessionEvents | undefined = undefined;
   #framing: BodyFraming = "none";
   /** Body bytes that Content-Length still promises. */
@@ -33,6 +36,8 @@ export class Http1ServerSession implements ServerSession {
   ) {
     this.#connection = connection;
     this.request = request;
+    this.#isHead = request.method === "HEAD";
+    this.#version = request.version;
     this.requestBodyEmpty = bodyEmpty;
     this.keepAlive = keepAlive;
     this.upgrade = upgrade;
@@ -76,18 +81,21 @@ export class Http1ServerSession implements ServerSession {
     this.#connection.resumeBody(this);
   }
 
-  writeInformational(header: ResponseHeader): void {
+  writeInformational(header: ResponseHeader): boolean {
     // RFC 9110, section 15.2: no 1xx to a client of HTTP/1.0.
-    if (this.response !== undefined || this.request.version === "1.0") return;
+    if (header.status >= 200 || header.status === 101) throw wrongKind(header.status, "an interim head");
+    if (this.response !== undefined || this.#version === "1.0") return true;
     // RFC 9110, section 8.6: none in a 1xx; a client that believed it would take the final head for a body.
     header.remove("content-length");
     this.#connection.write(this, informationalHeadText(header), true);
+    return this.#connection.writable;
   }
 
   writeHeader(header: ResponseHeader, end: boolean): void {
     if (this.response !== undefined) {
       throw ProxyError.internal("InternalError", `a second response head (status ${header.status}) on one request`);
     }
+    if (header.status < 200 && header.status !== 101) throw wrongKind(header.status, "a final head");
     this.#framing = this.#chooseFraming(header, end);
     this.response = header;
     if (header.status === 101) {
@@ -107,12 +115,11 @@ export class Http1ServerSession implements ServerSession {
     if (chunk.length === 0 || this.#framing === "none" || this.responseDone) return true;
     switch (this.#framing) {
       case "content-length": {
-        // What goes beyond the promised length would be read as the next response.
-        const fitting = chunk.length > this.#owedBytes ? chunk.subarray(0, this.#owedBytes) : chunk;
-        if (fitting.length === 0) return true;
-        this.#owedBytes -= fitting.length;
-        this.responseBodyBytes += fitting.length;
-        return this.#connection.writeBytes(this, fitting);
+        // What goes beyond the promised length would be read as the next response, and what fits would look like all.
+        if (chunk.length > this.#owedBytes) throw this.#tooLong(chunk.length);
+        this.#owedBytes -= chunk.length;
+        this.responseBodyBytes += chunk.length;
+        return this.#connection.writeBytes(this, chunk);
       }
       case "chunked": {
         this.responseBodyBytes += chunk.length;
@@ -168,6 +175,11 @@ export class Http1ServerSession implements ServerSession {
     this.#events?.onDownstreamError(this.error);
   }
 
+  #tooLong(bytes: number): ProxyError {
+    const context = `the response body is ${bytes - this.#owedBytes} bytes or more longer than its Content-Length`;
+    return ProxyError.internal("InternalError", context);
+  }
+
   /** RFC 9110, section 7.8: with the head that says so, both sides speak something else. */
   #changeProtocol(header: ResponseHeader): void {
     this.keepAlive = false;
@@ -189,7 +201,7 @@ export class Http1ServerSession implements ServerSession {
       header.setContentLength(0);
       return "none";
     }
-    if (this.request.method === "HEAD" || status === 204 || status === 304 || status < 200) return "none";
+    if (this.#isHead || status === 204 || status === 304 || status < 200) return "none";
     const length = header.get("content-length");
     if (length !== undefined) {
       this.#owedBytes = parseLength(length);
@@ -202,12 +214,16 @@ export class Http1ServerSession implements ServerSession {
       header.setContentLength(0);
       return "content-length";
     }
-    return this.request.version === "1.0" ? "until-close" : "chunked";
+    return this.#version === "1.0" ? "until-close" : "chunked";
   }
 
   /** RFC 9112, section 9.3: persistence is the rule in 1.1 and asked for by name in 1.0. */
   #connectionValue(): string | undefined {
     if (!this.keepAlive) return "close";
-    return this.request.version === "1.0" ? "keep-alive" : undefined;
+    return this.#version === "1.0" ? "keep-alive" : undefined;
   }
+}
+
+function wrongKind(status: number, wanted: string): ProxyError {
+  return ProxyError.internal("InternalError", `status ${status} cannot be that of ${wanted}`);
 }

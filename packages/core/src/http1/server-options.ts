@@ -1,3 +1,4 @@
+import { checkOptionNames } from "../config/known-options.ts";
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "./head-limits.ts";
 
 /** How HTTP/1 clients are treated. Times are milliseconds; 0 waits for ever. */
@@ -43,6 +44,7 @@ const DEFAULTS: Http1ServerOptions = {
 
 /** @throws RangeError naming the option that is out of range. */
 export function resolveHttp1ServerOptions(given: Partial<Http1ServerOptions> = {}): Http1ServerOptions {
+  checkOptionNames("http1", given, Object.keys(DEFAULTS));
   const options = { ...DEFAULTS, ...given };
   for (const [name, value] of Object.entries(options)) {
     const least = name.endsWith("Ms") || name === "minSendBytesPerSecond" ? 0 : 1;

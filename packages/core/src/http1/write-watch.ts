@@ -19,6 +19,8 @@ export class WriteWatch {
   #given = 0;
   /** Bytes that it held then. */
   #heldBefore = 0;
+  /** Of those, the bytes that were with the system's queue. */
+  #queuedBefore = 0;
 
   /** @param onStalled Called when the limits are not kept. */
   constructor(stream: ByteStream, onStalled: () => void) {
@@ -33,6 +35,7 @@ export class WriteWatch {
     this.#limits = limits;
     this.#given = 0;
     this.#heldBefore = this.#stream.writableLength;
+    this.#queuedBefore = queuedBytes(this.#stream);
     this.#deadline.set(limits.writeMs);
   }
 
@@ -55,7 +58,9 @@ export class WriteWatch {
     const limits = this.#limits;
     if (limits === undefined) return;
     const held = this.#stream.writableLength;
-    const taken = this.#heldBefore + this.#given - held;
+    const queued = queuedBytes(this.#stream);
+    // A stream counts a write as held until all of it has left; the queue shows how far a large one has come.
+    const taken = Math.max(this.#heldBefore + this.#given - held, this.#queuedBefore - queued);
     const wanted = Math.max(1, (limits.minBytesPerSecond * limits.writeMs) / 1000);
     if (taken < wanted) {
       this.#limits = undefined;
@@ -64,6 +69,12 @@ export class WriteWatch {
     }
     this.#given = 0;
     this.#heldBefore = held;
+    this.#queuedBefore = queued;
     this.#deadline.set(limits.writeMs);
   }
+}
+
+/** Bytes in the queue below a socket, which Node's own idle timer looks at too; 0 for streams without one. */
+function queuedBytes(stream: ByteStream): number {
+  return (stream as { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0;
 }

@@ -1,5 +1,6 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { ProxyError, type ErrorType } from "@sluice/error";
+import { MAX_TIMER_MS } from "./deadline.ts";
 import type { SocketReader } from "./socket-reader.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
@@ -78,7 +79,10 @@ export function connectSocket(
       reject(error);
     };
     const onAbort = (): void => giveUp(signal?.reason);
-    const timer = connectMs > 0 ? setTimeout(giveUp, connectMs, timedOut(address, connectMs)) : undefined;
+    const timer =
+      connectMs > 0 && connectMs <= MAX_TIMER_MS
+        ? setTimeout(giveUp, connectMs, timedOut(address, connectMs))
+        : undefined;
     socket.once("connect", onConnect).once("error", onError);
     signal?.addEventListener("abort", onAbort, { once: true });
   });

@@ -1,3 +1,6 @@
+/** The longest wait of a Node timer, 24.8 days; a longer one would fire at once. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
 /**
  * One timer for a place that waits again and again. Setting and clearing it, as happens several times a request, stores
  * a number; the timer itself is touched only when it would fire too late, and when it fires too early it goes on for the
@@ -40,8 +43,10 @@ export class Deadline {
 
   #arm(now: number, ms: number): void {
     clearTimeout(this.#timer);
-    this.#firesAt = now + ms;
-    this.#timer = setTimeout(fire, Math.ceil(ms), this);
+    // A longer wait goes on for the rest when its timer fires.
+    const timerMs = Math.min(Math.ceil(ms), MAX_TIMER_MS);
+    this.#firesAt = now + timerMs;
+    this.#timer = setTimeout(fire, timerMs, this);
     // A deadline guards a connection; it is no reason to keep the process.
     this.#timer.unref();
   }

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { ProxyError } from "@sluice/error";
 import { defaultServerConf, loadServerConf, type ServerConf } from "../config/server-conf.ts";
+import { MAX_TIMER_MS } from "../net/deadline.ts";
 import { logger } from "../log/logger.ts";
 import type { Service } from "../services/service.ts";
 
@@ -98,7 +99,7 @@ export class Server {
     this.#graceEndsAt = endsAt;
     clearTimeout(this.#graceTimer);
     if (graceMs <= 0) this.#force.abort();
-    else this.#graceTimer = setTimeout(() => this.#force.abort(), graceMs);
+    else this.#graceTimer = setTimeout(() => this.#force.abort(), Math.min(graceMs, MAX_TIMER_MS));
   }
 
   async #stopAll(): Promise<void> {
@@ -131,8 +132,12 @@ export class Server {
   /** Returns how to undo it. */
   #watchSignals(): () => void {
     let received = 0;
+    let receivedAtMs = 0;
     const onSignal = (signal: NodeJS.Signals): void => {
+      // A terminal's Ctrl-C reaches a program twice when whoever started it passes it on as well.
+      if (received > 0 && performance.now() - receivedAtMs < SAME_SIGNAL_MS) return;
       received++;
+      receivedAtMs = performance.now();
       const graceMs = received > 1 ? 0 : signal === "SIGINT" ? FAST_GRACE_MS : undefined;
       logger("core").info({ signal }, received > 1 ? "stopping at once" : "stopping");
       void this.stop(graceMs);
@@ -144,3 +149,6 @@ export class Server {
 
 /** What a request in flight has after SIGINT. */
 const FAST_GRACE_MS = 1000;
+
+/** Signals that come closer together than this are one. */
+const SAME_SIGNAL_MS = 300;

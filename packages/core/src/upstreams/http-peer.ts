@@ -1,4 +1,5 @@
 import { ProxyError } from "@sluice/error";
+import { checkOptionNames } from "../config/known-options.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 
@@ -29,6 +30,7 @@ export interface PeerOptions {
 }
 
 const NONE: PeerOptions = {};
+const OPTION_NAMES = ["connectMs", "readMs", "writeMs", "idleMs", "bindTo", "tls", "sni", "group"];
 const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
 
 /**
@@ -55,7 +57,10 @@ export class HttpPeer {
    */
   constructor(address: string | SocketAddress | { readonly address: SocketAddress }, options: PeerOptions = NONE) {
     this.address = toAddress(address);
-    if (options !== NONE) for (const name of TIMES) checkTime(name, options[name]);
+    if (options !== NONE) {
+      checkOptionNames("HttpPeer", options, OPTION_NAMES);
+      for (const name of TIMES) checkTime(name, options[name]);
+    }
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
     this.writeMs = options.writeMs ?? 60_000;
@@ -87,5 +92,6 @@ function toAddress(address: string | SocketAddress | { readonly address: SocketA
 }
 
 function checkTime(name: string, ms: number | undefined): void {
-  if (ms !== undefined && !(ms >= 0)) throw new RangeError(`${name}: expected milliseconds of at least 0, got ${ms}`);
+  if (ms === undefined || (typeof ms === "number" && ms >= 0)) return;
+  throw new RangeError(`${name}: expected milliseconds of at least 0, got ${String(ms)}`);
 }

@@ -1,0 +1,13 @@
+import { nearestName } from "./nearest-name.ts";
+
+/**
+ * For options that come from code: a misspelt one would be ignored, and its default taken for what was asked.
+ * @throws TypeError naming the option that is not known, and the one that it may be meant to be.
+ */
+export function checkOptionNames(what: string, given: object, known: readonly string[]): void {
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue;
+    const near = nearestName(name, known);
+    throw new TypeError(`${what}: unknown option ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
+  }
+}
