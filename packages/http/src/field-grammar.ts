@@ -11,7 +11,7 @@ const TARGET = /^[\x21\x22\x24-\x7e\x80-\xff]+$/;
 /** @throws InvalidHeaderError when `name` is not a token (RFC 9110, section 5.1). */
 export function checkFieldName(name: string): void {
   if (typeof name !== "string" || !TOKEN.test(name)) {
-    throw new InvalidHeaderError("field name", String(name as unknown), "a token: letters, digits and !#$%&'*+-.^_`|~");
+    throw new InvalidHeaderError("field name", name, "a token: letters, digits and !#$%&'*+-.^_`|~");
   }
 }
 
@@ -20,7 +20,7 @@ export function checkFieldValue(name: string, value: string): void {
   if (typeof value !== "string" || !FIELD_VALUE.test(value)) {
     throw new InvalidHeaderError(
       `value of ${name}`,
-      String(value as unknown),
+      value,
       "no control characters, and one character a byte (for UTF-8: Buffer.from(text).toString('latin1'))",
     );
   }

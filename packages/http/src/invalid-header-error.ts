@@ -5,8 +5,12 @@ export class InvalidHeaderError extends TypeError {
   override readonly name = "InvalidHeaderError";
   readonly code = "InvalidHTTPHeader";
 
-  constructor(what: string, given: string, expected: string) {
-    const shown = given.length > QUOTED_CHARS ? `${given.slice(0, QUOTED_CHARS)}…` : given;
-    super(`invalid ${what}: ${JSON.stringify(shown)}; expected ${expected}`);
+  constructor(what: string, given: unknown, expected: string) {
+    super(`invalid ${what}: ${shown(given)}; expected ${expected}`);
   }
+}
+
+function shown(given: unknown): string {
+  if (typeof given !== "string") return given === undefined ? "undefined" : `of type ${typeof given}`;
+  return JSON.stringify(given.length > QUOTED_CHARS ? `${given.slice(0, QUOTED_CHARS)}…` : given);
 }
