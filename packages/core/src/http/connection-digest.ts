@@ -21,14 +21,15 @@ export interface TlsDigest {
 
 /** Reads the addresses when they are asked for: most requests never do. */
 export class StreamDigest implements ConnectionDigest {
-  readonly establishedAtMs: number = performance.now();
+  readonly establishedAtMs: number;
   readonly tls: TlsDigest | undefined;
   readonly #stream: ByteStream;
   #remote: string | undefined = undefined;
   #local: string | undefined = undefined;
 
-  constructor(stream: ByteStream, tls?: TlsDigest) {
+  constructor(stream: ByteStream, tls?: TlsDigest, establishedAtMs: number = performance.now()) {
     this.#stream = stream;
+    this.establishedAtMs = establishedAtMs;
     this.tls = tls;
   }
 

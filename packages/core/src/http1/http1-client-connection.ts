@@ -100,7 +100,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#headLimits = headLimits;
     this.#body = new BodyReader(headLimits, true);
     this.#readDeadline = new Deadline(() => this.#onReadTimeout());
-    this.#reader?.start((chunk) => this.onData(chunk));
+    this.#reader?.start(this);
   }
 
   /** Prepares for an exchange; before `writeRequest`. */

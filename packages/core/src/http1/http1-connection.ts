@@ -36,7 +36,7 @@ export abstract class Http1Connection {
   protected streamError: Error | undefined = undefined;
   /** Asked not to read, by back-pressure. */
   protected readingPaused = false;
-  /** Goes on reading while it is paused, within bounds: the end of the connection shows only to who reads. */
+  /** Goes on reading while it is paused, until something comes: the end of the connection shows only to who reads. */
   protected readonly readsAhead: boolean = false;
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
@@ -55,7 +55,6 @@ export abstract class Http1Connection {
     (stream as OwnedStream)[CONNECTION] = this;
     stream.on("data", onData);
     stream.on("end", onEnd);
-    stream.on("drain", onDrain);
     stream.on("error", onError);
     stream.on("close", onClose);
   }
@@ -97,7 +96,7 @@ export abstract class Http1Connection {
   /** Reads the stream, or not, as the state asks. */
   protected updateReading(): void {
     const waiting = this.input === undefined ? 0 : this.input.length - this.inputAt;
-    const pause = (this.readingPaused && !this.readsAhead) || waiting >= this.#maxWaitingBytes;
+    const pause = waiting >= this.#maxWaitingBytes || (this.readingPaused && (waiting > 0 || !this.readsAhead));
     if (pause === this.#streamPaused || this.closed) return;
     this.#streamPaused = pause;
     if (pause) this.stream.pause();
@@ -205,7 +204,11 @@ export abstract class Http1Connection {
     this.#writeWatch?.add(bytes);
     if (accepted || this.stream.writableLength < MAX_UNSENT_BYTES) return;
     this.congested = true;
-    this.#writeWatch ??= new WriteWatch(this.stream, () => this.onStalled());
+    if (this.#writeWatch === undefined) {
+      // Most peers never fall behind: what is for those that do, an idle connection need not hold.
+      this.#writeWatch = new WriteWatch(this.stream, () => this.onStalled());
+      this.stream.on("drain", onDrain);
+    }
     this.#writeWatch.start(this.writeLimits);
   }
 }

@@ -28,18 +28,22 @@ type State = "head" | "exchange" | "lingering";
 /** A client that connected, or had an answer, within this time is taken to be busy. */
 const BUSY_LATELY_MS = 1000;
 
+/** Read out at once, before another head is; so one does for all connections. */
+const FRAMING = new Framing();
+
 const log = logger("core");
 
 /** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
 export class Http1ServerConnection extends Http1Connection {
-  readonly digest: ConnectionDigest;
   protected override readonly readsAhead = true;
   readonly #app: HttpApp;
   readonly #options: Http1ServerOptions;
   readonly #reader: SocketReader | undefined;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
-  readonly #framing = new Framing();
-  readonly #body: BodyReader;
+  /** Made for the first request that has a body. */
+  #body: BodyReader | undefined = undefined;
+  readonly #acceptedAtMs: number = performance.now();
+  #digest: ConnectionDigest | undefined = undefined;
   readonly #readDeadline: Deadline;
   #state: State = "head";
   #session: Http1ServerSession | undefined = undefined;
@@ -67,15 +71,18 @@ export class Http1ServerConnection extends Http1Connection {
     reader?: SocketReader,
   ) {
     super(stream, options.maxHeadBytes);
-    this.digest = new StreamDigest(stream);
     this.#app = app;
     this.#options = options;
     this.#onClosed = onClosed;
     this.#reader = reader;
-    reader?.start((chunk) => this.onData(chunk));
-    this.#body = new BodyReader(options, false);
+    reader?.start(this);
     this.#readDeadline = new Deadline(() => this.#onReadTimeout());
     this.#readDeadline.set(options.keepAliveMs);
+  }
+
+  get digest(): ConnectionDigest {
+    this.#digest ??= new StreamDigest(this.stream, undefined, this.#acceptedAtMs);
+    return this.#digest;
   }
 
   /**
@@ -86,7 +93,7 @@ export class Http1ServerConnection extends Http1Connection {
   shutdown(): void {
     this.#shuttingDown = true;
     if (this.#state !== "head" || this.input !== undefined) return;
-    const idleMs = performance.now() - (this.#requests > 0 ? this.#idleSinceMs : this.digest.establishedAtMs);
+    const idleMs = performance.now() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.#readDeadline.set(BUSY_LATELY_MS - idleMs);
     // What has arrived is read in this turn of the event loop.
     else setImmediate(() => this.#closeIfIdle());
@@ -117,7 +124,7 @@ export class Http1ServerConnection extends Http1Connection {
 
   /** @internal */
   requestBodyBytes(session: Http1ServerSession): number {
-    return session === this.#session ? this.#body.bytes : 0;
+    return session === this.#session ? (this.#body?.bytes ?? 0) : 0;
   }
 
   /** @internal */
@@ -229,7 +236,7 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   #readTunnel(): void {
-    this.#body.startUntilClose();
+    this.#bodyReader().startUntilClose();
     this.#bodyEnded = false;
     this.#reader?.useOwnBuffer(true);
     if (this.input !== undefined && this.#reader !== undefined) this.#keepInput();
@@ -245,11 +252,13 @@ export class Http1ServerConnection extends Http1Connection {
   protected onPeerEnd(): void {
     if (this.#tunnel && this.#state === "exchange" && this.streamError === undefined) {
       if (this.input !== undefined || this.readingPaused) return;
-      this.#body.endOfConnection();
+      this.#body!.endOfConnection();
       this.#bodyEnded = true;
       this.#session!.events?.onRequestEnd(undefined);
     } else if (this.#state === "exchange") {
       const session = this.#session!;
+      // Known while the socket is open only, and wanted in the log of the request that fails.
+      void this.digest.remoteAddress;
       // A client that ends its direction in the middle of an exchange is taken to have left, as in Pingora: waiting for its
       // answer would keep upstreams busy for clients that are gone.
       const what = this.#bodyEnded ? "before the response was complete" : "before its request was complete";
@@ -312,7 +321,7 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   #begin(request: RequestHeader): void {
-    const framing = this.#framing;
+    const framing = FRAMING;
     try {
       framing.read(request.raw);
       checkRequest(request, framing);
@@ -322,21 +331,28 @@ export class Http1ServerConnection extends Http1Connection {
       this.#refuse(error, request);
       return;
     }
-    if (framing.chunked) this.#body.startChunked();
-    else this.#body.startLength(Math.max(framing.contentLength, 0));
+    const hasBody = framing.chunked || framing.contentLength > 0;
+    if (framing.chunked) this.#bodyReader().startChunked();
+    else if (hasBody) this.#bodyReader().startLength(framing.contentLength);
+    else this.#body?.startEmpty();
     let keepAlive = request.version === "1.1" ? !framing.close : framing.keepAlive && !framing.close;
     if (framing.contradictory) {
       // RFC 9112, section 6.1: Transfer-Encoding decides, Content-Length goes, and the connection is not trusted further.
       request.remove("content-length");
       keepAlive = false;
     }
-    if (!this.#body.done && this.#reader !== undefined) {
+    if (hasBody && this.#reader !== undefined) {
       this.#reader.useOwnBuffer(true);
       if (this.input !== undefined) this.#keepInput();
     }
     // RFC 9110, section 7.8: to be ignored in HTTP/1.0, and meant for us only if Connection names it.
     const asksToUpgrade = framing.connectionUpgrade && request.version === "1.1";
-    this.#serve(request, this.#body.done, keepAlive, asksToUpgrade ? framing.upgrade : undefined, undefined);
+    this.#serve(request, !hasBody, keepAlive, asksToUpgrade ? framing.upgrade : undefined, undefined);
+  }
+
+  #bodyReader(): BodyReader {
+    this.#body ??= new BodyReader(this.#options, false);
+    return this.#body;
   }
 
   /** What could not be used yet outlives its read. */
@@ -348,7 +364,7 @@ export class Http1ServerConnection extends Http1Connection {
   /** Gives the app a session for a request that could not be read, so that it is answered and logged like all others. */
   #refuse(error: ProxyError, request: RequestHeader | undefined): void {
     this.input = undefined;
-    this.#body.startEmpty();
+    this.#body?.startEmpty();
     this.#serve(request ?? new RequestHeader("-", "-", "1.1", []), true, false, undefined, error);
   }
 
@@ -383,7 +399,7 @@ export class Http1ServerConnection extends Http1Connection {
     const events = session.events;
     // Bytes after the body belong to the next request, which waits its turn (RFC 9112, section 9.3.2).
     if (this.#bodyEnded || events === undefined || this.readingPaused || session.error !== undefined) return false;
-    const body = this.#body;
+    const body = this.#body!;
     try {
       this.usedUpTo(body.read(this.input!, this.inputAt, this.input!.length));
     } catch (error) {

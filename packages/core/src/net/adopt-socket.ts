@@ -1,5 +1,5 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
-import type { SocketReader } from "./socket-reader.ts";
+import { SocketReader } from "./socket-reader.ts";
 
 /** What Node keeps in a socket, and takes in its constructor, without documenting it; unchanged since Node 0.10. */
 type WithHandle = { _handle?: object | null };
@@ -13,8 +13,9 @@ type WithHandle = { _handle?: object | null };
 export function adoptSocket(accepted: Socket, reader: SocketReader): Socket | undefined {
   const handle = (accepted as WithHandle)._handle;
   if (handle === undefined || handle === null) return undefined;
-  const options = { handle, allowHalfOpen: true, onread: reader.onread };
+  const options = { handle, allowHalfOpen: true, onread: SocketReader.onread };
   const socket = new Socket(options as unknown as SocketConstructorOpts);
+  reader.attach(socket);
   (accepted as WithHandle)._handle = null;
   return socket;
 }

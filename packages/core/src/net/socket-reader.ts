@@ -1,8 +1,29 @@
 /** What one read may bring: as much as the kernel usually has ready. */
 const BUFFER_BYTES = 65_536;
 
+/** Whoever the bytes of a socket are for. */
+export interface ChunkReceiver {
+  onData(chunk: Buffer): void;
+}
+
+/** Node's `onread` option. */
+export interface OnRead {
+  buffer: () => Uint8Array;
+  callback: (bytes: number) => boolean;
+}
+
+const READER = Symbol("sluice.socketReader");
+
+/** A socket that knows its reader. */
+interface ReadSocket {
+  [READER]?: SocketReader;
+}
+
 /** For reads whose bytes are used up before the next read of any socket: heads, mostly. One for the process. */
 const SHARED: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+
+/** What the socket that was just read reads into next. */
+let nextBuffer: Buffer = SHARED;
 
 /**
  * Reads a socket into one buffer again and again, by Node's `onread` option, instead of into a new one each time. (With
@@ -13,9 +34,9 @@ const SHARED: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
  */
 export class SocketReader {
   #buffer: Buffer = SHARED;
+  #receiver: ChunkReceiver | undefined = undefined;
   #ownBuffer: boolean;
   #kept = false;
-  #receiver: ((chunk: Buffer) => void) | undefined = undefined;
   #early = false;
 
   /** @param ownBuffer Read into a buffer of its own from the start. */
@@ -23,14 +44,37 @@ export class SocketReader {
     this.#ownBuffer = ownBuffer;
   }
 
-  /** To be given to `net.connect` or `net.Socket`. */
-  readonly onread: { buffer: () => Uint8Array; callback: (bytes: number) => boolean } = {
-    buffer: () => this.#next(),
-    callback: (bytes) => this.#onRead(bytes),
+  /** To be given to `net.connect`. */
+  get onread(): OnRead {
+    return { buffer: () => this.#next(), callback: (bytes) => this.#onRead(bytes) };
+  }
+
+  /**
+   * To be given to `net.Socket` for sockets that begin with the shared buffer: one for all of them, which finds the reader by
+   * {@link attach}. A connection that waits for its next request should cost as little memory as it can.
+   */
+  static readonly onread: OnRead = {
+    // Asked for without a socket: when one is made, and right after each call of `callback`.
+    buffer() {
+      const next = nextBuffer;
+      nextBuffer = SHARED;
+      return next;
+    },
+    callback(this: ReadSocket, bytes) {
+      const reader = this[READER]!;
+      const goOn = reader.#onRead(bytes);
+      nextBuffer = reader.#next();
+      return goOn;
+    },
   };
 
+  /** Makes this the reader of a socket that was made with {@link SocketReader.onread}. */
+  attach(socket: object): void {
+    (socket as ReadSocket)[READER] = this;
+  }
+
   /** Chunks go to `receiver` from now on; each is valid during the call, unless {@link keep} says otherwise. */
-  start(receiver: (chunk: Buffer) => void): void {
+  start(receiver: ChunkReceiver): void {
     this.#receiver = receiver;
   }
 
@@ -54,7 +98,7 @@ export class SocketReader {
     return chunk.buffer === SHARED.buffer ? Buffer.from(chunk) : chunk;
   }
 
-  #next(): Uint8Array {
+  #next(): Buffer {
     if (!this.#ownBuffer) this.#buffer = SHARED;
     else if (this.#kept || this.#buffer === SHARED) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
     this.#kept = false;
@@ -63,7 +107,7 @@ export class SocketReader {
 
   #onRead(bytes: number): boolean {
     if (this.#receiver === undefined) this.#early = true;
-    else this.#receiver(this.#buffer.subarray(0, bytes));
+    else this.#receiver.onData(this.#buffer.subarray(0, bytes));
     return true;
   }
 }
