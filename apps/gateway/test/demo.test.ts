@@ -13,7 +13,8 @@ function isTaken(): Promise<boolean> {
 }
 
 test("the demo shares requests between its origins, outlives one of them, and ends at Ctrl-C", async (context) => {
-  context.skip(await isTaken(), `${DEMO} is in use`);
+  // At a desk a demo may be running; in CI nothing may hide that this was not tested.
+  context.skip(!process.env["CI"] && (await isTaken()), `${DEMO} is in use`);
   await using demo = new GatewayProcess(["--demo"]);
   await demo.until(() => demo.stdout.includes("Ctrl-C"));
   expect(demo.stdout).toContain(`curl -i http://${DEMO}/`);
