@@ -1,4 +1,5 @@
 import { checkFieldName, checkFieldValue } from "./field-grammar.ts";
+import { sameName, type FieldLines } from "./field-lines.ts";
 
 /**
  * Header fields with their spelling and their order on the wire.
@@ -7,15 +8,22 @@ import { checkFieldName, checkFieldValue } from "./field-grammar.ts";
  * pass unharmed. Fields keep the exact order in which they arrived or were added (Pingora regroups equal names).
  */
 export class HeaderFields {
-  /**
-   * Name, value, name, value, …, as spelt. For code that must not allocate, such as serialisers; what is written here
-   * is not validated.
-   */
-  readonly raw: string[];
+  /** @internal The lines as received, until somebody asks for {@link raw}; those of `added` follow. */
+  lines: FieldLines | undefined;
+  /** @internal Bit n: line n of `lines` was removed. */
+  gone = 0;
+  /** @internal Name, value, …: all fields, or those after `lines`. */
+  added: string[];
 
-  /** @param raw Name, value, name, value, …; taken over, not copied, not validated. */
-  constructor(raw: string[] = []) {
-    this.raw = raw;
+  /** @param fields Name, value, name, value, …, or lines as received; taken over, not copied, not validated. */
+  constructor(fields: string[] | FieldLines = []) {
+    if (Array.isArray(fields)) {
+      this.lines = undefined;
+      this.added = fields;
+    } else {
+      this.lines = fields;
+      this.added = [];
+    }
   }
 
   /**
@@ -28,28 +36,49 @@ export class HeaderFields {
     return fields;
   }
 
+  /**
+   * Name, value, name, value, …, as spelt: a live array. For code that walks over all fields; what is written here is not
+   * validated. The first use makes a string of every name and value, which a head that is only passed on never needs.
+   */
+  get raw(): string[] {
+    if (this.lines !== undefined) this.#cutLines(this.lines);
+    return this.added;
+  }
+
   /** The number of fields (lines). */
   get size(): number {
-    return this.raw.length / 2;
+    let received = this.lines?.count ?? 0;
+    for (let gone = this.gone; gone !== 0; gone &= gone - 1) received--;
+    return received + this.added.length / 2;
   }
 
   /** The value of the first field of that name. */
   get(name: string): string | undefined {
-    const at = indexOfName(this.raw, name, 0);
-    return at < 0 ? undefined : this.raw[at + 1];
+    if (this.lines !== undefined) {
+      const line = this.lines.indexOf(name, 0, this.gone);
+      if (line >= 0) return this.lines.value(line);
+    }
+    const at = indexOfName(this.added, name, 0);
+    return at < 0 ? undefined : this.added[at + 1];
   }
 
   /** The values of all fields of that name, in order. */
   getAll(name: string): string[] {
+    const { lines, added } = this;
     const values: string[] = [];
-    for (let at = indexOfName(this.raw, name, 0); at >= 0; at = indexOfName(this.raw, name, at + 2)) {
-      values.push(this.raw[at + 1] as string);
+    if (lines !== undefined) {
+      for (let line = lines.indexOf(name, 0, this.gone); line >= 0; line = lines.indexOf(name, line + 1, this.gone)) {
+        values.push(lines.value(line));
+      }
+    }
+    for (let at = indexOfName(added, name, 0); at >= 0; at = indexOfName(added, name, at + 2)) {
+      values.push(added[at + 1] as string);
     }
     return values;
   }
 
   has(name: string): boolean {
-    return indexOfName(this.raw, name, 0) >= 0;
+    return (this.lines?.indexOf(name, 0, this.gone) ?? -1) >= 0 || indexOfName(this.added, name, 0) >= 0;
   }
 
   /**
@@ -60,14 +89,17 @@ export class HeaderFields {
     const text = typeof value === "number" ? String(value) : value;
     checkFieldName(name);
     checkFieldValue(name, text);
-    const at = indexOfName(this.raw, name, 0);
+    // Its place is among the lines: they must be taken apart.
+    if (this.lines !== undefined && this.lines.indexOf(name, 0, this.gone) >= 0) this.#cutLines(this.lines);
+    const { added } = this;
+    const at = indexOfName(added, name, 0);
     if (at < 0) {
-      this.raw.push(name, text);
+      added.push(name, text);
       return this;
     }
-    this.raw[at] = name;
-    this.raw[at + 1] = text;
-    removeFrom(this.raw, name, at + 2);
+    added[at] = name;
+    added[at + 1] = text;
+    removeFrom(added, name, at + 2);
     return this;
   }
 
@@ -79,7 +111,7 @@ export class HeaderFields {
     const text = typeof value === "number" ? String(value) : value;
     checkFieldName(name);
     checkFieldValue(name, text);
-    this.raw.push(name, text);
+    this.added.push(name, text);
     return this;
   }
 
@@ -89,7 +121,7 @@ export class HeaderFields {
    */
   appendAll(init: HeaderFieldsInit): this {
     if (init instanceof HeaderFields) {
-      for (const text of init.raw) this.raw.push(text);
+      for (const text of init.raw) this.added.push(text);
       return this;
     }
     for (const [name, value] of Symbol.iterator in init ? init : Object.entries(init)) {
@@ -101,18 +133,46 @@ export class HeaderFields {
 
   /** Removes all fields of that name; returns the first value. */
   remove(name: string): string | undefined {
-    const at = indexOfName(this.raw, name, 0);
-    if (at < 0) return undefined;
-    const value = this.raw[at + 1];
-    removeFrom(this.raw, name, at);
+    const { lines, added } = this;
+    let value: string | undefined;
+    if (lines !== undefined) {
+      for (let line = lines.indexOf(name, 0, this.gone); line >= 0; line = lines.indexOf(name, line + 1, this.gone)) {
+        value ??= lines.value(line);
+        this.gone |= 1 << line;
+      }
+    }
+    const at = indexOfName(added, name, 0);
+    if (at < 0) return value;
+    value ??= added[at + 1];
+    removeFrom(added, name, at);
     return value;
   }
 
   /** Pairs of spelling and value, in order. */
   *[Symbol.iterator](): IterableIterator<[name: string, value: string]> {
-    for (let at = 0; at < this.raw.length; at += 2) {
-      yield [this.raw[at] as string, this.raw[at + 1] as string];
+    const raw = this.raw;
+    for (let at = 0; at < raw.length; at += 2) {
+      yield [raw[at] as string, raw[at + 1] as string];
     }
+  }
+
+  /** @internal For a new object: the same fields. */
+  protected takeFieldsOf(other: HeaderFields): void {
+    this.lines = other.lines;
+    this.gone = other.gone;
+    this.added = other.added.slice();
+  }
+
+  /** From now on every field is in `added`, as strings. */
+  #cutLines(lines: FieldLines): void {
+    const raw: string[] = [];
+    for (let line = 0; line < lines.count; line++) {
+      if ((this.gone & (1 << line)) === 0) raw.push(lines.name(line), lines.value(line));
+    }
+    for (const text of this.added) raw.push(text);
+    this.lines = undefined;
+    this.gone = 0;
+    this.added = raw;
   }
 }
 
@@ -128,14 +188,8 @@ export type HeaderFieldsInit =
  * Heads are short: a scan that compares lengths first beats an index that must be built and kept.
  */
 function indexOfName(raw: readonly string[], name: string, from: number): number {
-  const length = name.length;
-  let lower: string | undefined;
   for (let at = from; at < raw.length; at += 2) {
-    const candidate = raw[at] as string;
-    if (candidate.length !== length) continue;
-    if (candidate === name) return at;
-    lower ??= name.toLowerCase();
-    if (candidate.toLowerCase() === lower) return at;
+    if (sameName(raw[at] as string, name)) return at;
   }
   return -1;
 }

@@ -1,4 +1,5 @@
 export { checkFieldName, checkFieldValue, checkMethod, checkStatus, checkTarget } from "./field-grammar.ts";
+export { FieldLines, MAX_FIELD_LINES, sameName, UNTIDY } from "./field-lines.ts";
 export { fieldsToH1, titledName } from "./h1-fields.ts";
 export { HeaderFields, type HeaderFieldsInit } from "./header-fields.ts";
 export { formatHttpDate, httpDateNow, parseHttpDate } from "./http-date.ts";

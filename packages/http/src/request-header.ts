@@ -1,4 +1,5 @@
 import { checkMethod, checkTarget } from "./field-grammar.ts";
+import type { FieldLines } from "./field-lines.ts";
 import { HeaderFields, type HeaderFieldsInit } from "./header-fields.ts";
 import type { HttpVersion } from "./http-version.ts";
 
@@ -17,8 +18,8 @@ export class RequestHeader extends HeaderFields {
   #target: string;
 
   /** @internal Takes the parts over as a parser has checked them; users call {@link RequestHeader.build}. */
-  constructor(method: string, target: string, version: HttpVersion, raw: string[]) {
-    super(raw);
+  constructor(method: string, target: string, version: HttpVersion, fields?: string[] | FieldLines) {
+    super(fields);
     this.#method = method;
     this.#target = target;
     this.version = version;
@@ -31,7 +32,7 @@ export class RequestHeader extends HeaderFields {
   static build(method: string, target: string, fields: HeaderFieldsInit = []): RequestHeader {
     checkMethod(method);
     checkTarget(target);
-    const header = new RequestHeader(method, target, "1.1", []);
+    const header = new RequestHeader(method, target, "1.1");
     header.appendAll(fields);
     return header;
   }
@@ -78,7 +79,8 @@ export class RequestHeader extends HeaderFields {
   }
 
   clone(): RequestHeader {
-    const copy = new RequestHeader(this.#method, this.#target, this.version, this.raw.slice());
+    const copy = new RequestHeader(this.#method, this.#target, this.version);
+    copy.takeFieldsOf(this);
     copy.sendEndStream = this.sendEndStream;
     return copy;
   }

@@ -1,4 +1,5 @@
 import { checkReason, checkStatus } from "./field-grammar.ts";
+import type { FieldLines } from "./field-lines.ts";
 import { HeaderFields, type HeaderFieldsInit } from "./header-fields.ts";
 import type { HttpVersion } from "./http-version.ts";
 import { reasonPhrase } from "./reason-phrase.ts";
@@ -10,8 +11,8 @@ export class ResponseHeader extends HeaderFields {
   #reason: string | undefined;
 
   /** @internal Takes the parts over as a parser has checked them; users call {@link ResponseHeader.build}. */
-  constructor(status: number, reason: string | undefined, version: HttpVersion, raw: string[]) {
-    super(raw);
+  constructor(status: number, reason: string | undefined, version: HttpVersion, fields?: string[] | FieldLines) {
+    super(fields);
     this.#status = status;
     this.#reason = reason;
     this.version = version;
@@ -20,7 +21,7 @@ export class ResponseHeader extends HeaderFields {
   /** @throws InvalidHeaderError when the status is not an integer from 100 to 999 or a field cannot stand in a head. */
   static build(status: number, fields: HeaderFieldsInit = []): ResponseHeader {
     checkStatus(status);
-    const header = new ResponseHeader(status, undefined, "1.1", []);
+    const header = new ResponseHeader(status, undefined, "1.1");
     header.appendAll(fields);
     return header;
   }
@@ -66,6 +67,8 @@ export class ResponseHeader extends HeaderFields {
   }
 
   clone(): ResponseHeader {
-    return new ResponseHeader(this.#status, this.#reason, this.version, this.raw.slice());
+    const copy = new ResponseHeader(this.#status, this.#reason, this.version);
+    copy.takeFieldsOf(this);
+    return copy;
   }
 }

@@ -11,6 +11,8 @@ export interface ConnectionPoolOptions {
    * When one more is stored, the one stored longest ago is closed. Several processes have as many each.
    */
   maxIdle?: number;
+  /** The clock, in milliseconds. Default: `performance.now`. */
+  now?: () => number;
 }
 
 /**
@@ -22,6 +24,7 @@ export interface ConnectionPoolOptions {
  */
 export class ConnectionPool<C extends PoolableConnection> {
   readonly #maxIdle: number;
+  readonly #now: () => number;
   /** By key, the entry stored last; the others hang below it. A key without connections is absent. */
   readonly #tops = new Map<string, Entry<C>>();
   /** One entry for each connection ever stored, also while it is in use; goes when the connection does. */
@@ -43,6 +46,7 @@ export class ConnectionPool<C extends PoolableConnection> {
       );
     }
     this.#maxIdle = maxIdle;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /** Idle connections of all keys. */
@@ -74,7 +78,7 @@ export class ConnectionPool<C extends PoolableConnection> {
   get(key: string): C | undefined {
     for (let entry = this.#tops.get(key); entry !== undefined; entry = this.#tops.get(key)) {
       const { connection } = entry;
-      const expired = entry.expiresAt !== Infinity && entry.expiresAt <= performance.now();
+      const expired = entry.expiresAt !== Infinity && entry.expiresAt <= this.#now();
       this.#takeOut(entry);
       if (expired) {
         connection.closeIdle("idle-timeout");
@@ -111,7 +115,7 @@ export class ConnectionPool<C extends PoolableConnection> {
       connection.closeIdle(this.#closed ? "pool-closed" : "disabled");
       return false;
     }
-    const expiresAt = idleMs === Infinity ? Infinity : performance.now() + idleMs;
+    const expiresAt = idleMs === Infinity ? Infinity : this.#now() + idleMs;
     this.#store(known ?? this.#createEntry(connection), key, expiresAt);
     if (expiresAt !== Infinity) this.#timer.armBy(expiresAt);
     // Last, when the pool is whole again: closing may call back.
@@ -139,7 +143,7 @@ export class ConnectionPool<C extends PoolableConnection> {
   }
 
   #expire(): void {
-    const now = performance.now();
+    const now = this.#now();
     const due: Entry<C>[] = [];
     let next = Infinity;
     for (let entry = this.#oldest; entry !== undefined; entry = entry.newer) {

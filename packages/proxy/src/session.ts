@@ -15,8 +15,6 @@ export interface RespondOptions {
 export class Session {
   /** The protocol's session, for what is not offered here. */
   readonly downstream: ServerSession;
-  /** When the head was read, in `performance.now()` milliseconds. */
-  readonly startedAtMs: number = performance.now();
   /** Where the request is. */
   phase: Phase = "readRequest";
   /** The method that went up in the latest attempt, which a hook may have changed. */
@@ -33,6 +31,11 @@ export class Session {
   constructor(downstream: ServerSession) {
     this.downstream = downstream;
     this.sentMethod = downstream.request.method;
+  }
+
+  /** When the head was read, in `performance.now()` milliseconds. */
+  get startedAtMs(): number {
+    return this.downstream.headReadAtMs;
   }
 
   /** The head as the client sent it. */

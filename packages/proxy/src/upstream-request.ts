@@ -20,8 +20,8 @@ export function upstreamRequest(
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
   if (received === "1.0" && !outgoing.has("host")) outgoing.raw.unshift("Host", hostOf(peer));
-  if (upgrade !== undefined) outgoing.raw.push("Upgrade", upgrade);
-  if (via !== undefined) outgoing.raw.push("Via", `${received} ${via}`);
+  if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
+  if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
 }
 

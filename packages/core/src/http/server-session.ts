@@ -13,6 +13,8 @@ export interface ServerSession {
   /** The head as the client sent it, normalised only where RFC 9112 demands it. */
   readonly request: RequestHeader;
   readonly digest: ConnectionDigest;
+  /** When the head was complete, in `performance.now()` milliseconds. */
+  readonly headReadAtMs: number;
   /**
    * The protocol that the client asks to change to (the value of Upgrade, RFC 9110 section 7.8); `undefined` if it does not.
    * Writing a 101 head changes: from then on body bytes are raw bytes, both ways, and each side may end its direction alone.

@@ -4,7 +4,7 @@ import { latin1 } from "../net/latin1.ts";
 import { CLASS, CR, FIELD_VALUE, HEX, HTAB, LF, SP } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { quoteLine } from "./reject.ts";
-import { readFields, scanFields } from "./scan-fields.ts";
+import { scanFields, takeFields } from "./scan-fields.ts";
 
 /** Bytes of chunk extensions in one message: they carry nothing that anybody reads. */
 const MAX_EXTENSION_BYTES = 16_384;
@@ -234,9 +234,8 @@ export class BodyReader {
       this.#trailerBuffer = section === bytes ? Buffer.from(bytes) : section;
       return end;
     }
-    const raw: string[] = [];
-    readFields(latin1(section, 0, sectionEnd), 0, raw);
-    if (raw.length > 0) this.trailers = new HeaderFields(raw);
+    const trailers = new HeaderFields(takeFields(latin1(section, 0, sectionEnd), 0));
+    if (trailers.size > 0) this.trailers = trailers;
     this.#trailerBuffer = undefined;
     this.#state = COMPLETE;
     return from + sectionEnd - before;

@@ -1,9 +1,10 @@
+import { HeaderFields } from "@sluice/http";
 import { describe, expect, test } from "vitest";
 import { Framing, parseLength, trimOws } from "./framing.ts";
 
 function read(...raw: string[]): Framing {
   const framing = new Framing();
-  framing.read(raw);
+  framing.read(new HeaderFields(raw));
   return framing;
 }
 
@@ -116,19 +117,21 @@ test("counts Host fields", () => {
 
 test("one head leaves nothing behind for the next", () => {
   const framing = new Framing();
-  framing.read([
-    "Host",
-    "a",
-    "Connection",
-    "close, keep-alive, upgrade",
-    "Transfer-Encoding",
-    "chunked",
-    "Content-Length",
-    "1",
-  ]);
-  framing.read(["Keep-Alive", "timeout=5"]);
+  framing.read(
+    new HeaderFields([
+      "Host",
+      "a",
+      "Connection",
+      "close, keep-alive, upgrade",
+      "Transfer-Encoding",
+      "chunked",
+      "Content-Length",
+      "1",
+    ]),
+  );
+  framing.read(new HeaderFields(["Keep-Alive", "timeout=5"]));
   expect(framing.keepAliveTimeoutSeconds).toBe(5);
-  framing.read([]);
+  framing.read(new HeaderFields());
   expect(framing).toMatchObject({
     contentLength: -1,
     chunked: false,
@@ -145,8 +148,8 @@ test("one head leaves nothing behind for the next", () => {
 
 test("one head that was refused leaves nothing behind either", () => {
   const framing = new Framing();
-  expect(() => framing.read(["Content-Length", "1", "Content-Length", "2"])).toThrow("more than one");
-  framing.read(["Content-Length", "3"]);
+  expect(() => framing.read(new HeaderFields(["Content-Length", "1", "Content-Length", "2"]))).toThrow("more than one");
+  framing.read(new HeaderFields(["Content-Length", "3"]));
   expect(framing.contentLength).toBe(3);
 });
 

@@ -1,4 +1,16 @@
+import { sameName, type HeaderFields } from "@sluice/http";
 import { HTAB, SP } from "./grammar.ts";
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  EXPECT,
+  HOST,
+  KEEP_ALIVE,
+  knownField,
+  TAG_MASK,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from "./known-fields.ts";
 import { malformed } from "./reject.ts";
 
 /**
@@ -24,6 +36,8 @@ export class Framing {
   unknownExpectation = false;
   /** The number of Host fields. */
   hosts = 0;
+  /** The value of the last of them; "" if there is none. */
+  host = "";
   /** `Keep-Alive: timeout=` in seconds; -1 if there is none. */
   keepAliveTimeoutSeconds = -1;
   #transferEncoding: string | undefined = undefined;
@@ -31,53 +45,54 @@ export class Framing {
   #contentLengthText = "";
 
   /**
-   * Reads `raw` (name, value, …).
+   * Reads the fields of a head.
    * @throws ProxyError `InvalidHTTPHeader` for contradicting or unreadable Content-Length, or a transfer coding that is not
    * exactly chunked (status 501 when it is chunked after another one, RFC 9112 section 6.1).
    */
-  read(raw: readonly string[]): void {
+  read(fields: HeaderFields): void {
     this.#reset();
-    for (let at = 0; at < raw.length; at += 2) {
-      // The length tells most names apart, so that few fields are compared at all.
-      switch (raw[at]!.length) {
-        case 4:
-          if (raw[at]!.toLowerCase() === "host") this.hosts++;
-          break;
-        case 6:
-          if (raw[at]!.toLowerCase() === "expect" && raw[at + 1]!.toLowerCase() !== "100-continue") {
-            this.unknownExpectation = true;
-          }
-          break;
-        case 7:
-          if (raw[at]!.toLowerCase() === "upgrade") {
-            const value = raw[at + 1]!;
-            this.upgrade = this.upgrade === undefined ? value : `${this.upgrade}, ${value}`;
-          }
-          break;
-        case 10: {
-          const lower = raw[at]!.toLowerCase();
-          if (lower === "connection") this.#addConnection(raw[at + 1]!);
-          else if (lower === "keep-alive") this.#readKeepAlive(raw[at + 1]!);
-          break;
-        }
-        case 14:
-          if (raw[at]!.toLowerCase() === "content-length") {
-            this.#contentLengths++;
-            this.#contentLengthText = raw[at + 1]!;
-          }
-          break;
-        case 17:
-          if (raw[at]!.toLowerCase() === "transfer-encoding") {
-            const value = raw[at + 1]!;
-            this.#transferEncoding =
-              this.#transferEncoding === undefined ? value : `${this.#transferEncoding},${value}`;
-          }
-          break;
-        default:
+    const { lines, added } = fields;
+    if (lines !== undefined) {
+      for (let line = 0; line < lines.count; line++) {
+        const tag = lines.tag(line) & TAG_MASK;
+        if (tag !== 0 && (fields.gone & (1 << line)) === 0) this.#take(tag, lines.value(line));
       }
+    }
+    for (let at = 0; at < added.length; at += 2) {
+      const tag = knownField(added[at]!);
+      if (tag !== 0) this.#take(tag, added[at + 1]!);
     }
     if (this.#transferEncoding !== undefined) this.chunked = isChunked(this.#transferEncoding);
     else if (this.#contentLengths > 0) this.contentLength = this.#readContentLength();
+  }
+
+  #take(tag: number, value: string): void {
+    switch (tag) {
+      case HOST:
+        this.hosts++;
+        this.host = value;
+        break;
+      case EXPECT:
+        if (value.toLowerCase() !== "100-continue") this.unknownExpectation = true;
+        break;
+      case UPGRADE:
+        this.upgrade = this.upgrade === undefined ? value : `${this.upgrade}, ${value}`;
+        break;
+      case CONNECTION:
+        this.#addConnection(value);
+        break;
+      case KEEP_ALIVE:
+        this.#readKeepAlive(value);
+        break;
+      case CONTENT_LENGTH:
+        this.#contentLengths++;
+        this.#contentLengthText = value;
+        break;
+      case TRANSFER_ENCODING:
+        this.#transferEncoding = this.#transferEncoding === undefined ? value : `${this.#transferEncoding},${value}`;
+        break;
+      default:
+    }
   }
 
   /** A Transfer-Encoding field is there; Content-Length is not looked at then (RFC 9112, section 6.3). */
@@ -100,6 +115,7 @@ export class Framing {
     this.upgrade = undefined;
     this.unknownExpectation = false;
     this.hosts = 0;
+    this.host = "";
     this.keepAliveTimeoutSeconds = -1;
     this.#transferEncoding = undefined;
     this.#contentLengths = 0;
@@ -107,11 +123,10 @@ export class Framing {
 
   #addConnection(value: string): void {
     this.connection = this.connection === undefined ? value : `${this.connection},${value}`;
-    const lower = value.toLowerCase();
-    if (lower === "keep-alive") this.keepAlive = true;
-    else if (lower === "close") this.close = true;
+    if (sameName(value, "keep-alive")) this.keepAlive = true;
+    else if (sameName(value, "close")) this.close = true;
     else {
-      for (const option of lower.split(",")) {
+      for (const option of value.toLowerCase().split(",")) {
         const name = trimOws(option);
         if (name === "close") this.close = true;
         else if (name === "keep-alive") this.keepAlive = true;

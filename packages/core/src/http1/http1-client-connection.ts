@@ -263,10 +263,10 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#readDeadline.dispose();
   }
 
-  override onData(chunk: Buffer): void {
-    this.receivedBytes += chunk.length;
+  override onData(buffer: Buffer, end: number): void {
+    this.receivedBytes += end;
     this.#awaitResponse();
-    super.onData(chunk);
+    super.onData(buffer, end);
     if (this.input !== undefined) this.keepChunk();
   }
 
@@ -275,8 +275,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   #readHead(): boolean {
-    const input = this.input!;
-    const header = parseResponseHead(input, this.inputAt, input.length, this.#headLimits);
+    const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits);
     if (header === undefined) return false;
     this.usedUpTo(lastHeadEnd());
     if (header.status < 200 && header.status !== 101) {
@@ -286,7 +285,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       return true;
     }
     const framing = this.#framing;
-    framing.read(header.raw);
+    framing.read(header);
     this.#startBody(header);
     this.#reusable = this.#allowsReuse(header);
     this.#state = "body";
@@ -320,7 +319,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   #readBody(): boolean {
     const body = this.#body;
-    this.usedUpTo(body.read(this.input!, this.inputAt, this.input!.length));
+    this.usedUpTo(body.read(this.input!, this.inputAt, this.inputEnd));
     const piece = body.piece;
     if (piece !== undefined) {
       body.piece = undefined;
@@ -349,7 +348,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   #warnOfData(message: string): void {
     const { input } = this;
-    const start = input === undefined ? undefined : quoteLine(input, this.inputAt, input.length);
+    const start = input === undefined ? undefined : quoteLine(input, this.inputAt, this.inputEnd);
     log.warn({ peer: this.address, start }, message);
   }
 

@@ -1,4 +1,5 @@
 import type { ByteStream } from "../net/byte-stream.ts";
+import { latin1 } from "../net/latin1.ts";
 import { WriteWatch, type WriteLimits } from "./write-watch.ts";
 
 /** Unread bytes at which we stop reading the socket. */
@@ -25,9 +26,10 @@ type OwnedStream = ByteStream & { [CONNECTION]?: Http1Connection };
  */
 export abstract class Http1Connection {
   protected readonly stream: ByteStream;
-  /** Bytes that arrived; those before `inputAt` are used. `undefined` when all are. */
+  /** Holds what arrived and is not used yet, from `inputAt` to `inputEnd`; `undefined` when all is used. */
   protected input: Buffer | undefined = undefined;
   protected inputAt = 0;
+  protected inputEnd = 0;
   /** The peer ended its direction. */
   protected peerEnded = false;
   /** The stream closed; nothing can be written or read. */
@@ -85,17 +87,13 @@ export abstract class Http1Connection {
 
   /** Marks the input as used up to `at`. */
   protected usedUpTo(at: number): void {
-    if (at === this.input!.length) {
-      this.input = undefined;
-      this.inputAt = 0;
-    } else {
-      this.inputAt = at;
-    }
+    this.inputAt = at;
+    if (at === this.inputEnd) this.input = undefined;
   }
 
   /** Reads the stream, or not, as the state asks. */
   protected updateReading(): void {
-    const waiting = this.input === undefined ? 0 : this.input.length - this.inputAt;
+    const waiting = this.input === undefined ? 0 : this.inputEnd - this.inputAt;
     const pause = waiting >= this.#maxWaitingBytes || (this.readingPaused && (waiting > 0 || !this.readsAhead));
     if (pause === this.#streamPaused || this.closed) return;
     this.#streamPaused = pause;
@@ -122,7 +120,7 @@ export abstract class Http1Connection {
   /** Writes bytes behind what is held. Returns `false` to ask to wait for {@link onDrained}. */
   protected send(chunk: Uint8Array): boolean {
     if (chunk.length <= MAX_COPIED_BYTES && this.#held.length > 0) {
-      this.hold(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString("latin1"));
+      this.hold(latin1(asBuffer(chunk), 0, chunk.length));
       return !this.congested;
     }
     if (this.closed) return false;
@@ -152,15 +150,24 @@ export abstract class Http1Connection {
     if (!this.closed) this.#wrote(this.stream.write(text, "latin1"), text.length);
   }
 
-  /** Bytes arrived. */
-  onData(chunk: Buffer): void {
-    if (this.input === undefined) this.input = chunk;
-    else {
-      const rest = this.inputAt === 0 ? this.input : this.input.subarray(this.inputAt);
-      this.input = Buffer.concat([rest, chunk]);
-      this.inputAt = 0;
+  /** Bytes arrived: the first `end` of `buffer`. */
+  onData(buffer: Buffer, end: number): void {
+    if (this.input === undefined) {
+      this.input = buffer;
+      this.inputEnd = end;
+    } else {
+      this.input = Buffer.concat([this.input.subarray(this.inputAt, this.inputEnd), buffer.subarray(0, end)]);
+      this.inputEnd = this.input.length;
     }
+    this.inputAt = 0;
     this.pump();
+  }
+
+  /** Moves what is not used yet to memory of its own. */
+  protected copyInput(): void {
+    this.input = Buffer.from(this.input!.subarray(this.inputAt, this.inputEnd));
+    this.inputAt = 0;
+    this.inputEnd = this.input.length;
   }
 
   onEnd(): void {
@@ -213,8 +220,12 @@ export abstract class Http1Connection {
   }
 }
 
+function asBuffer(chunk: Uint8Array): Buffer {
+  return Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+}
+
 function onData(this: OwnedStream, chunk: Buffer): void {
-  this[CONNECTION]!.onData(chunk);
+  this[CONNECTION]!.onData(chunk, chunk.length);
 }
 
 function onEnd(this: OwnedStream): void {

@@ -4,6 +4,7 @@ import { StreamDigest, type ConnectionDigest } from "../http/connection-digest.t
 import type { HttpApp } from "../http/server-session.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
+import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
@@ -42,7 +43,7 @@ export class Http1ServerConnection extends Http1Connection {
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   /** Made for the first request that has a body. */
   #body: BodyReader | undefined = undefined;
-  readonly #acceptedAtMs: number = performance.now();
+  readonly #acceptedAtMs: number = nowMs();
   #digest: ConnectionDigest | undefined = undefined;
   readonly #readDeadline: Deadline;
   #state: State = "head";
@@ -93,7 +94,7 @@ export class Http1ServerConnection extends Http1Connection {
   shutdown(): void {
     this.#shuttingDown = true;
     if (this.#state !== "head" || this.input !== undefined) return;
-    const idleMs = performance.now() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
+    const idleMs = nowMs() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.#readDeadline.set(BUSY_LATELY_MS - idleMs);
     // What has arrived is read in this turn of the event loop.
     else setImmediate(() => this.#closeIfIdle());
@@ -144,14 +145,10 @@ export class Http1ServerConnection extends Http1Connection {
     this.#reader?.keep();
   }
 
-  override onData(chunk: Buffer): void {
-    const reader = this.#reader;
-    if (reader === undefined) {
-      super.onData(chunk);
-      return;
-    }
+  override onData(buffer: Buffer, end: number): void {
     // Pieces of a body may be kept.
-    super.onData(this.#bodyEnded ? chunk : reader.unshared(chunk));
+    const mayBeKept = this.#bodyEnded || this.#reader?.isShared(buffer) !== true;
+    super.onData(mayBeKept ? buffer : Buffer.from(buffer.subarray(0, end)), end);
     if (this.input !== undefined) this.#keepInput();
   }
 
@@ -218,7 +215,7 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   protected onDrained(): void {
-    if (this.#state === "head") this.#awaitHead();
+    if (this.#state === "head") this.#awaitHead(nowMs());
     else this.#session?.events?.onDownstreamWritable();
   }
 
@@ -239,7 +236,7 @@ export class Http1ServerConnection extends Http1Connection {
     this.#bodyReader().startUntilClose();
     this.#bodyEnded = false;
     this.#reader?.useOwnBuffer(true);
-    if (this.input !== undefined && this.#reader !== undefined) this.#keepInput();
+    if (this.input !== undefined) this.#keepInput();
     if (this.peerEnded) this.onPeerEnd();
     else queueMicrotask(() => this.pump());
   }
@@ -275,7 +272,10 @@ export class Http1ServerConnection extends Http1Connection {
 
   /** Empty lines are none: some clients send one after a body (RFC 9112, section 2.2). */
   #hasPartOfHead(): boolean {
-    return !this.congested && (this.input?.subarray(this.inputAt).some((byte) => byte !== CR && byte !== LF) ?? false);
+    return (
+      !this.congested &&
+      (this.input?.subarray(this.inputAt, this.inputEnd).some((byte) => byte !== CR && byte !== LF) ?? false)
+    );
   }
 
   protected onStreamClosed(): void {
@@ -301,9 +301,8 @@ export class Http1ServerConnection extends Http1Connection {
   }
 
   #readHead(): boolean {
-    const input = this.input!;
     try {
-      const request = parseRequestHead(input, this.inputAt, input.length, this.#options);
+      const request = parseRequestHead(this.input!, this.inputAt, this.inputEnd, this.#options);
       if (request === undefined) {
         if (!this.#headBegun) {
           this.#headBegun = true;
@@ -323,7 +322,7 @@ export class Http1ServerConnection extends Http1Connection {
   #begin(request: RequestHeader): void {
     const framing = FRAMING;
     try {
-      framing.read(request.raw);
+      framing.read(request);
       checkRequest(request, framing);
       if (request.target.charCodeAt(0) !== 0x2f) normaliseTarget(request);
     } catch (error) {
@@ -341,8 +340,8 @@ export class Http1ServerConnection extends Http1Connection {
       request.remove("content-length");
       keepAlive = false;
     }
-    if (hasBody && this.#reader !== undefined) {
-      this.#reader.useOwnBuffer(true);
+    if (hasBody) {
+      this.#reader?.useOwnBuffer(true);
       if (this.input !== undefined) this.#keepInput();
     }
     // RFC 9110, section 7.8: to be ignored in HTTP/1.0, and meant for us only if Connection names it.
@@ -357,15 +356,15 @@ export class Http1ServerConnection extends Http1Connection {
 
   /** What could not be used yet outlives its read. */
   #keepInput(): void {
-    this.input = this.#reader!.unshared(this.input!);
-    this.#reader!.keep();
+    if (this.#reader?.isShared(this.input!) === true) this.copyInput();
+    else this.#reader?.keep();
   }
 
   /** Gives the app a session for a request that could not be read, so that it is answered and logged like all others. */
   #refuse(error: ProxyError, request: RequestHeader | undefined): void {
     this.input = undefined;
     this.#body?.startEmpty();
-    this.#serve(request ?? new RequestHeader("-", "-", "1.1", []), true, false, undefined, error);
+    this.#serve(request ?? new RequestHeader("-", "-", "1.1"), true, false, undefined, error);
   }
 
   #serve(
@@ -401,7 +400,7 @@ export class Http1ServerConnection extends Http1Connection {
     if (this.#bodyEnded || events === undefined || this.readingPaused || session.error !== undefined) return false;
     const body = this.#body!;
     try {
-      this.usedUpTo(body.read(this.input!, this.inputAt, this.input!.length));
+      this.usedUpTo(body.read(this.input!, this.inputAt, this.inputEnd));
     } catch (error) {
       this.input = undefined;
       session.fail(error instanceof ProxyError ? error : malformed(String(error)));
@@ -448,16 +447,16 @@ export class Http1ServerConnection extends Http1Connection {
     } else {
       this.#state = "head";
       this.#reader?.useOwnBuffer(false);
-      this.#idleSinceMs = performance.now();
-      this.#awaitHead();
+      this.#idleSinceMs = nowMs();
+      this.#awaitHead(this.#idleSinceMs);
     }
   }
 
-  #awaitHead(): void {
+  #awaitHead(now: number): void {
     // Until the client has taken the last response, only the time for taking it counts.
     if (this.congested) this.#readDeadline.clear();
     else if (!this.#shuttingDown)
-      this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs);
+      this.#readDeadline.set(this.input === undefined ? this.#options.keepAliveMs : this.#options.headMs, now);
     this.pump();
   }
 

@@ -2,6 +2,7 @@ import { ProxyError } from "@sluice/error";
 import type { HeaderFields, HttpVersion, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
+import { nowMs } from "../net/clock.ts";
 import { parseLength } from "./framing.ts";
 import type { Http1ServerConnection } from "./http1-server-connection.ts";
 import { informationalHeadText, lastChunkText, responseHeadText, type BodyFraming } from "./serialize.ts";
@@ -11,6 +12,7 @@ export class Http1ServerSession implements ServerSession {
   readonly request: RequestHeader;
   readonly upgrade: string | undefined;
   readonly requestBodyEmpty: boolean;
+  readonly headReadAtMs: number = nowMs();
   error: ProxyError | undefined = undefined;
   onGone: ((error: ProxyError) => void) | undefined = undefined;
   response: ResponseHeader | undefined = undefined;
@@ -202,11 +204,12 @@ export class Http1ServerSession implements ServerSession {
       return "none";
     }
     if (this.#isHead || status === 204 || status === 304 || status < 200) return "none";
-    const length = header.get("content-length");
-    if (length !== undefined) {
-      this.#owedBytes = parseLength(length);
-      if (this.#owedBytes < 0 || header.getAll("content-length").length > 1) {
-        throw ProxyError.internal("InvalidHTTPHeader", `a response with Content-Length ${JSON.stringify(length)}`);
+    const lengths = header.getAll("content-length");
+    if (lengths.length > 0) {
+      this.#owedBytes = lengths.length === 1 ? parseLength(lengths[0]!) : -1;
+      if (this.#owedBytes < 0) {
+        const shown = JSON.stringify(lengths.join(", "));
+        throw ProxyError.internal("InvalidHTTPHeader", `a response with Content-Length ${shown}`);
       }
       return "content-length";
     }

@@ -3,7 +3,7 @@ import { latin1 } from "../net/latin1.ts";
 import { CLASS, CR, DIGIT, FIELD_VALUE, LF, SP, TARGET, TOKEN } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { malformed, quoteLine } from "./reject.ts";
-import { readFields, scanFields } from "./scan-fields.ts";
+import { scanFields, takeFields } from "./scan-fields.ts";
 
 /** Empty lines that may stand before a request line (RFC 9112, section 2.2 asks for at least one). */
 const MAX_EMPTY_LINES = 4;
@@ -60,11 +60,10 @@ export function parseRequestHead(
   if (fieldsEnd < 0) return incomplete(lineStart, end, limits, 431);
   if (fieldsEnd - lineStart > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, lineStart, fieldsEnd);
-  const raw: string[] = [];
-  readFields(text, lineStart, raw);
   headEnd = fieldsEnd;
   const method = text.slice(0, methodEnd - lineStart);
-  return new RequestHeader(method, text.slice(targetStart - lineStart, targetEnd - lineStart), version, raw);
+  const target = text.slice(targetStart - lineStart, targetEnd - lineStart);
+  return new RequestHeader(method, target, version, takeFields(text, lineStart));
 }
 
 /**
@@ -105,11 +104,10 @@ export function parseResponseHead(
   if (fieldsEnd < 0) return incomplete(from, end, limits, 431);
   if (fieldsEnd - from > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, from, fieldsEnd);
-  const raw: string[] = [];
-  readFields(text, from, raw);
   headEnd = fieldsEnd;
   const reason = text.slice(reasonStart - from, reasonEnd - from);
-  return new ResponseHeader(status, reason === reasonPhrase(status) ? undefined : reason, version, raw);
+  const fields = takeFields(text, from);
+  return new ResponseHeader(status, reason === reasonPhrase(status) ? undefined : reason, version, fields);
 }
 
 function skipEmptyLines(buffer: Buffer, from: number, end: number): number {
@@ -163,7 +161,7 @@ function untidyEnd(buffer: Buffer, lineStart: number, end: number): Error {
 
 function unknownVersion(buffer: Buffer, at: number, lineStart: number, end: number): Error {
   const line = quoteLine(buffer, lineStart, end);
-  const looksLikeHttp = /^HTTP\/\d\.\d/.test(latin1(buffer, at, at + 8));
+  const looksLikeHttp = /^HTTP\/\d\.\d/.test(latin1(buffer, at, Math.min(at + 8, end)));
   return looksLikeHttp
     ? malformed(`a version that is not HTTP/1: ${line}`, 505)
     : malformed(`no HTTP version: ${line}`);

@@ -1,3 +1,4 @@
+import { HeaderFields } from "@sluice/http";
 import { RequestHeader } from "@sluice/http";
 import { describe, expect, test } from "vitest";
 import { Framing } from "./framing.ts";
@@ -5,7 +6,7 @@ import { checkRequest, normaliseTarget } from "./request-rules.ts";
 
 function check(method: string, target: string, raw: string[] = ["Host", "a"], version: "1.0" | "1.1" = "1.1"): void {
   const framing = new Framing();
-  framing.read(raw);
+  framing.read(new HeaderFields(raw));
   checkRequest(new RequestHeader(method, target, version, raw), framing);
 }
 

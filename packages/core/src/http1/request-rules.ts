@@ -7,6 +7,9 @@ const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
 // RFC 3986, section 3.2.2, without the user part: a host with an optional port. No list, no space, no path.
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
 
+/** The value that passed last: most requests to a server name the same host, and comparing costs a quarter of matching. */
+let goodHost: string | undefined;
+
 /**
  * What a request must satisfy beyond the grammar of its lines.
  * @throws ProxyError `InvalidHTTPHeader` with status 400 (or 417, 501).
@@ -19,9 +22,12 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
   if (framing.hosts === 0) {
     if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
   } else {
-    const host = request.get("host")!;
-    if (host.startsWith(":") || !HOST.test(host))
-      throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
+    const { host } = framing;
+    if (host !== goodHost) {
+      if (host.startsWith(":") || !HOST.test(host))
+        throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
+      goodHost = host;
+    }
   }
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);

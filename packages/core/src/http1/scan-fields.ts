@@ -1,10 +1,13 @@
+import { FieldLines, MAX_FIELD_LINES, UNTIDY } from "@sluice/http";
 import { trimOws } from "./framing.ts";
 import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
+import { knownFieldAt } from "./known-fields.ts";
 import { malformed, quoteLine } from "./reject.ts";
 
-/** Room for the fields of one head: name start and end, value start and end. Shared: a scan is read out at once. */
-let offsets = new Int32Array(4 * 256);
+/** The {@link FieldLines.marks} of one head, in positions of the buffer. Shared: a scan is read out at once. */
+const marks: number[] = [];
+const MARKS = 5;
 let count = 0;
 
 /** Set while a folded value was met; then the text read out needs its folds replaced. */
@@ -62,17 +65,32 @@ export function scanFields(buffer: Buffer, from: number, end: number, limits: He
     const lineEnd = at;
     at = endOfLine(buffer, byte, at, end, nameStart);
     if (at < 0) return -1;
-    record(nameStart, nameEnd, valueStart, trimEnd(buffer, valueStart, lineEnd));
+    record(buffer, nameStart, nameEnd, valueStart, lineEnd);
   }
 }
 
-/** Appends the fields of the last scan to `raw`: name, value, …, as slices of `text`, which starts at byte `origin`. */
-export function readFields(text: string, origin: number, raw: string[]): void {
-  for (let field = 0; field < count; field++) {
-    const o = field * 4;
-    let value = text.slice(offsets[o + 2]! - origin, offsets[o + 3]! - origin);
+/**
+ * The fields of the last scan, read out of `text`, which starts at byte `origin`: as lines, or name, value, … where lines
+ * cannot say it, because they were folded or are too many.
+ */
+export function takeFields(text: string, origin: number): FieldLines | string[] {
+  if (count <= MAX_FIELD_LINES && !folded) {
+    const own = marks.slice(0, count * MARKS);
+    if (origin > 0) shift(own, origin);
+    return new FieldLines(text, own);
+  }
+  const raw: string[] = [];
+  for (let o = 0; o < count * MARKS; o += MARKS) {
+    let value = text.slice(marks[o + 2]! - origin, marks[o + 3]! - origin);
     if (folded) value = unfold(value);
-    raw.push(text.slice(offsets[o]! - origin, offsets[o + 1]! - origin), value);
+    raw.push(text.slice(marks[o]! - origin, marks[o + 1]! - origin), value);
+  }
+  return raw;
+}
+
+function shift(own: number[], origin: number): void {
+  for (let o = 0; o < own.length; o += MARKS) {
+    for (let mark = o; mark < o + 4; mark++) own[mark]! -= origin;
   }
 }
 
@@ -86,17 +104,16 @@ function unfold(value: string): string {
     .join(" ");
 }
 
-function record(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
-  const o = count++ * 4;
-  if (o === offsets.length) {
-    const larger = new Int32Array(offsets.length * 2);
-    larger.set(offsets);
-    offsets = larger;
-  }
-  offsets[o] = nameStart;
-  offsets[o + 1] = nameEnd;
-  offsets[o + 2] = valueStart;
-  offsets[o + 3] = valueEnd;
+function record(buffer: Buffer, nameStart: number, nameEnd: number, valueStart: number, lineEnd: number): void {
+  const valueEnd = trimEnd(buffer, valueStart, lineEnd);
+  const tidy = valueStart === nameEnd + 2 && buffer[nameEnd + 1] === SP && valueEnd === lineEnd;
+  const known = knownFieldAt(buffer, nameStart, nameEnd);
+  const o = count++ * MARKS;
+  marks[o] = nameStart;
+  marks[o + 1] = nameEnd;
+  marks[o + 2] = valueStart;
+  marks[o + 3] = valueEnd;
+  marks[o + 4] = tidy ? known : known | UNTIDY;
 }
 
 function trimEnd(buffer: Buffer, from: number, end: number): number {
@@ -120,11 +137,14 @@ function scanFold(buffer: Buffer, from: number, end: number): number {
   }
   const lineEnd = at;
   at = endOfLine(buffer, byte, at, end, from);
-  if (at < 0 || lineEnd === valueStart) return at;
-  const o = (count - 1) * 4;
+  if (at < 0) return at;
+  const o = (count - 1) * MARKS;
+  // Also a continuation of spaces only stands between this line and the next.
+  marks[o + 4]! |= UNTIDY;
+  if (lineEnd === valueStart) return at;
   // A value that begins only here has no space before it.
-  if (offsets[o + 2] === offsets[o + 3]) offsets[o + 2] = valueStart;
-  offsets[o + 3] = trimEnd(buffer, valueStart, lineEnd);
+  if (marks[o + 2] === marks[o + 3]) marks[o + 2] = valueStart;
+  marks[o + 3] = trimEnd(buffer, valueStart, lineEnd);
   folded = true;
   return at;
 }

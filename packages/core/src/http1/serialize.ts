@@ -1,4 +1,5 @@
-import { httpDateNow, type HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/http";
+import { httpDateNow, UNTIDY, type HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/http";
+import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
 export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
@@ -7,7 +8,7 @@ export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
  * A request head as HTTP/1.1 text (RFC 9112, section 3). Hop-by-hop fields must have left `header`; framing is added here.
  */
 export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
-  let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header.raw, framing)}`;
+  let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
   // RFC 9110, section 7.8: whoever sends Upgrade says so in Connection.
   if (sawUpgrade) text += "Connection: upgrade\r\n";
@@ -20,7 +21,7 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
  * @param connection The value of the Connection field; `undefined` for none.
  */
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
-  let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, framing)}`;
+  let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header, framing)}`;
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
   if (!sawDate && header.status !== 101) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
@@ -30,7 +31,7 @@ export function responseHeadText(header: ResponseHeader, framing: BodyFraming, c
 
 /** An interim (1xx) head: its fields as they are, no body, nothing added. */
 export function informationalHeadText(header: ResponseHeader): string {
-  return `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header.raw, "none")}\r\n`;
+  return `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header, "none")}\r\n`;
 }
 
 /** The end of a chunked body (RFC 9112, section 7.1). */
@@ -46,35 +47,52 @@ let sawUpgrade = false;
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
  * readers could see two messages (RFC 9112, section 6.3).
+ *
+ * Tidy lines that stand together are taken in one piece, which is what writing them one by one would give.
  */
-function fieldsText(raw: readonly string[], framing: BodyFraming): string {
+function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
+  const { lines, added } = fields;
   let text = "";
   sawDate = false;
   sawUpgrade = false;
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = raw[at]!;
-    // The length tells most names apart, so that few are compared at all.
-    switch (name.length) {
-      case 4:
-        if (isNamed(name, "date")) sawDate = true;
-        break;
-      case 7:
-        if (isNamed(name, "upgrade")) sawUpgrade = true;
-        break;
-      case 10:
-        if (isNamed(name, "connection")) continue;
-        break;
-      case 14:
-        if (framing === "chunked" && isNamed(name, "content-length")) continue;
-        break;
-      case 17:
-        if (isNamed(name, "transfer-encoding")) continue;
-        break;
-      default:
+  if (lines !== undefined) {
+    let pieceStart = -1;
+    for (let line = 0; line < lines.count; line++) {
+      const tag = lines.tag(line);
+      const goes = (fields.gone & (1 << line)) === 0 && isWritten(tag & TAG_MASK, framing);
+      if (goes && tag < UNTIDY) {
+        if (pieceStart < 0) pieceStart = lines.start(line);
+        continue;
+      }
+      if (pieceStart >= 0) text += lines.text.slice(pieceStart, lines.start(line));
+      pieceStart = -1;
+      if (goes) text += `${lines.name(line)}: ${lines.value(line)}\r\n`;
     }
-    text += `${name}: ${raw[at + 1]!}\r\n`;
+    if (pieceStart >= 0) text += lines.text.slice(pieceStart, lines.end(lines.count - 1));
+  }
+  for (let at = 0; at < added.length; at += 2) {
+    const name = added[at]!;
+    if (isWritten(knownField(name), framing)) text += `${name}: ${added[at + 1]!}\r\n`;
   }
   return text;
+}
+
+function isWritten(tag: number, framing: BodyFraming): boolean {
+  switch (tag) {
+    case DATE:
+      sawDate = true;
+      return true;
+    case UPGRADE:
+      sawUpgrade = true;
+      return true;
+    case CONNECTION:
+    case TRANSFER_ENCODING:
+      return false;
+    case CONTENT_LENGTH:
+      return framing !== "chunked";
+    default:
+      return true;
+  }
 }
 
 // Fields that frame, route or authorise have no meaning, or a dangerous one, after the body (RFC 9110, section 6.5.1).
@@ -109,8 +127,4 @@ function trailerText(raw: readonly string[]): string {
     if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
   }
   return text;
-}
-
-function isNamed(name: string, lower: string): boolean {
-  return name === lower || name.toLowerCase() === lower;
 }

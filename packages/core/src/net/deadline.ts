@@ -1,3 +1,5 @@
+import { nowMs } from "./clock.ts";
+
 /** The longest wait of a Node timer, 24.8 days; a longer one would fire at once. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
@@ -18,13 +20,12 @@ export class Deadline {
     this.#expired = expired;
   }
 
-  /** From now on; 0 or Infinity clears. Milliseconds. */
-  set(ms: number): void {
+  /** From `now` on; 0 or Infinity clears. Milliseconds. */
+  set(ms: number, now: number = nowMs()): void {
     if (ms <= 0 || ms === Number.POSITIVE_INFINITY) {
       this.clear();
       return;
     }
-    const now = performance.now();
     this.#dueAt = now + ms;
     if (this.#dueAt < this.#firesAt) this.#arm(now, ms);
   }
@@ -56,7 +57,7 @@ export class Deadline {
     this.#firesAt = Number.POSITIVE_INFINITY;
     this.#timer = undefined;
     if (this.#dueAt === Number.POSITIVE_INFINITY) return;
-    const now = performance.now();
+    const now = nowMs();
     const left = this.#dueAt - now;
     // Timers may fire a little early against this clock.
     if (left > 0.5) {

@@ -1,9 +1,12 @@
+import { beginTurn, endTurn } from "./clock.ts";
+
 /** What one read may bring: as much as the kernel usually has ready. */
 const BUFFER_BYTES = 65_536;
 
 /** Whoever the bytes of a socket are for. */
 export interface ChunkReceiver {
-  onData(chunk: Buffer): void;
+  /** `end` bytes came; they are the first of `buffer`. */
+  onData(buffer: Buffer, end: number): void;
 }
 
 /** Node's `onread` option. */
@@ -73,7 +76,7 @@ export class SocketReader {
     (socket as ReadSocket)[READER] = this;
   }
 
-  /** Chunks go to `receiver` from now on; each is valid during the call, unless {@link keep} says otherwise. */
+  /** Bytes go to `receiver` from now on; they are valid during the call, unless {@link keep} says otherwise. */
   start(receiver: ChunkReceiver): void {
     this.#receiver = receiver;
   }
@@ -93,9 +96,9 @@ export class SocketReader {
     this.#kept = true;
   }
 
-  /** `chunk`, or a copy if it lies in the shared buffer, where it could not be kept. */
-  unshared(chunk: Buffer): Buffer {
-    return chunk.buffer === SHARED.buffer ? Buffer.from(chunk) : chunk;
+  /** Whether `buffer` is the shared one, in which nothing can be kept. */
+  isShared(buffer: Buffer): boolean {
+    return buffer === SHARED;
   }
 
   #next(): Buffer {
@@ -106,8 +109,16 @@ export class SocketReader {
   }
 
   #onRead(bytes: number): boolean {
-    if (this.#receiver === undefined) this.#early = true;
-    else this.#receiver.onData(this.#buffer.subarray(0, bytes));
+    if (this.#receiver === undefined) {
+      this.#early = true;
+    } else {
+      beginTurn();
+      try {
+        this.#receiver.onData(this.#buffer, bytes);
+      } finally {
+        endTurn();
+      }
+    }
     return true;
   }
 }

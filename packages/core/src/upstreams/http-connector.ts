@@ -4,6 +4,7 @@ import { ConnectionPool } from "@sluice/pool";
 import type { ClientSession } from "../http/client-session.ts";
 import { resolveHeadLimits, type HeadLimits } from "../http1/head-limits.ts";
 import { Http1ClientConnection, type ClientConnectionOwner } from "../http1/http1-client-connection.ts";
+import { nowMs } from "../net/clock.ts";
 import { connectSocket } from "../net/connect.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import type { HttpPeer } from "./http-peer.ts";
@@ -30,7 +31,7 @@ export class HttpConnector implements ClientConnectionOwner {
 
   /** @throws RangeError when an option is out of range. */
   constructor(options: HttpConnectorOptions = {}) {
-    this.pool = new ConnectionPool(options.maxIdle === undefined ? {} : { maxIdle: options.maxIdle });
+    this.pool = new ConnectionPool({ ...(options.maxIdle !== undefined && { maxIdle: options.maxIdle }), now: nowMs });
     this.#headLimits = resolveHeadLimits(options.headLimits);
     this.#options = options;
   }

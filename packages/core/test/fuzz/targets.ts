@@ -43,7 +43,7 @@ const requestHead: Target = {
       const { head } = outcome;
       const framing = new Framing();
       const rules = onlyProxyError(() => {
-        framing.read(head.raw);
+        framing.read(head);
         checkRequest(head, framing);
         normaliseTarget(head);
       });
@@ -67,7 +67,7 @@ const responseHead: Target = {
       if ("refused" in outcome) return outcome.refused;
       const { head } = outcome;
       const framing = new Framing();
-      const rules = onlyProxyError(() => framing.read(head.raw));
+      const rules = onlyProxyError(() => framing.read(head));
       if (rules !== undefined) return rules;
       removeHopByHop(head);
       serialisedAgain(parseResponseHead, informationalHeadText(head), responseParts(head), responseParts);

@@ -44,12 +44,12 @@ function readHead(text: string): void {
   try {
     if (text.startsWith("HTTP/")) {
       const head = parseResponseHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS)!;
-      framing.read(head.raw);
+      framing.read(head);
       removeHopByHop(head);
     } else {
       const head = parseRequestHead(buffer, 0, buffer.length, DEFAULT_HEAD_LIMITS)!;
       removeHopByHop(new HeaderFields(head.raw.slice()));
-      framing.read(head.raw);
+      framing.read(head);
       checkRequest(head, framing);
       normaliseTarget(head);
     }
