@@ -13,13 +13,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   error: [],
   http: [],
   pool: [],
+  limits: [],
   core: ["@sluice/error", "@sluice/http", "@sluice/pool", "pino", "yaml", "zod"],
   proxy: ["@sluice/core", "@sluice/error", "@sluice/http"],
   "load-balancing": ["@sluice/core", "@sluice/error", "@sluice/ketama", "undici"],
 };
 
 /** These do no I/O, so they run anywhere and use nothing of Node.js. */
-const PLATFORM_FREE: ReadonlySet<string> = new Set(["error", "http"]);
+const PLATFORM_FREE: ReadonlySet<string> = new Set(["error", "http", "limits"]);
 
 const packages = await workspacePackages();
 const exported = new Set(packages.flatMap(({ manifest }) => entriesOf(manifest)));
