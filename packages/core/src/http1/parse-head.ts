@@ -61,7 +61,7 @@ export function parseRequestHead(
   if (fieldsEnd - lineStart > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, lineStart, fieldsEnd);
   headEnd = fieldsEnd;
-  const method = text.slice(0, methodEnd - lineStart);
+  const method = text.startsWith("GET ") ? "GET" : text.slice(0, methodEnd - lineStart);
   const target = text.slice(targetStart - lineStart, targetEnd - lineStart);
   return new RequestHeader(method, target, version, takeFields(text, lineStart));
 }
@@ -105,9 +105,10 @@ export function parseResponseHead(
   if (fieldsEnd - from > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, from, fieldsEnd);
   headEnd = fieldsEnd;
-  const reason = text.slice(reasonStart - from, reasonEnd - from);
-  const fields = takeFields(text, from);
-  return new ResponseHeader(status, reason === reasonPhrase(status) ? undefined : reason, version, fields);
+  const usual = reasonPhrase(status);
+  const isUsual = reasonEnd - reasonStart === usual.length && text.startsWith(usual, reasonStart - from);
+  const reason = isUsual ? undefined : text.slice(reasonStart - from, reasonEnd - from);
+  return new ResponseHeader(status, reason, version, takeFields(text, from));
 }
 
 function skipEmptyLines(buffer: Buffer, from: number, end: number): number {

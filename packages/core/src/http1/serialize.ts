@@ -1,4 +1,11 @@
-import { httpDateNow, UNTIDY, type HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/http";
+import {
+  httpDateNow,
+  reasonPhrase,
+  UNTIDY,
+  type HeaderFields,
+  type RequestHeader,
+  type ResponseHeader,
+} from "@sluice/http";
 import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
@@ -21,12 +28,20 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
  * @param connection The value of the Connection field; `undefined` for none.
  */
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
-  let text = `HTTP/1.1 ${header.status} ${header.reason}\r\n${fieldsText(header, framing)}`;
+  let text = statusLine(header) + fieldsText(header, framing);
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
   if (!sawDate && header.status !== 101) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
   if (connection !== undefined) text += `Connection: ${connection}\r\n`;
   return `${text}\r\n`;
+}
+
+/** Status lines with the standard phrase, by status: an origin's answers use few of them. */
+const STATUS_LINES: string[] = [];
+
+function statusLine({ status, reason }: ResponseHeader): string {
+  if (reason !== reasonPhrase(status)) return `HTTP/1.1 ${status} ${reason}\r\n`;
+  return (STATUS_LINES[status] ??= `HTTP/1.1 ${status} ${reason}\r\n`);
 }
 
 /** An interim (1xx) head: its fields as they are, no body, nothing added. */
