@@ -5,7 +5,7 @@ test("the defaults are the whole benchmark", () => {
   expect(parseBenchArgs([])).toEqual({
     rounds: 3,
     seconds: 5,
-    sizes: [13, 1024, 65_536, 1_048_576],
+    workloads: ["13", "1k", "64k", "1m", "browser", "upload"],
     only: undefined,
     writeReadme: false,
     help: false,
@@ -18,8 +18,8 @@ test("reads every option, and each word of a list once", () => {
     "5",
     "--seconds",
     "2",
-    "--sizes",
-    "1k,13",
+    "--workloads",
+    "1k,upload,1k",
     "--only",
     "nginx, node:http+undici,nginx",
     "--write-readme",
@@ -27,7 +27,7 @@ test("reads every option, and each word of a list once", () => {
   expect(parseBenchArgs(args)).toEqual({
     rounds: 5,
     seconds: 2,
-    sizes: [1024, 13],
+    workloads: ["1k", "upload"],
     only: ["nginx", "node:http+undici"],
     writeReadme: true,
     help: false,
@@ -38,7 +38,7 @@ test.each([
   [["--rounds", "0"], "--rounds wants"],
   [["--seconds", "1.5"], "--seconds wants"],
   [["--rounds", "many"], "--rounds wants"],
-  [["--sizes", "big"], "not a body size"],
+  [["--workloads", ""], "--workloads wants"],
   [["--only", ","], "--only wants"],
   [["--quick"], "--quick"],
 ])("refuses %j", (args, message) => {

@@ -1,14 +1,14 @@
 import { parseArgs } from "node:util";
-import { parseBodySize } from "./body-size.ts";
+import { positiveInteger, words } from "./option-values.ts";
 
 /** What the command line asked for. */
 export interface BenchOptions {
-  /** Timed runs of each proxy with each body size. Default 3: the least that has a median. */
+  /** Timed runs of each proxy with each workload. Default 3: the least that has a median. */
   readonly rounds: number;
   /** Length of one timed run. Default 5: at 100 clock ticks a second, one tick is 0.2 % of a busy core. */
   readonly seconds: number;
-  /** Body sizes in bytes, in the order they are measured. Default 13 B, 1 KB, 64 KB, 1 MB. */
-  readonly sizes: readonly number[];
+  /** Words that name workloads, in the order they are measured; see `chooseWorkloads`. */
+  readonly workloads: readonly string[];
   /** Names of the contenders to run; `undefined` runs all that are installed. */
   readonly only: readonly string[] | undefined;
   /** Put the table into the README, besides printing it. */
@@ -23,7 +23,7 @@ export function parseBenchArgs(args: readonly string[]): BenchOptions {
     options: {
       rounds: { type: "string", default: "3" },
       seconds: { type: "string", default: "5" },
-      sizes: { type: "string", default: "13,1k,64k,1m" },
+      workloads: { type: "string", default: "13,1k,64k,1m,browser,upload" },
       only: { type: "string" },
       "write-readme": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -32,7 +32,7 @@ export function parseBenchArgs(args: readonly string[]): BenchOptions {
   return {
     rounds: positiveInteger("rounds", values.rounds),
     seconds: positiveInteger("seconds", values.seconds),
-    sizes: [...new Set(words("sizes", values.sizes).map(parseBodySize))],
+    workloads: words("workloads", values.workloads),
     only: values.only === undefined ? undefined : words("only", values.only),
     writeReadme: values["write-readme"],
     help: values.help,
@@ -43,24 +43,11 @@ export function parseBenchArgs(args: readonly string[]): BenchOptions {
 export function usage(names: readonly string[]): string {
   return [
     "node apps/bench/src/main.ts [options]",
-    "  --rounds 3               timed runs of each proxy with each size",
-    "  --seconds 5              length of a timed run",
-    "  --sizes 13,1k,64k,1m     response bodies",
-    `  --only a,b               some of: ${names.join(", ")}`,
-    "  --write-readme           put the table into the README",
+    "  --rounds 3                timed runs of each proxy with each workload",
+    "  --seconds 5               length of a timed run",
+    "  --workloads 13,1k,64k,1m,browser,upload",
+    "                            sizes of response bodies, browser-like heads, chunked uploads",
+    `  --only a,b                some of: ${names.join(", ")}`,
+    "  --write-readme            put the table into the README",
   ].join("\n");
-}
-
-function words(name: string, list: string): string[] {
-  const unique = new Set(list.split(",").map((word) => word.trim()));
-  unique.delete("");
-  if (unique.size === 0) throw new Error(`--${name} wants a list such as a,b`);
-  return [...unique];
-}
-
-function positiveInteger(name: string, value: string): number {
-  const number = Number(value);
-  if (!Number.isInteger(number) || number < 1)
-    throw new Error(`--${name} wants a whole number above 0, not "${value}"`);
-  return number;
 }

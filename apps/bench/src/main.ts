@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseBenchArgs, usage, type BenchOptions } from "./args.ts";
 import { CONTENDERS, YARDSTICK } from "./contenders/all.ts";
 import { watchDisturbance, type Disturbance } from "./disturbance.ts";
@@ -11,7 +8,10 @@ import { writeReadme } from "./readme.ts";
 import { formatReport } from "./report.ts";
 import { missingRequirements } from "./requirements.ts";
 import { summarize, type Series } from "./summary.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
 import { playTournament } from "./tournament.ts";
+import type { Workload } from "./workload.ts";
+import { chooseWorkloads } from "./workloads/all.ts";
 import { CONNECTIONS } from "./wrk.ts";
 
 /** Runs the benchmark. Resolves with the exit code: 0, 1 for a run with an invalid row or none at all, 130 after Ctrl-C. */
@@ -23,6 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const missing = missingRequirements();
   if (missing.length > 0) throw new Error(missing.join("\n"));
+  const workloads = chooseWorkloads(options.workloads);
   const lineup = await chooseLineup(CONTENDERS, options.only);
   for (const [name, reason] of lineup.skipped) console.error(`skipped: ${name}: ${reason}`);
   if (lineup.present.length === 0) throw new Error("nobody left to measure");
@@ -31,7 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
   try {
     const sinceNow = watchDisturbance();
-    const series = await run(options, lineup, stop.signal);
+    const series = await run(options, workloads, lineup, stop.signal);
     return await report({ series, options, lineup, disturbance: sinceNow() });
   } catch (error) {
     if (!stop.signal.aborted) throw error;
@@ -41,20 +42,19 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(
-  { sizes, rounds, seconds }: BenchOptions,
+  { rounds, seconds }: BenchOptions,
+  workloads: readonly Workload[],
   { present }: Lineup,
   signal: AbortSignal,
 ): Promise<Series[]> {
-  await using cleanUp = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "sluice-bench-"));
-  cleanUp.defer(() => rm(folder, { recursive: true, force: true }));
-  const origin = await startOrigin(folder, sizes);
-  cleanUp.defer(async () => void (await origin.stop()));
+  await using folder = await temporaryFolder();
+  await using origin = await startOrigin(folder.path, workloads);
   const contenders = present.map(({ contender }) => contender);
   return await playTournament({
     contenders,
+    workloads,
     origin,
-    folder,
+    folder: folder.path,
     rounds,
     seconds,
     signal,
@@ -85,7 +85,7 @@ async function report({ series, options, lineup: { present, skipped }, disturban
   ];
   const text = formatReport({ rows, yardstick: YARDSTICK, skipped, circumstances });
   console.log(text);
-  if (options.writeReadme) await writeReadme(text);
+  if (options.writeReadme) await writeReadme("results", text);
   return rows.some((row) => row.kind === "invalid") ? 1 : 0;
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { figures, loadFaults } from "./measure.ts";
+import { figures, leastBytes, loadFaults } from "./measure.ts";
 import type { WrkResult } from "./wrk.ts";
 
 const LOAD: WrkResult = {
@@ -21,15 +21,21 @@ test("a clean run has no faults", () => {
   expect(loadFaults(LOAD, 1024)).toEqual([]);
 });
 
-test("names bad statuses, socket errors and short bodies", () => {
+test("names bad statuses, socket errors and short answers", () => {
   const load = { ...LOAD, badStatuses: 7, socketErrors: 2, bytesRead: 90_000_000 };
   expect(loadFaults(load, 1024)).toEqual([
     "7 of 100000 answers were not 2xx or 3xx",
     "2 socket errors",
-    "fewer bytes than the bodies have",
+    "fewer bytes than the answers have",
   ]);
 });
 
 test("a run without an answer is a fault", () => {
   expect(loadFaults({ ...LOAD, requests: 0, bytesRead: 0 }, 13)).toEqual(["no request was answered"]);
+});
+
+test("an answer has at least its content and the fields it must have", () => {
+  const answer = { fields: [["Vary", "Origin"]] as const, content: Buffer.from("Hello") };
+  const wire = "Vary: Origin\r\nHello";
+  expect(leastBytes({ request: { method: "GET", path: "/", fields: [] }, answer })).toBe(wire.length);
 });

@@ -1,14 +1,17 @@
 import type { RunningProxy } from "./contender.ts";
-import type { Body } from "./origin.ts";
+import type { Load } from "./load.ts";
 import { clockTicksPerSecond, readTreeCpu, type CpuTicks } from "./proc-cpu.ts";
 import { findFaults } from "./verify.ts";
+import type { Exchange, Workload } from "./workload.ts";
 import { runWrk, type WrkResult } from "./wrk.ts";
 
-/** One timed run of one proxy with one body size. */
+/** One timed run of one proxy with one workload. */
 export interface Measurement {
   readonly proxy: RunningProxy;
   readonly port: number;
-  readonly body: Body;
+  readonly workload: Workload;
+  /** The workload, made ready for wrk. */
+  readonly load: Load;
   readonly hooks: boolean;
   readonly seconds: number;
   readonly signal: AbortSignal;
@@ -30,29 +33,34 @@ export interface Figures {
 
 /** Checks the answers, reads the CPU time, loads the proxy, reads the CPU time, checks again. Throws only when aborted. */
 export async function measure(measurement: Measurement): Promise<Sample> {
-  const { proxy, port, body, hooks, seconds, signal } = measurement;
-  const faultsBefore = await findFaults(port, body, hooks);
+  const { proxy, port, workload, load, hooks, seconds, signal } = measurement;
+  const faultsBefore = await findFaults(port, workload, hooks);
   if (faultsBefore.length > 0) return invalid(faultsBefore, proxy);
   try {
     const before = readTreeCpu(proxy.pid);
-    const load = await runWrk(`http://127.0.0.1:${port}${body.path}`, seconds, signal);
+    const result = await runWrk({ port, load, seconds, signal });
     const after = readTreeCpu(proxy.pid);
-    const faults = [...loadFaults(load, body.bytes), ...(await findFaults(port, body, hooks))];
-    return faults.length > 0 ? invalid(faults, proxy) : figures(before, after, load, clockTicksPerSecond());
+    const faults = [...loadFaults(result, leastBytes(workload.timed)), ...(await findFaults(port, workload, hooks))];
+    return faults.length > 0 ? invalid(faults, proxy) : figures(before, after, result, clockTicksPerSecond());
   } catch (error) {
     signal.throwIfAborted();
     return invalid([(error as Error).message], proxy);
   }
 }
 
-/** What wrk itself found wrong. */
-export function loadFaults(load: WrkResult, bodyBytes: number): string[] {
+/** What an answer has at least: its content, and the fields that must be in it. */
+export function leastBytes({ answer: { fields, content } }: Exchange): number {
+  return fields.reduce((sum, [name, value]) => sum + name.length + value.length + ": \r\n".length, content.length);
+}
+
+/** What wrk itself found wrong. `answerBytes` is what each answer has at least. */
+export function loadFaults(load: WrkResult, answerBytes: number): string[] {
   const faults: string[] = [];
   if (load.requests === 0) faults.push("no request was answered");
   if (load.badStatuses > 0) faults.push(`${load.badStatuses} of ${load.requests} answers were not 2xx or 3xx`);
   if (load.socketErrors > 0) faults.push(`${load.socketErrors} socket errors`);
   // wrk prints three digits or so: 1 % is more than it rounds away.
-  if (load.bytesRead < load.requests * bodyBytes * 0.99) faults.push("fewer bytes than the bodies have");
+  if (load.bytesRead < load.requests * answerBytes * 0.99) faults.push("fewer bytes than the answers have");
   return faults;
 }
 

@@ -29,7 +29,7 @@ worker_processes 1;
 pid ${folder}/nginx.pid;
 lock_file ${folder}/nginx.lock;
 error_log stderr warn;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
   access_log off;
   default_type application/octet-stream;

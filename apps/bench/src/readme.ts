@@ -1,18 +1,20 @@
 import { readFile, writeFile } from "node:fs/promises";
 
-const START = "<!-- results:start -->";
-const END = "<!-- results:end -->";
+/** A part of the README that is written by a program, between the markers of this name. */
+export type Section = "results" | "memory";
 
-/** Puts `results` into the README of this app, in place of the last ones. */
-export async function writeReadme(results: string): Promise<void> {
+/** Puts `text` into the README of this app, in place of what the section held. */
+export async function writeReadme(section: Section, text: string): Promise<void> {
   const file = new URL("../README.md", import.meta.url);
-  await writeFile(file, replaceResults(await readFile(file, "utf8"), results));
+  await writeFile(file, replaceSection(await readFile(file, "utf8"), section, text));
 }
 
-/** `readme` with `results` between the two markers. Throws when a marker is missing. */
-export function replaceResults(readme: string, results: string): string {
-  const start = readme.indexOf(START);
-  const end = readme.indexOf(END, start);
-  if (start < 0 || end < 0) throw new Error(`the README has lost its markers ${START} and ${END}`);
-  return `${readme.slice(0, start + START.length)}\n\n${results.trim()}\n\n${readme.slice(end)}`;
+/** `readme` with `text` between the section's two markers. Throws when a marker is missing. */
+export function replaceSection(readme: string, section: Section, text: string): string {
+  const startMarker = `<!-- ${section}:start -->`;
+  const endMarker = `<!-- ${section}:end -->`;
+  const start = readme.indexOf(startMarker);
+  const end = readme.indexOf(endMarker, start);
+  if (start < 0 || end < 0) throw new Error(`the README has lost its markers ${startMarker} and ${endMarker}`);
+  return `${readme.slice(0, start + startMarker.length)}\n\n${text.trim()}\n\n${readme.slice(end)}`;
 }

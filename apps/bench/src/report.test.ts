@@ -6,7 +6,7 @@ const ROWS: Row[] = [
   {
     kind: "valid",
     name: "nginx",
-    bytes: 13,
+    workload: "13 B",
     cpuUs: 14.26,
     rangeUs: [13.9, 15.02],
     userUs: 3,
@@ -15,8 +15,8 @@ const ROWS: Row[] = [
     requestsPerSecond: 51_234.4,
     p99Ms: 2.34,
   },
-  { kind: "invalid", name: "other", bytes: 13, faults: ["status 502", "two\nlines"] },
-  { kind: "invalid", name: "other", bytes: 1024, faults: ["status 502", "two\nlines"] },
+  { kind: "invalid", name: "other", workload: "13 B", faults: ["status 502", "two\nlines"] },
+  { kind: "invalid", name: "other", workload: "upload 1 MB", faults: ["status 502", "two\nlines"] },
 ];
 
 test("shows figures, ratios, invalid rows with their reasons, and who was skipped", () => {
@@ -28,10 +28,10 @@ test("shows figures, ratios, invalid rows with their reasons, and who was skippe
   });
   expect(text).toContain("- 2026-11-22: a machine\n");
   expect(text).toContain(
-    "| proxy | 13 B | 1 KB |\n| --- | ---: | ---: |\n| nginx | 14.3 (1.00) |  |\n| other | invalid | invalid |\n",
+    "| proxy | 13 B | upload 1 MB |\n| --- | ---: | ---: |\n| nginx | 14.3 (1.00) |  |\n| other | invalid | invalid |\n",
   );
   expect(text).toContain("| nginx | 13 B | 14.3 | 13.9 to 15.0 | 3.0 | 11.3 | 1.00 | 51,234 | 2.3 |\n");
-  expect(text).toContain("- invalid: other: status 502; two lines (13 B, 1 KB)\n");
+  expect(text).toContain("- invalid: other: status 502; two lines (13 B, upload 1 MB)\n");
   expect(text).toContain("- skipped: haproxy: apt-get install haproxy");
 });
 

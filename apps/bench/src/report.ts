@@ -1,5 +1,5 @@
-import { formatBodySize } from "./body-size.ts";
 import type { Row, ValidRow } from "./summary.ts";
+import { tableLine } from "./table.ts";
 
 /** What the tables are made of. */
 export interface Report {
@@ -12,7 +12,7 @@ export interface Report {
   readonly circumstances: readonly string[];
 }
 
-/** The results as Markdown: the figure by size, everything in detail, what is invalid and why. */
+/** The results as Markdown: the figure by workload, everything in detail, what is invalid and why. */
 export function formatReport({ rows, yardstick, skipped, circumstances }: Report): string {
   return [
     ...circumstances.map((line) => `- ${line}`),
@@ -34,14 +34,16 @@ export function formatUs(value: number): string {
 }
 
 function overview(rows: readonly Row[]): string[] {
-  const sizes = [...new Set(rows.map((row) => row.bytes))];
+  const workloads = [...new Set(rows.map((row) => row.workload))];
   const names = [...new Set(rows.map((row) => row.name))];
   return [
-    tableLine(["proxy", ...sizes.map(formatBodySize)]),
-    tableLine(["---", ...sizes.map(() => "---:")]),
+    tableLine(["proxy", ...workloads]),
+    tableLine(["---", ...workloads.map(() => "---:")]),
     ...names.map((name) => {
-      const ofSize = (bytes: number): Row | undefined => rows.find((row) => row.name === name && row.bytes === bytes);
-      return tableLine([name, ...sizes.map((bytes) => overviewCell(ofSize(bytes)))]);
+      const cells = workloads.map((workload) =>
+        overviewCell(rows.find((row) => row.name === name && row.workload === workload)),
+      );
+      return tableLine([name, ...cells]);
     }),
   ];
 }
@@ -56,7 +58,7 @@ function details(rows: readonly Row[], yardstick: string): string[] {
   return [
     tableLine([
       "proxy",
-      "body",
+      "workload",
       "CPU µs",
       "lowest to highest",
       "user",
@@ -73,7 +75,7 @@ function details(rows: readonly Row[], yardstick: string): string[] {
 function detailCells(row: ValidRow): string[] {
   return [
     row.name,
-    formatBodySize(row.bytes),
+    row.workload,
     formatUs(row.cpuUs),
     row.rangeUs.map(formatUs).join(" to "),
     formatUs(row.userUs),
@@ -85,14 +87,14 @@ function detailCells(row: ValidRow): string[] {
 }
 
 function remarks(rows: readonly Row[], skipped: ReadonlyMap<string, string>): string[] {
-  const sizesOfFault = new Map<string, string[]>();
+  const workloadsOfFault = new Map<string, string[]>();
   for (const row of rows) {
     if (row.kind === "valid") continue;
     const fault = `${row.name}: ${row.faults.map(oneLine).join("; ")}`;
-    sizesOfFault.set(fault, [...(sizesOfFault.get(fault) ?? []), formatBodySize(row.bytes)]);
+    workloadsOfFault.set(fault, [...(workloadsOfFault.get(fault) ?? []), row.workload]);
   }
   const lines = [
-    ...[...sizesOfFault].map(([fault, sizes]) => `- invalid: ${fault} (${sizes.join(", ")})`),
+    ...[...workloadsOfFault].map(([fault, workloads]) => `- invalid: ${fault} (${workloads.join(", ")})`),
     ...[...skipped].map(([name, reason]) => `- skipped: ${name}: ${reason}`),
   ];
   return lines.length > 0 ? ["", ...lines] : [];
@@ -100,8 +102,4 @@ function remarks(rows: readonly Row[], skipped: ReadonlyMap<string, string>): st
 
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ");
-}
-
-function tableLine(cells: readonly string[]): string {
-  return `| ${cells.join(" | ")} |`;
 }

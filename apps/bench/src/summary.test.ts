@@ -16,8 +16,8 @@ test("a ratio is taken within each round", () => {
   // The machine halves its speed in the second round; the proxies' ratio stays.
   const rows = summarize(
     [
-      { name: "nginx", bytes: 13, samples: [sample(2, 8), sample(4, 16), sample(2, 8)] },
-      { name: "other", bytes: 13, samples: [sample(7, 8), sample(14, 16), sample(8, 8)] },
+      { name: "nginx", workload: "13 B", samples: [sample(2, 8), sample(4, 16), sample(2, 8)] },
+      { name: "other", workload: "13 B", samples: [sample(7, 8), sample(14, 16), sample(8, 8)] },
     ],
     "nginx",
   );
@@ -28,19 +28,19 @@ test("a ratio is taken within each round", () => {
 });
 
 test("without the yardstick there are figures, but no ratio", () => {
-  const other = { name: "other", bytes: 13, samples: [sample(7, 8)] };
+  const other = { name: "other", workload: "13 B", samples: [sample(7, 8)] };
   expect(summarize([other], "nginx")).toMatchObject([{ kind: "valid", cpuUs: 15, ratio: undefined }]);
-  const broken = { name: "nginx", bytes: 13, samples: [{ kind: "invalid", faults: ["status 502"] } as const] };
+  const broken = { name: "nginx", workload: "13 B", samples: [{ kind: "invalid", faults: ["status 502"] } as const] };
   expect(summarize([broken, other], "nginx")[1]).toMatchObject({ kind: "valid", ratio: undefined });
 });
 
 test("one bad round makes the row invalid, each reason said once", () => {
   const bad: Sample = { kind: "invalid", faults: ["status 502"] };
-  expect(summarize([{ name: "nginx", bytes: 13, samples: [sample(1, 1), bad, bad] }], "nginx")).toEqual([
-    { kind: "invalid", name: "nginx", bytes: 13, faults: ["status 502"] },
+  expect(summarize([{ name: "nginx", workload: "13 B", samples: [sample(1, 1), bad, bad] }], "nginx")).toEqual([
+    { kind: "invalid", name: "nginx", workload: "13 B", faults: ["status 502"] },
   ]);
 });
 
 test("a row without samples is invalid", () => {
-  expect(summarize([{ name: "nginx", bytes: 13, samples: [] }], "nginx")).toMatchObject([{ kind: "invalid" }]);
+  expect(summarize([{ name: "nginx", workload: "13 B", samples: [] }], "nginx")).toMatchObject([{ kind: "invalid" }]);
 });

@@ -1,22 +1,22 @@
 import type { Figures, Sample } from "./measure.ts";
 
-/** The samples of one contender with one body size, one for each round, in the order of the rounds. */
+/** The samples of one contender with one workload, one for each round, in the order of the rounds. */
 export interface Series {
   readonly name: string;
-  readonly bytes: number;
+  readonly workload: string;
   readonly samples: readonly Sample[];
 }
 
 /** A row of the table. */
 export type Row =
   | ValidRow
-  | { readonly kind: "invalid"; readonly name: string; readonly bytes: number; readonly faults: readonly string[] };
+  | { readonly kind: "invalid"; readonly name: string; readonly workload: string; readonly faults: readonly string[] };
 
 /** Medians over the rounds. Times of one request in microseconds of CPU. */
 export interface ValidRow {
   readonly kind: "valid";
   readonly name: string;
-  readonly bytes: number;
+  readonly workload: string;
   readonly cpuUs: number;
   /** The cheapest and the dearest round. */
   readonly rangeUs: readonly [number, number];
@@ -33,8 +33,8 @@ export function summarize(all: readonly Series[], yardstick: string): Row[] {
   return all.map((series) => {
     const rounds = figuresOf(series);
     if (rounds === undefined)
-      return { kind: "invalid", name: series.name, bytes: series.bytes, faults: faultsOf(series) };
-    const reference = all.find(({ name, bytes }) => name === yardstick && bytes === series.bytes);
+      return { kind: "invalid", name: series.name, workload: series.workload, faults: faultsOf(series) };
+    const reference = all.find(({ name, workload }) => name === yardstick && workload === series.workload);
     return validRow(series, rounds, reference && figuresOf(reference));
   });
 }
@@ -48,7 +48,7 @@ export function median(values: readonly number[]): number {
 }
 
 function validRow(
-  { name, bytes }: Series,
+  { name, workload }: Series,
   rounds: readonly Figures[],
   reference: readonly Figures[] | undefined,
 ): ValidRow {
@@ -56,7 +56,7 @@ function validRow(
   return {
     kind: "valid",
     name,
-    bytes,
+    workload,
     cpuUs: median(cpuUs),
     rangeUs: [Math.min(...cpuUs), Math.max(...cpuUs)],
     userUs: median(rounds.map((round) => round.userUs)),

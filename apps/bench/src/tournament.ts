@@ -1,17 +1,20 @@
 import { join } from "node:path";
-import { formatBodySize } from "./body-size.ts";
 import { StartError } from "./child.ts";
 import type { Contender, RunningProxy } from "./contender.ts";
 import { freePort } from "./free-port.ts";
+import { prepareLoad, type Load } from "./load.ts";
 import { measure, type Sample } from "./measure.ts";
-import type { Body, Origin } from "./origin.ts";
+import type { Origin } from "./origin.ts";
 import { formatUs } from "./report.ts";
 import type { Series } from "./summary.ts";
+import type { Workload } from "./workload.ts";
 import { runWrk } from "./wrk.ts";
 
 /** All rounds of all contenders. */
 export interface Tournament {
   readonly contenders: readonly Contender[];
+  readonly workloads: readonly Workload[];
+  /** Serves the workloads. */
   readonly origin: Origin;
   /** A temporary folder; each contender gets one inside. */
   readonly folder: string;
@@ -23,15 +26,15 @@ export interface Tournament {
   readonly progress: (line: string) => void;
 }
 
-/** Unmeasured load before the first round of each size: fills the pools and lets a compiler see what is coming. */
+/** Unmeasured load before the first round of each workload: fills the pools and lets a compiler see what is coming. */
 const WARM_UP_SECONDS = 2;
 
 /**
- * Starts all contenders, each once, and lets them run by turns: for every size a warm-up, then the rounds A, B, C, A, B,
+ * Starts all contenders, each once, and lets them run by turns: for every workload a warm-up, then the rounds A, B, C, A, B,
  * C. One that waits for its turn uses no CPU. All are stopped at the end, also when `signal` aborts, which throws.
  */
 export async function playTournament(tournament: Tournament): Promise<Series[]> {
-  const { contenders, origin, rounds, signal, progress } = tournament;
+  const { contenders, workloads, folder, rounds, signal, progress } = tournament;
   const players: Player[] = [];
   try {
     for (const contender of contenders) {
@@ -39,12 +42,13 @@ export async function playTournament(tournament: Tournament): Promise<Series[]> 
       signal.throwIfAborted();
     }
     const running = players.filter(isRunning);
-    for (const body of origin.bodies) {
-      for (const player of running) await warmUp(player, body, signal);
+    for (const workload of workloads) {
+      const load = await prepareLoad(workload.timed.request, folder);
+      for (const player of running) await warmUp(player, load, signal);
       for (let round = 1; round <= rounds; round++) {
         for (const player of running) {
-          const sample = await playRound(player, body, tournament);
-          const turn = `${formatBodySize(body.bytes)}, round ${round} of ${rounds}`;
+          const sample = await playRound(player, workload, load, tournament);
+          const turn = `${workload.name}, round ${round} of ${rounds}`;
           progress(`${turn}, ${player.contender.name}: ${inWords(sample)}`);
         }
       }
@@ -52,7 +56,7 @@ export async function playTournament(tournament: Tournament): Promise<Series[]> 
   } finally {
     for (const player of players) await stopPlayer(player);
   }
-  return origin.bodies.flatMap((body) => players.map((player) => toSeries(player, body)));
+  return workloads.flatMap((workload) => players.map((player) => toSeries(player, workload)));
 }
 
 /** A contender at work. */
@@ -63,7 +67,7 @@ interface Player {
   readonly proxy: RunningProxy | undefined;
   /** What makes all its figures worthless. */
   readonly faults: string[];
-  readonly samples: Map<Body, Sample[]>;
+  readonly samples: Map<Workload, Sample[]>;
   /** Requests it has answered to wrk. */
   answered: number;
 }
@@ -79,7 +83,7 @@ function isRunning(player: Player): player is RunningPlayer {
 async function startPlayer(contender: Contender, { origin, folder, progress }: Tournament): Promise<Player> {
   const port = await freePort();
   const place = { port, originPort: origin.port, folder: join(folder, contender.name.replaceAll(/[^\w-]/g, "_")) };
-  const player = { contender, port, samples: new Map<Body, Sample[]>(), answered: 0 };
+  const player = { contender, port, samples: new Map<Workload, Sample[]>(), answered: 0 };
   try {
     return { ...player, proxy: await contender.start(place), faults: [] };
   } catch (error) {
@@ -97,26 +101,31 @@ async function stopPlayer({ contender, proxy, faults, answered }: Player): Promi
   if (!(served >= answered)) faults.push(`the logging hook counted ${served} of ${answered} requests`);
 }
 
-async function warmUp(player: Player, body: Body, signal: AbortSignal): Promise<void> {
+async function warmUp(player: Player, load: Load, signal: AbortSignal): Promise<void> {
   try {
-    const load = await runWrk(`http://127.0.0.1:${player.port}${body.path}`, WARM_UP_SECONDS, signal);
-    player.answered += load.requests;
+    const { requests } = await runWrk({ port: player.port, load, seconds: WARM_UP_SECONDS, signal });
+    player.answered += requests;
   } catch {
     signal.throwIfAborted(); // anything else will show in the rounds
   }
 }
 
-async function playRound(player: RunningPlayer, body: Body, { seconds, signal }: Tournament): Promise<Sample> {
+async function playRound(
+  player: RunningPlayer,
+  workload: Workload,
+  load: Load,
+  { seconds, signal }: Tournament,
+): Promise<Sample> {
   const { contender, port, proxy, samples } = player;
-  const sample = await measure({ proxy, port, body, hooks: contender.hooks, seconds, signal });
-  samples.set(body, [...(samples.get(body) ?? []), sample]);
+  const sample = await measure({ proxy, port, workload, load, hooks: contender.hooks, seconds, signal });
+  samples.set(workload, [...(samples.get(workload) ?? []), sample]);
   if (sample.kind === "figures") player.answered += sample.requests;
   return sample;
 }
 
-function toSeries({ contender, samples, faults }: Player, body: Body): Series {
+function toSeries({ contender, samples, faults }: Player, workload: Workload): Series {
   const whole: Sample[] = faults.length > 0 ? [{ kind: "invalid", faults }] : [];
-  return { name: contender.name, bytes: body.bytes, samples: [...(samples.get(body) ?? []), ...whole] };
+  return { name: contender.name, workload: workload.name, samples: [...(samples.get(workload) ?? []), ...whole] };
 }
 
 function inWords(sample: Sample): string {

@@ -1,16 +1,19 @@
-import { createHash } from "node:crypto";
-import { Agent, get, type IncomingHttpHeaders } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { ECHO_PATH, type Body } from "./origin.ts";
+import { ECHO_PATH } from "./origin.ts";
+import { chunksOf, type Exchange, type Request, type Workload } from "./workload.ts";
 
-/** What is wrong with a proxy's answers; empty when all is well. Both requests go over one keep-alive connection. */
-export async function findFaults(port: number, body: Body, hooks: boolean): Promise<string[]> {
+/** What is wrong with a proxy's answers; empty when all is well. All requests go over one keep-alive connection. */
+export async function findFaults(port: number, { checks }: Workload, hooks: boolean): Promise<string[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   try {
-    return [
-      ...bodyFaults(await fetchOnce(agent, port, body.path), body, hooks),
-      ...(hooks ? echoFaults(await fetchOnce(agent, port, ECHO_PATH)) : []),
-    ];
+    const faults: string[] = [];
+    for (const { request, answer } of checks) {
+      const found = answerFaults(await send(agent, port, request), answer, hooks);
+      faults.push(...found.map((fault) => `${request.path}: ${fault}`));
+    }
+    if (hooks) faults.push(...echoFaults(await send(agent, port, { method: "GET", path: ECHO_PATH, fields: [] })));
+    return faults;
   } catch (error) {
     return [`no answer: ${(error as Error).message}`];
   } finally {
@@ -21,17 +24,24 @@ export async function findFaults(port: number, body: Body, hooks: boolean): Prom
 /** A whole response. */
 export interface Answer {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  /** Values by name in lower case. */
+  readonly headers: NodeJS.Dict<string[]>;
   readonly content: Buffer;
 }
 
-/** Compares an answer with the file the origin served. With `hooks`, the response hook's mark must be there, too. */
-export function bodyFaults(answer: Answer, body: Body, hooks: boolean): string[] {
+/** Compares an answer with what the origin gave. With `hooks`, the response hook's mark must be there, too. */
+export function answerFaults(answer: Answer, expected: Exchange["answer"], hooks: boolean): string[] {
   const faults: string[] = [];
   if (answer.status !== 200) faults.push(`status ${answer.status}`);
-  const sha256 = createHash("sha256").update(answer.content).digest("hex");
-  if (sha256 !== body.sha256) faults.push(`a wrong body of ${answer.content.length} bytes in place of ${body.bytes}`);
-  if (hooks && answer.headers["x-proxied"] !== "1") faults.push("no x-proxied: the response filter did not run");
+  if (!answer.content.equals(expected.content))
+    faults.push(`a wrong body of ${answer.content.length} bytes in place of ${expected.content.length}`);
+  for (const [name, value] of expected.fields) {
+    const values = answer.headers[name.toLowerCase()] ?? [];
+    if (values.length !== 1 || values[0] !== value)
+      faults.push(`${name} is ${JSON.stringify(values)} in place of ${JSON.stringify([value])}`);
+  }
+  if (hooks && answer.headers["x-proxied"]?.join() !== "1")
+    faults.push("no x-proxied: the response filter did not run");
   return faults;
 }
 
@@ -39,15 +49,19 @@ function echoFaults(answer: Answer): string[] {
   return answer.content.toString() === "1" ? [] : ["no x-bench at the origin: the upstream request filter did not run"];
 }
 
-function fetchOnce(agent: Agent, port: number, path: string): Promise<Answer> {
+function send(agent: Agent, port: number, { method, path, fields, chunkedBody }: Request): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = get({ agent, host: "127.0.0.1", port, path, timeout: 5_000 }, (response) => {
+    const headers = Object.fromEntries(fields);
+    const request = httpRequest({ agent, host: "127.0.0.1", port, method, path, headers, timeout: 5_000 });
+    request.once("response", (response) => {
       buffer(response).then(
-        (content) => resolve({ status: response.statusCode ?? 0, headers: response.headers, content }),
+        (content) => resolve({ status: response.statusCode ?? 0, headers: response.headersDistinct, content }),
         reject,
       );
     });
     request.once("timeout", () => request.destroy(new Error("nothing for 5 s")));
     request.once("error", reject);
+    for (const chunk of chunkedBody ? chunksOf(chunkedBody) : []) request.write(chunk);
+    request.end();
   });
 }

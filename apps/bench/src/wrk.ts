@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { LOAD_CORE } from "./cores.ts";
+import type { Load } from "./load.ts";
 
 /** What wrk counted in one run. */
 export interface WrkResult {
@@ -20,11 +21,20 @@ export interface WrkResult {
 /** Connections that wrk holds open, each with one request under way. */
 export const CONNECTIONS = 64;
 
+/** A run of wrk against a port of 127.0.0.1. */
+export interface WrkRun {
+  readonly port: number;
+  readonly load: Load;
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+}
+
 /** Sends requests for `seconds` from one thread on the load core. Rejects when `signal` aborts or nothing is listening. */
-export async function runWrk(url: string, seconds: number, signal: AbortSignal): Promise<WrkResult> {
+export async function runWrk({ port, load, seconds, signal }: WrkRun): Promise<WrkResult> {
+  const url = `http://127.0.0.1:${port}${load.path}`;
   // Of wrk's default, 2 s, a slow proxy on a busy machine falls foul with 1 MB bodies, and nothing is wrong with it.
-  const load = ["-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "--timeout", "10s", "--latency", url];
-  const { stdout } = await execFileAsync("taskset", ["-c", String(LOAD_CORE), "wrk", ...load], { signal });
+  const args = ["-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "--timeout", "10s", "--latency", ...load.wrkArgs, url];
+  const { stdout } = await execFileAsync("taskset", ["-c", String(LOAD_CORE), "wrk", ...args], { signal });
   return parseWrk(stdout);
 }
 

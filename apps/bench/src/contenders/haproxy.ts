@@ -33,7 +33,7 @@ function haproxyConfig(port: number, originPort: number): string {
   return `
 global
   nbthread 1
-  maxconn 4096
+  maxconn 9000
 defaults
   mode http
   timeout connect 5s

@@ -1,5 +1,6 @@
 import { Agent, createServer } from "node:http";
 import { createProxyServer } from "http-proxy-3";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { portsFromArgv } from "./ports.ts";
 
 const { port, originPort } = portsFromArgv();
@@ -12,6 +13,6 @@ proxy.on("error", (_error, _request, response) => {
   else response.writeHead(502).end();
 });
 
-createServer((request, response) => {
+createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
   proxy.web(request, response);
 }).listen(port, "127.0.0.1", 4096);

@@ -1,5 +1,6 @@
 import { Agent, createServer } from "node:http";
 import { createProxyServer } from "httpxy";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { portsFromArgv } from "./ports.ts";
 
 const { port, originPort } = portsFromArgv();
@@ -8,7 +9,7 @@ const proxy = createProxyServer({
   agent: new Agent({ keepAlive: true, maxSockets: 256, maxFreeSockets: 256 }),
 });
 
-createServer((request, response) => {
+createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
   proxy.web(request, response).catch(() => {
     if (response.headersSent) response.destroy();
     else response.writeHead(502).end();

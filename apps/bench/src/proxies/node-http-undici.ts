@@ -2,12 +2,13 @@
 // ways and without the connection's own fields.
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { Pool, type Dispatcher } from "undici";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { portsFromArgv } from "./ports.ts";
 
 const { port, originPort } = portsFromArgv();
 const origin = new Pool(`http://127.0.0.1:${originPort}`, { connections: 128, pipelining: 1 });
 
-createServer((request, response) => {
+createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
   origin.dispatch(
     {
       path: request.url ?? "/",

@@ -1,6 +1,7 @@
 // Sluice with its hooks on: what the other contenders do not do, it does, and still its figure counts.
 import { Server } from "@sluice/core";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 import { portsFromArgv } from "./ports.ts";
 
 const { port, originPort } = portsFromArgv();
@@ -27,5 +28,5 @@ const app: ProxyHttp<{ filtered: number }> = {
 process.on("exit", () => console.log(`served ${served}`));
 
 const server = new Server();
-server.addService(httpProxy(server, app).listenTcp(`127.0.0.1:${port}`));
+server.addService(httpProxy(server, app, { http1: { keepAliveMs: KEEP_ALIVE_MS } }).listenTcp(`127.0.0.1:${port}`));
 await server.run();

@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { testWith } from "../../../../test/programs.ts";
+import { startOrigin } from "../origin.ts";
+import { findFaults } from "../verify.ts";
+import type { Workload } from "../workload.ts";
+import { chooseWorkloads } from "./all.ts";
+
+test("sizes and names become workloads in their order, each once", () => {
+  const names = chooseWorkloads(["browser", "1k", "13", "1024", "upload"]).map(({ name }) => name);
+  expect(names).toEqual(["browser", "1 KB", "13 B", "upload 1 MB"]);
+});
+
+test.each(["big", "0", "toString"])("%s is no workload", (word) => {
+  expect(() => chooseWorkloads(["13", word])).toThrow(`neither browser nor upload, and not a body size: "${word}"`);
+});
+
+test("a browser sends twelve fields; ten come back, and nginx adds five", () => {
+  const [workload] = chooseWorkloads(["browser"]);
+  expect(workload?.timed.request.fields).toHaveLength(12);
+  expect(workload?.timed.answer.fields).toHaveLength(10);
+  expect(workload?.timed.answer.content).toHaveLength(1024);
+});
+
+testWith(["nginx", "taskset"], "the origin's own answers are right, and what is lost on the way is named", async () => {
+  const workloads = chooseWorkloads(["13", "browser", "upload"]);
+  const folder = await mkdtemp(join(tmpdir(), "sluice-origin-"));
+  try {
+    await using origin = await startOrigin(folder, workloads);
+    for (const workload of workloads) expect(await findFaults(origin.port, workload, false)).toEqual([]);
+
+    const [, browser, upload] = workloads as [Workload, Workload, Workload];
+    const noCookie = withRequest(browser, ({ fields }) => ({ fields: fields.filter(([name]) => name !== "Cookie") }));
+    expect(await findFaults(origin.port, noCookie, false)).toEqual([
+      expect.stringContaining("/browser-seen: X-Seen-Cookie is [] in place of"),
+    ]);
+    const short = withRequest(upload, ({ chunkedBody }) => ({ chunkedBody: chunkedBody!.subarray(1) }));
+    expect(await findFaults(origin.port, short, false)).toEqual([
+      "/upload: status 400",
+      "/upload: a wrong body of 7 bytes in place of 7",
+      "/upload-echo: a wrong body of 1048575 bytes in place of 1048576",
+    ]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** The workload as a proxy that changes requests would make it look to the origin. */
+function withRequest(
+  workload: Workload,
+  change: (request: Workload["timed"]["request"]) => Partial<Workload["timed"]["request"]>,
+): Workload {
+  const checks = workload.checks.map(({ request, answer }) => ({
+    request: { ...request, ...change(request) },
+    answer,
+  }));
+  return { ...workload, checks };
+}
