@@ -27,6 +27,7 @@ export const ERROR_TYPES = {
   InvalidChunk: "a chunked body breaks its grammar or a limit",
   InvalidTrailerEnd: "a trailer section breaks its grammar or a limit",
   PrematureBodyEnd: "a body ended before its Content-Length was reached by whoever produced it",
+  InvalidContentCoding: "a body is not in the coding that its head names, or decompresses to more than a limit (ours)",
   UnexpectedData: "the peer sent bytes where none may come (ours)",
   H2Error: "trouble on an HTTP/2 stream or connection",
   H2Downgrade: "the upstream asked for HTTP/1.1",

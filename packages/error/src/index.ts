@@ -1,3 +1,4 @@
+export { ERROR_DETAILS, type ErrorDetail } from "./error-detail.ts";
 export { ERROR_TYPES, type ErrorType, type KnownErrorType } from "./error-type.ts";
 export {
   ProxyError,

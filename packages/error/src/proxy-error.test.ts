@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ERROR_DETAILS } from "./error-detail.ts";
 import { ERROR_TYPES } from "./error-type.ts";
 import { ProxyError, orError, toProxyError } from "./proxy-error.ts";
 
@@ -62,12 +63,13 @@ describe("retry", () => {
     expect(new ProxyError("ReadError", { retry: "reusedOnly" }).shouldRetry()).toBe(false);
   });
 
-  test("setCause leaves it alone; moreContext keeps type, source, retry and status", () => {
-    const error = ProxyError.httpStatus(404).setSource("internal").setRetry(true);
+  test("setCause leaves it alone; moreContext keeps type, detail, source, retry and status", () => {
+    const error = ProxyError.httpStatus(404).setSource("internal").setRetry(true).setDetail("too-large");
     error.setCause(new ProxyError("ReadError", { retry: "reusedOnly" }));
     expect(error.retry).toBe(true);
     expect(error.moreContext("more")).toMatchObject({
       type: "HTTPStatus",
+      detail: "too-large",
       source: "internal",
       retry: true,
       status: 404,
@@ -80,6 +82,12 @@ test("the root of a chain is the innermost type and cause", () => {
   const error = new ProxyError("HTTPStatus", { cause: new ProxyError("ReadError", { cause: foreign }) });
   expect(error.rootType()).toBe("ReadError");
   expect(error.rootCause()).toBe(foreign);
+});
+
+test("the root error has the details of what happened, whatever stands around it", () => {
+  const root = new ProxyError("ConnectError", { detail: "name-lookup" });
+  const around = ProxyError.httpStatus(503, "sorry", root.moreContext("a").moreContext("b"));
+  expect([around.rootError(), around.detail, root.rootError()]).toEqual([root, undefined, root]);
 });
 
 test("httpStatus refuses what is no status", () => {
@@ -99,6 +107,8 @@ test("orError passes a value and throws for none", () => {
   expect(() => orError(undefined, "NoPeer", "nothing there")).toThrow(" NoPeer context: nothing there");
 });
 
-test("every known type has a meaning", () => {
-  for (const meaning of Object.values(ERROR_TYPES)) expect(meaning).not.toBe("");
+test("every known type and every detail has a meaning, in ASCII: Proxy-Status shows those of types", () => {
+  for (const meaning of [...Object.values(ERROR_TYPES), ...Object.values(ERROR_DETAILS)]) {
+    expect(meaning).toMatch(/^[ -~]+$/);
+  }
 });

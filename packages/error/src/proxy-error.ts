@@ -1,3 +1,4 @@
+import type { ErrorDetail } from "./error-detail.ts";
 import type { ErrorType } from "./error-type.ts";
 
 /** Who is to blame: the server we called, the client that called us, ourselves, or not said yet. */
@@ -23,6 +24,8 @@ export interface ProxyErrorOptions {
   retry?: Retry;
   /** The status that an `HTTPStatus` error asks for, 100 to 999. */
   status?: number;
+  /** What the type leaves open. Default: nothing. */
+  detail?: ErrorDetail;
 }
 
 const SOURCE_NAMES: Readonly<Record<ErrorSource, string>> = {
@@ -44,6 +47,8 @@ export class ProxyError extends Error {
   readonly type: ErrorType;
   /** The status an `HTTPStatus` error asks for, else `undefined`. */
   readonly status: number | undefined;
+  /** What the type leaves open, in a word to decide by; the context is text for people, and any hook may change it. */
+  detail: ErrorDetail | undefined;
   source: ErrorSource;
   retry: Retry;
   context: string | undefined;
@@ -54,6 +59,7 @@ export class ProxyError extends Error {
     this.source = options.source ?? "unset";
     this.context = options.context;
     this.status = options.status;
+    this.detail = options.detail;
     if (options.cause !== undefined) this.cause = options.cause;
     this.retry = options.retry ?? (options.cause instanceof ProxyError ? options.cause.retry : false);
     // The stack's first line is made by the Error constructor, before the fields above exist.
@@ -86,10 +92,11 @@ export class ProxyError extends Error {
     return new ProxyError("HTTPStatus", { ...given(context, cause), status });
   }
 
-  /** A new error of the same type, source and retry mark that adds `context`; this one becomes its cause. */
+  /** A new error of the same type, detail, source and retry mark that adds `context`; this one becomes its cause. */
   moreContext(context: string): ProxyError {
     const options: ProxyErrorOptions = { context, cause: this, source: this.source, retry: this.retry };
     if (this.status !== undefined) options.status = this.status;
+    if (this.detail !== undefined) options.detail = this.detail;
     return new ProxyError(this.type, options);
   }
 
@@ -106,6 +113,11 @@ export class ProxyError extends Error {
 
   setSource(source: ErrorSource): this {
     this.source = source;
+    return this;
+  }
+
+  setDetail(detail: ErrorDetail): this {
+    this.detail = detail;
     return this;
   }
 
@@ -126,9 +138,14 @@ export class ProxyError extends Error {
     return this.retry === true;
   }
 
-  /** The innermost type, following causes as long as they are ProxyErrors. */
+  /** The innermost error of ours, following causes as long as they are ProxyErrors; this one if it has no such cause. */
+  rootError(): ProxyError {
+    return this.cause instanceof ProxyError ? this.cause.rootError() : this;
+  }
+
+  /** Its type. */
   rootType(): ErrorType {
-    return this.cause instanceof ProxyError ? this.cause.rootType() : this.type;
+    return this.rootError().type;
   }
 
   /** The innermost cause, foreign or ours; this error itself if it has none. */

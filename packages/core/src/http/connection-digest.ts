@@ -2,9 +2,12 @@ import type { ByteStream } from "../net/byte-stream.ts";
 
 /** What is known of a connection, for logs and hooks. The same object for every request on it. */
 export interface ConnectionDigest {
-  /** `host:port` of the other side; `undefined` where the stream has no address. */
+  /**
+   * The other side: `host:port`, or `unix:/path` for an upstream that listens there. `undefined` for a client on a Unix socket,
+   * which has no name, and for a stream without addresses.
+   */
   readonly remoteAddress: string | undefined;
-  /** `host:port` of our side. */
+  /** Our side: `host:port`, or `unix:/path` where the client came by a Unix socket. */
   readonly localAddress: string | undefined;
   /** When it was accepted or established, in `performance.now()` milliseconds. */
   readonly establishedAtMs: number;
@@ -19,11 +22,29 @@ export interface TlsDigest {
   readonly alpn: string | undefined;
 }
 
+const UNIX_ADDRESSES = Symbol("sluice.unixAddresses");
+
+/** What the ends of a Unix socket are called, as far as they have names. */
+interface UnixAddresses {
+  /** `unix:/path` that we connected to. */
+  readonly remote?: string;
+  /** `unix:/path` that we accepted on. */
+  readonly local?: string;
+}
+
+/** A stream that carries the names of its ends. */
+type NamedStream = ByteStream & { [UNIX_ADDRESSES]?: UnixAddresses };
+
+/** Tells the digest of `stream` what Node does not: the path of a Unix socket is known only to who listens or connects. */
+export function nameUnixSocket(stream: ByteStream, addresses: UnixAddresses): void {
+  (stream as NamedStream)[UNIX_ADDRESSES] = addresses;
+}
+
 /** Reads the addresses when they are asked for: most requests never do. */
 export class StreamDigest implements ConnectionDigest {
   readonly establishedAtMs: number;
   readonly tls: TlsDigest | undefined;
-  readonly #stream: ByteStream;
+  readonly #stream: NamedStream;
   #remote: string | undefined = undefined;
   #local: string | undefined = undefined;
 
@@ -35,11 +56,13 @@ export class StreamDigest implements ConnectionDigest {
 
   get remoteAddress(): string | undefined {
     // Kept once read: a closed socket has none any more.
-    return (this.#remote ??= join(this.#stream.remoteAddress, this.#stream.remotePort));
+    return (this.#remote ??=
+      join(this.#stream.remoteAddress, this.#stream.remotePort) ?? this.#stream[UNIX_ADDRESSES]?.remote);
   }
 
   get localAddress(): string | undefined {
-    return (this.#local ??= join(this.#stream.localAddress, this.#stream.localPort));
+    return (this.#local ??=
+      join(this.#stream.localAddress, this.#stream.localPort) ?? this.#stream[UNIX_ADDRESSES]?.local);
   }
 }
 

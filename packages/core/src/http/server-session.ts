@@ -1,6 +1,7 @@
 import type { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "./connection-digest.ts";
+import type { SessionLimits } from "./session-limits.ts";
 
 /**
  * One request from a client and the response to it, whatever the protocol. The HTTP/1 session implements it; HTTP/2
@@ -17,9 +18,18 @@ export interface ServerSession {
   readonly headReadAtMs: number;
   /**
    * The protocol that the client asks to change to (the value of Upgrade, RFC 9110 section 7.8); `undefined` if it does not.
-   * Writing a 101 head changes: from then on body bytes are raw bytes, both ways, and each side may end its direction alone.
+   * Writing a 101 head changes: from then on the bytes that are written are raw ones, and each side may end its direction
+   * alone. A request body that is still coming keeps its framing: its end is told by `onRequestEnd`, raw bytes follow it, and
+   * `onRequestEnd` is called once more for their end.
    */
   readonly upgrade: string | undefined;
+  /**
+   * The client sent CONNECT (RFC 9110, section 9.3.6): it has no body, and writing a 2xx head makes a tunnel, with raw bytes both
+   * ways as after a 101. After any other answer the connection closes. Absent where that cannot be.
+   */
+  readonly isConnect?: boolean;
+  /** How this exchange is treated, where it is to be otherwise than the service says. Set them early. */
+  readonly limits: SessionLimits;
   /** The request has no body at all. Known from the start. */
   readonly requestBodyEmpty: boolean;
   /** Every byte of the request body was delivered. */
@@ -31,6 +41,11 @@ export interface ServerSession {
    * Source downstream. Also passed to `events.onDownstreamError` if there is a listener at that moment.
    */
   readonly error: ProxyError | undefined;
+  /**
+   * When {@link error} was set, the final head, or the end of the response, had not been written: if the error says that the
+   * client is gone, what was written since went nowhere. `undefined` without an error, or for one that came after the end.
+   */
+  readonly failedBefore?: "head" | "end" | undefined;
   /** The final head that was written (101 counts as final); `undefined` before. */
   readonly response: ResponseHeader | undefined;
   /** Payload bytes of the response taken so far. */
@@ -45,8 +60,23 @@ export interface ServerSession {
   events: ServerSessionEvents | undefined;
   /**
    * Called when {@link error} is set, also while nobody drives the session: for whoever waits for something else meanwhile.
+   * Called as well when a client leaves whose request could not be served anyway.
    */
   onGone: ((error: ProxyError) => void) | undefined;
+
+  /** The service stops: who can should come to an end, and this connection serves no other request. Absent where nobody says so. */
+  readonly shuttingDown?: boolean;
+
+  /**
+   * The response is complete, and the connection will serve another request after this one, as far as is known. Absent where
+   * a connection does not serve one request after another.
+   */
+  readonly servesAnother?: boolean;
+  /**
+   * Whatever the app wants to know when the connection's next request comes. Dropped when the connection ends, or a request on
+   * it cannot be read. Absent where {@link servesAnother} is.
+   */
+  connectionContext?: unknown;
 
   /** Inside `onRequestData`: its chunk is kept beyond the call. Without it the memory is used for the next read. */
   keepChunk(): void;

@@ -1,8 +1,10 @@
 import { ProxyError } from "@sluice/error";
 import { HeaderFields } from "@sluice/http";
+import { appendBytes } from "../net/append-bytes.ts";
 import { latin1 } from "../net/latin1.ts";
 import { CLASS, CR, FIELD_VALUE, HEX, HTAB, LF, SP } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
+import { PartialHead } from "./partial-head.ts";
 import { quoteLine } from "./reject.ts";
 import { scanFields, takeFields } from "./scan-fields.ts";
 
@@ -53,7 +55,10 @@ export class BodyReader {
   #left = 0;
   #digits = 0;
   #extensionBytes = 0;
+  /** An unfinished trailer section, its bytes and how far they were looked at. */
   #trailerBuffer: Buffer | undefined = undefined;
+  #trailerBytes = 0;
+  #partialTrailers: PartialHead | undefined = undefined;
   readonly #limits: HeadLimits;
   readonly #lenient: boolean;
 
@@ -66,6 +71,11 @@ export class BodyReader {
   /** Nothing of the message is left. */
   get done(): boolean {
     return this.#state === COMPLETE;
+  }
+
+  /** Payload bytes that are still to come at least: of a chunked message, those of its chunk. */
+  get left(): number {
+    return this.#left;
   }
 
   /** The message ends where the connection ends. */
@@ -144,7 +154,7 @@ export class BodyReader {
     this.bytes = 0;
     this.piece = undefined;
     this.trailers = undefined;
-    this.#trailerBuffer = undefined;
+    if (this.#trailerBuffer !== undefined) this.#forgetTrailers();
   }
 
   #take(buffer: Buffer, at: number, end: number): number {
@@ -223,30 +233,43 @@ export class BodyReader {
       this.#state = COMPLETE;
       return from + 2;
     }
-    const before = this.#trailerBuffer?.length ?? 0;
-    const bytes = buffer.subarray(from, end);
-    const section = this.#trailerBuffer === undefined ? bytes : Buffer.concat([this.#trailerBuffer, bytes]);
-    const sectionEnd = scanTrailers(section, this.#limits);
-    if (sectionEnd < 0 ? section.length > MAX_TRAILER_BYTES : sectionEnd > MAX_TRAILER_BYTES) {
+    const before = this.#trailerBytes;
+    const held = this.#trailerBuffer;
+    const section = held === undefined ? buffer : appendBytes(held, 0, before, buffer.subarray(from, end), end - from);
+    const start = held === undefined ? from : 0;
+    const bytes = before + end - from;
+    const sectionEnd = this.#scanTrailers(section, start, start + bytes);
+    if ((sectionEnd < 0 ? bytes : sectionEnd - start) > MAX_TRAILER_BYTES) {
       throw new ProxyError("InvalidTrailerEnd", { context: `more than ${MAX_TRAILER_BYTES} bytes of trailers` });
     }
     if (sectionEnd < 0) {
-      this.#trailerBuffer = section === bytes ? Buffer.from(bytes) : section;
+      this.#trailerBuffer = held === undefined ? Buffer.from(buffer.subarray(from, end)) : section;
+      this.#trailerBytes = bytes;
       return end;
     }
-    const trailers = new HeaderFields(takeFields(latin1(section, 0, sectionEnd), 0));
+    const trailers = new HeaderFields(takeFields(latin1(section, start, sectionEnd), start));
     if (trailers.size > 0) this.trailers = trailers;
-    this.#trailerBuffer = undefined;
     this.#state = COMPLETE;
-    return from + sectionEnd - before;
+    this.#forgetTrailers();
+    return from + sectionEnd - start - before;
   }
-}
 
-function scanTrailers(section: Buffer, limits: HeadLimits): number {
-  try {
-    return scanFields(section, 0, section.length, limits, false);
-  } catch (cause) {
-    throw new ProxyError("InvalidTrailerEnd", { context: "in a trailer section", cause });
+  #scanTrailers(section: Buffer, from: number, end: number): number {
+    const partial = this.#partialTrailers;
+    try {
+      if (partial?.isStillPartial(section, from, end, MAX_TRAILER_BYTES, this.#limits, false)) return -1;
+      const sectionEnd = scanFields(section, from, end, this.#limits, false);
+      if (sectionEnd < 0) (this.#partialTrailers ??= new PartialHead()).stoppedInFields(from, end);
+      return sectionEnd;
+    } catch (cause) {
+      throw new ProxyError("InvalidTrailerEnd", { context: "in a trailer section", cause });
+    }
+  }
+
+  #forgetTrailers(): void {
+    this.#trailerBuffer = undefined;
+    this.#trailerBytes = 0;
+    this.#partialTrailers = undefined;
   }
 }
 

@@ -190,5 +190,5 @@ function isChunked(codings: string): boolean {
   const shown = JSON.stringify(codings.slice(0, 40));
   if (names.at(-1) !== "chunked") throw malformed(`Transfer-Encoding ${shown} does not end in chunked`);
   if (names.indexOf("chunked") < names.length - 1) throw malformed(`Transfer-Encoding ${shown} names chunked twice`);
-  throw malformed(`Transfer-Encoding ${shown} has a coding that is not understood`, 501);
+  throw malformed(`Transfer-Encoding ${shown} has a coding that is not understood`, 501, "unknown-coding");
 }

@@ -3,6 +3,8 @@ export const TOKEN = 1;
 export const FIELD_VALUE = 2;
 export const TARGET = 4;
 export const DIGIT = 8;
+/** Space and tab (RFC 9110, section 5.6.3). */
+export const OWS = 16;
 
 export const CR = 13;
 export const LF = 10;
@@ -25,6 +27,7 @@ function classes(): Uint8Array {
     // A fragment never belongs into a request (RFC 9112, section 3.2).
     if (visible && byte !== 0x23) table[byte]! |= TARGET;
     if (byte >= 0x30 && byte <= 0x39) table[byte]! |= DIGIT;
+    if (byte === SP || byte === HTAB) table[byte]! |= OWS;
     if (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(byte))) table[byte]! |= TOKEN;
   }
   return table;

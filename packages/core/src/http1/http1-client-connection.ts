@@ -1,6 +1,7 @@
-import { ProxyError, type ErrorType } from "@sluice/error";
+import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
-import type { PoolableConnection } from "@sluice/pool";
+import type { CloseReason, PoolableConnection } from "@sluice/pool";
+import type { UpstreamClosedMessage } from "../diagnostics.ts";
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { logger } from "../log/logger.ts";
@@ -12,12 +13,12 @@ import { Framing, parseLength } from "./framing.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
+import { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
+import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
 import { lastChunkText, requestHeadText, type BodyFraming } from "./serialize.ts";
+import { isWriteError, upstreamClosed, upstreamTakesNothing, upstreamTooLate } from "./upstream-errors.ts";
 import type { WriteLimits } from "./write-watch.ts";
-
-/** Seconds by which we stop reusing a connection before the origin said it would close it: its clock runs ahead of ours. */
-const KEEP_ALIVE_MARGIN_MS = 1000;
 
 /** What a connection does with itself when an exchange is over; the connector's side of it. */
 export interface ClientConnectionOwner {
@@ -25,6 +26,8 @@ export interface ClientConnectionOwner {
   store(connection: Http1ClientConnection, idleMs: number | undefined): boolean;
   /** It ended, or spoke, while it was idle. */
   forget(connection: Http1ClientConnection, why: "closed" | "unexpected-data"): void;
+  /** Its stream is closed, for whatever reason. */
+  closed?(connection: Http1ClientConnection): void;
 }
 
 /** Times of one exchange, in milliseconds; 0 waits for ever. */
@@ -36,6 +39,14 @@ export interface ExchangeLimits {
   /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
   idleMs: number | undefined;
 }
+
+/**
+ * What becomes of what we write:
+ * - `body`: as the request is framed → `done`; after a change of protocol → `raw`
+ * - `raw`: bytes as they are → `done`
+ * - `done`: nothing → `raw`, by a change of protocol
+ */
+type Writing = "body" | "raw" | "done";
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
@@ -53,6 +64,7 @@ const log = logger("core");
 
 /** Speaks HTTP/1 to an origin over one stream, one exchange at a time. Kept in the pool between exchanges. */
 export class Http1ClientConnection extends Http1Connection implements ClientSession, PoolableConnection {
+  protected override readonly outlivesStream = true;
   readonly digest: ConnectionDigest;
   /** The key under which it is pooled. */
   readonly key: string;
@@ -73,15 +85,21 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** Interim heads of this exchange so far. */
   #informational = 0;
   #isHead = false;
+  #isConnect = false;
   #asksToUpgrade = false;
-  /** The protocol was changed: bytes pass as they are, and each side ends its direction alone. */
+  /** The protocol was changed: the origin's bytes are raw, ours once the request body has ended; each side ends alone. */
   #tunnel = false;
+  /** There while a head comes in parts. */
+  #partialHead: PartialHead | undefined = undefined;
   #requestFraming: BodyFraming = "none";
   /** Body bytes that the request's Content-Length still promises. */
   #owedBytes = 0;
-  #requestDone = true;
+  #writing: Writing = "done";
   #reusable = false;
   #paused = false;
+  #requests = 0;
+  /** Why it is closed, if that happens while it is idle. */
+  #idleEnd: CloseReason = "closed";
 
   constructor(
     stream: ByteStream,
@@ -115,7 +133,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     return this.input === undefined ? "usable" : "unexpected-data";
   }
 
-  closeIdle(reason: string): void {
+  closeIdle(reason: CloseReason): void {
+    this.#idleEnd = reason;
     if (reason === "unexpected-data")
       this.#warnOfData("an upstream sent more than its response; closing the connection");
     else log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
@@ -127,11 +146,13 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (owedBytes < 0)
       throw ProxyError.internal("InvalidHTTPHeader", "a request body without a Content-Length to end it");
     this.#state = "head";
+    this.#requests++;
     this.#events = events;
     this.#isHead = header.method === "HEAD";
+    this.#isConnect = header.method === "CONNECT";
     this.#asksToUpgrade = header.has("upgrade");
     this.#reusable = false;
-    this.#requestDone = body === "none";
+    this.#writing = body === "none" ? "done" : "body";
     this.#requestFraming = body === "unknown-length" ? "chunked" : body;
     this.#owedBytes = owedBytes;
     this.receivedBytes = 0;
@@ -143,9 +164,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   writeBody(chunk: Uint8Array): boolean {
-    if (chunk.length === 0 || this.#requestDone) return true;
+    if (chunk.length === 0 || this.#writing === "done") return true;
     let writable: boolean;
-    if (this.#tunnel) {
+    if (this.#writing === "raw") {
       writable = this.send(chunk);
     } else if (this.#requestFraming === "chunked") {
       this.hold(`${chunk.length.toString(16)}\r\n`);
@@ -167,9 +188,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   finishRequest(trailers?: HeaderFields): void {
-    if (this.#requestDone) return;
-    if (this.#tunnel) {
-      this.#requestDone = true;
+    if (this.#writing === "done") return;
+    if (this.#writing === "raw") {
+      this.#writing = "done";
       this.flush();
       this.stream.end();
       return;
@@ -180,7 +201,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     }
     if (this.#requestFraming === "chunked") this.hold(lastChunkText(trailers));
     this.flush();
-    this.#requestDone = true;
+    this.#writing = this.#tunnel ? "raw" : "done";
     this.#awaitResponse();
   }
 
@@ -201,6 +222,10 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   release(): void {
     this.#events = undefined;
     this.#readDeadline.clear();
+    if (this.#tunnel) {
+      this.#releaseTunnel();
+      return;
+    }
     if (!this.#mayBeReused()) {
       this.stream.destroy();
       return;
@@ -209,14 +234,20 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#paused = false;
     this.readingPaused = false;
     this.updateReading();
-    this.#owner.store(this, this.#idleMs());
+    this.#owner.store(this, reuseWithinMs(this.#framing, this.#limits.idleMs));
   }
 
   destroy(): void {
     this.#events = undefined;
     // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.
-    if (this.#tunnel && !this.#requestDone) this.reset();
+    if (this.#tunnel && (this.#writing !== "done" || this.stream.writableLength > 0)) this.reset();
     else this.stream.destroy();
+  }
+
+  /** Both sides have ended; the last that was written may still be leaving, and the stream closes behind it. */
+  #releaseTunnel(): void {
+    if (this.stream.writableLength === 0) this.stream.destroy();
+    else this.watchUnsent();
   }
 
   protected consume(): boolean {
@@ -245,7 +276,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (this.#paused || this.#events === undefined) return;
     if (this.#state === "body" && this.#body.done) this.#end();
     this.#events?.onResponseBatch();
-    if (this.peerEnded && this.#state !== "ended") this.#onEnded();
+    if (this.peerEnded || this.closed) this.#onEnded();
   }
 
   protected onDrained(): void {
@@ -259,15 +290,34 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   protected onStreamClosed(): void {
-    this.#onEnded();
     this.#readDeadline.dispose();
+    // As above; but of a failure that nothing comes before, whoever has paused us is told at once.
+    const waits = this.input !== undefined || this.#endsBody;
+    if (this.#state === "idle" || (this.#paused && !waits)) this.#onEnded();
+    else this.pump();
+    this.#owner.closed?.(this);
+  }
+
+  /** What there is to tell of it, now that it is closed. */
+  get summary(): UpstreamClosedMessage {
+    const { address, digest, streamError } = this;
+    const { bytesRead, bytesWritten } = this.stream;
+    const over = this.#state === "ended" && this.#events === undefined;
+    const reason = this.#state === "idle" ? this.#idleEnd : over ? "not-reusable" : "exchange";
+    return { address, digest, requests: this.#requests, bytesRead, bytesWritten, reason, error: streamError };
+  }
+
+  /** An origin that refuses a request and closes has often said why, when writing the rest of it fails. */
+  protected override onWriteFailed(): void {
+    // Who else reads the stream may have more of it.
+    if (this.#reader !== undefined) this.receivedBytes += this.rescueInput();
   }
 
   override onData(buffer: Buffer, end: number): void {
     this.receivedBytes += end;
     this.#awaitResponse();
     super.onData(buffer, end);
-    if (this.input !== undefined) this.keepChunk();
+    if (this.input === buffer) this.keepChunk();
   }
 
   keepChunk(): void {
@@ -275,8 +325,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   #readHead(): boolean {
-    const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits);
-    if (header === undefined) return false;
+    const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits, this.#partialHead);
+    if (header === undefined) {
+      this.#partialHead ??= new PartialHead();
+      return false;
+    }
+    this.#partialHead = undefined;
     this.usedUpTo(lastHeadEnd());
     if (header.status < 200 && header.status !== 101) {
       if (++this.#informational > MAX_INFORMATIONAL)
@@ -284,37 +338,33 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       this.#events!.onInformational(header);
       return true;
     }
-    const framing = this.#framing;
-    framing.read(header);
-    this.#startBody(header);
-    this.#reusable = this.#allowsReuse(header);
+    if (this.#changesProtocol(header.status)) {
+      this.#startTunnel(header);
+    } else {
+      this.#framing.read(header);
+      startResponseBody(this.#body, this.#framing, header, this.#isHead);
+      this.#reusable = allowsReuse(this.#body, this.#framing, header);
+    }
     this.#state = "body";
     this.#events!.onResponseHeader(header, this.#body.done);
     return true;
   }
 
-  /** RFC 9112, section 6.3. */
-  #startBody(header: ResponseHeader): void {
-    const framing = this.#framing;
-    if (framing.contradictory) header.remove("content-length");
-    if (header.status === 101) {
-      if (!this.#asksToUpgrade || !this.#requestDone)
-        throw malformed("a 101 that was not asked for, or came too early", 502);
-      this.#tunnel = true;
-      this.#requestDone = false;
-      this.#body.startUntilClose();
-    } else if (this.#isHead || header.status === 204 || header.status === 304) this.#body.startEmpty();
-    else if (framing.chunked) this.#body.startChunked();
-    else if (framing.contentLength >= 0) this.#body.startLength(framing.contentLength);
-    else this.#body.startUntilClose();
+  /** RFC 9110, section 7.8; and section 9.3.6, by which any 2xx to a CONNECT does. */
+  #changesProtocol(status: number): boolean {
+    if (status === 101 && !this.#asksToUpgrade) throw malformed("a 101 that was not asked for", 502);
+    return status === 101 || (this.#isConnect && status >= 200 && status < 300);
   }
 
-  #allowsReuse(header: ResponseHeader): boolean {
-    const framing = this.#framing;
-    if (framing.close || framing.contradictory || this.#body.untilClose) return false;
-    // RFC 9112, section 6.1: chunked from a 1.0 peer is not to be trusted.
-    if (header.version === "1.0") return framing.keepAlive && !framing.hasTransferEncoding;
-    return true;
+  /** From here on the origin's bytes are raw; ours are from the end of the request body on, which may be still to come. */
+  #startTunnel(header: ResponseHeader): void {
+    // RFC 9110, section 9.3.6: to be ignored, whatever stands in them.
+    header.remove("content-length");
+    header.remove("transfer-encoding");
+    this.#tunnel = true;
+    if (this.#writing === "done") this.#writing = "raw";
+    this.#reusable = false;
+    this.#body.startUntilClose();
   }
 
   #readBody(): boolean {
@@ -336,14 +386,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** As far as the exchange goes; the pool looks at the connection itself, and counts those whose peer said too much. */
   #mayBeReused(): boolean {
-    return this.#reusable && this.#requestDone && this.#state === "ended";
-  }
-
-  #idleMs(): number | undefined {
-    const promised = this.#framing.keepAliveTimeoutSeconds;
-    if (promised < 0) return this.#limits.idleMs;
-    const safe = Math.max(promised * 1000 - KEEP_ALIVE_MARGIN_MS, 0);
-    return this.#limits.idleMs === undefined ? safe : Math.min(safe, this.#limits.idleMs);
+    return this.#reusable && this.#writing === "done" && this.#state === "ended";
   }
 
   #warnOfData(message: string): void {
@@ -354,6 +397,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   #onUnexpectedData(): void {
     this.#warnOfData("an upstream sent data on an idle connection; closing it");
+    this.#idleEnd = "unexpected-data";
     this.#owner.forget(this, "unexpected-data");
     this.input = undefined;
     this.stream.destroy();
@@ -367,10 +411,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         this.stream.destroy();
         return;
       case "ended":
-        return;
+        // In a tunnel the client may still be sending.
+        if (this.#events === undefined || !this.closed || !this.#tunnel || this.#writing === "done") return;
+        break;
       case "body":
         if (this.#events === undefined) return;
-        if (this.#body.untilClose && this.streamError === undefined && this.peerEnded) {
+        if (this.#endsBody) {
           this.#body.endOfConnection();
           this.#end();
           this.#events?.onResponseBatch();
@@ -381,24 +427,17 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         if (this.#events === undefined) return;
         break;
     }
-    this.#fail(this.#closedError());
+    this.#fail(upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes));
   }
 
-  #closedError(): ProxyError {
-    const where =
-      this.#state === "body" ? "in the middle of its response body" : "before its response head was complete";
-    const cause = this.streamError;
-    const type: ErrorType = cause === undefined ? "ConnectionClosed" : isWriteError(cause) ? "WriteError" : "ReadError";
-    const error = ProxyError.upstream(type, `the upstream closed the connection ${where}`, cause);
-    // Not a byte came: the upstream may have closed before it saw the request, as happens to pooled connections.
-    if (this.receivedBytes === 0) error.retry = "reusedOnly";
-    return error;
+  /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */
+  get #endsBody(): boolean {
+    if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded) return false;
+    return this.streamError === undefined || isWriteError(this.streamError);
   }
 
   #onReadTimeout(): void {
-    const waited = this.#state === "body" ? "more of its response body" : "its response head";
-    const context = `the upstream sent nothing for ${this.#limits.readMs} ms; waiting for ${waited}`;
-    this.#fail(ProxyError.upstream("ReadTimedout", context));
+    this.#fail(upstreamTooLate(this.#state === "body", this.#limits.readMs));
   }
 
   #fail(error: ProxyError): void {
@@ -406,6 +445,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#events = undefined;
     this.#readDeadline.clear();
     this.stream.destroy();
+    if (this.#state === "body") error.detail ??= "response-body";
     events?.onUpstreamError(error.setSource("upstream"));
   }
 
@@ -416,20 +456,18 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       this.#readDeadline.clear();
       return;
     }
-    const onTurn = this.#state === "body" || (this.#state === "head" && this.#requestDone);
+    const onTurn = this.#state === "body" || (this.#state === "head" && this.#writing === "done");
     // A timer that is set on a closed connection would outlive it.
     if (onTurn && !this.#paused && !this.closed) this.#readDeadline.set(this.#limits.readMs);
   }
 
   protected get writeLimits(): WriteLimits {
-    return { writeMs: this.#limits.writeMs, minBytesPerSecond: 0 };
+    return { writeMs: this.#limits.writeMs, minSendBytesPerSecond: 0 };
   }
 
   protected onStalled(): void {
-    this.#fail(ProxyError.upstream("WriteTimedout", `the upstream took no bytes for ${this.#limits.writeMs} ms`));
+    // The end of a tunnel that nobody waits for any more.
+    if (this.#events === undefined) log.warn({ peer: this.address }, "cut an upstream that takes no bytes");
+    this.#fail(upstreamTakesNothing(this.#limits.writeMs));
   }
-}
-
-function isWriteError(error: Error): boolean {
-  return (error as NodeJS.ErrnoException).syscall === "write";
 }

@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
+import { appendBytes } from "../net/append-bytes.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { latin1 } from "../net/latin1.ts";
+import { readRest } from "../net/read-rest.ts";
 import { WriteWatch, type WriteLimits } from "./write-watch.ts";
 
 /** Unread bytes at which we stop reading the socket. */
@@ -41,6 +43,8 @@ export abstract class Http1Connection {
   protected readingPaused = false;
   /** Goes on reading while it is paused, until something comes: the end of the connection shows only to who reads. */
   protected readonly readsAhead: boolean = false;
+  /** Uses what arrived before the stream closed also after it did. */
+  protected readonly outlivesStream: boolean = false;
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
@@ -72,13 +76,15 @@ export abstract class Http1Connection {
   protected abstract get writeLimits(): WriteLimits;
   /** The peer takes our bytes too slowly. */
   protected abstract onStalled(): void;
+  /** The stream failed to write; it is still open, and will close at once. */
+  protected onWriteFailed(): void {}
 
   /** Uses the input as far as possible, without recursion when an event asks for more. */
   protected pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (this.input !== undefined && !this.closed && this.consume());
+      while (this.input !== undefined && (!this.closed || this.outlivesStream) && this.consume());
     } finally {
       this.#pumping = false;
     }
@@ -130,6 +136,7 @@ export abstract class Http1Connection {
       this.flush();
       this.#sendBytes(chunk);
       this.stream.uncork();
+      if (this.stream.errored) this.onWriteFailed();
     } else {
       this.#sendBytes(chunk);
     }
@@ -153,15 +160,34 @@ export abstract class Http1Connection {
 
   /** Bytes arrived: the first `end` of `buffer`. */
   onData(buffer: Buffer, end: number): void {
-    if (this.input === undefined) {
-      this.input = buffer;
-      this.inputEnd = end;
-    } else {
-      this.input = Buffer.concat([this.input.subarray(this.inputAt, this.inputEnd), buffer.subarray(0, end)]);
-      this.inputEnd = this.input.length;
-    }
-    this.inputAt = 0;
+    this.addInput(buffer, end);
     this.pump();
+  }
+
+  /** Puts the first `end` bytes of `buffer` behind what is not used yet. */
+  protected addInput(buffer: Buffer, end: number): void {
+    const held = this.input;
+    if (held === undefined) {
+      this.input = buffer;
+      this.inputAt = 0;
+      this.inputEnd = end;
+      return;
+    }
+    this.input = appendBytes(held, this.inputAt, this.inputEnd, buffer, end);
+    this.inputEnd += end;
+    if (this.input === held) return;
+    this.inputEnd -= this.inputAt;
+    this.inputAt = 0;
+  }
+
+  /** Adds what the system has received for a socket that failed to write: Node closes it, and that throws it away. */
+  protected rescueInput(): number {
+    let bytes = 0;
+    for (const piece of readRest(this.stream)) {
+      bytes += piece.length;
+      this.addInput(piece, piece.length);
+    }
+    return bytes;
   }
 
   /** Moves what is not used yet to memory of its own. */
@@ -204,14 +230,30 @@ export abstract class Http1Connection {
     stream.destroy();
   }
 
+  /** Watches that what the stream holds leaves in time, little as it may be; until it is told, or all is gone. */
+  protected watchUnsent(): void {
+    if (this.stream.writableLength > 0) this.#watch();
+  }
+
+  /** The limits that the peer is held to because it is behind; `undefined` while it keeps up. */
+  protected get watchedLimits(): WriteLimits | undefined {
+    return this.#writeWatch?.limits;
+  }
+
   /**
    * A stream refuses by what it was given, not by what is left: a large chunk that the system took at once is no reason to
    * stop the other side, which would cost two system calls each time.
    */
   #wrote(accepted: boolean, bytes: number): void {
     this.#writeWatch?.add(bytes);
-    if (accepted || this.stream.writableLength < MAX_UNSENT_BYTES) return;
+    if (accepted) return;
+    if (this.stream.errored) this.onWriteFailed();
+    if (this.stream.writableLength < MAX_UNSENT_BYTES) return;
     this.congested = true;
+    this.#watch();
+  }
+
+  #watch(): void {
     if (this.#writeWatch === undefined) {
       // Most peers never fall behind: what is for those that do, an idle connection need not hold.
       this.#writeWatch = new WriteWatch(this.stream, () => this.onStalled());

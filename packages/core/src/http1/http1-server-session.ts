@@ -2,6 +2,7 @@ import { ProxyError } from "@sluice/error";
 import type { HeaderFields, HttpVersion, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
+import { SessionLimits } from "../http/session-limits.ts";
 import { nowMs } from "../net/clock.ts";
 import { parseLength } from "./framing.ts";
 import type { Http1ServerConnection } from "./http1-server-connection.ts";
@@ -11,6 +12,7 @@ import { informationalHeadText, lastChunkText, responseHeadText, type BodyFramin
 export class Http1ServerSession implements ServerSession {
   readonly request: RequestHeader;
   readonly upgrade: string | undefined;
+  readonly isConnect: boolean;
   readonly requestBodyEmpty: boolean;
   readonly headReadAtMs: number = nowMs();
   error: ProxyError | undefined = undefined;
@@ -18,6 +20,9 @@ export class Http1ServerSession implements ServerSession {
   response: ResponseHeader | undefined = undefined;
   responseBodyBytes = 0;
   responseDone = false;
+  failedBefore: "head" | "end" | undefined = undefined;
+  /** @internal Made when the first is asked for. */
+  ownLimits: SessionLimits | undefined = undefined;
   /** Whether the client and we can go on after this exchange, as far as is known. */
   keepAlive: boolean;
   readonly #connection: Http1ServerConnection;
@@ -28,6 +33,10 @@ export class Http1ServerSession implements ServerSession {
   #framing: BodyFraming = "none";
   /** Body bytes that Content-Length still promises. */
   #owedBytes = 0;
+  /** The protocol was changed. */
+  #tunnel = false;
+  /** A client that waited for it sends its body. */
+  #saidContinue = false;
 
   constructor(
     connection: Http1ServerConnection,
@@ -39,6 +48,7 @@ export class Http1ServerSession implements ServerSession {
     this.#connection = connection;
     this.request = request;
     this.#isHead = request.method === "HEAD";
+    this.isConnect = request.method === "CONNECT";
     this.#version = request.version;
     this.requestBodyEmpty = bodyEmpty;
     this.keepAlive = keepAlive;
@@ -47,6 +57,10 @@ export class Http1ServerSession implements ServerSession {
 
   get digest(): ConnectionDigest {
     return this.#connection.digest;
+  }
+
+  get limits(): SessionLimits {
+    return (this.ownLimits ??= new SessionLimits(this.#connection.options));
   }
 
   get requestBodyDone(): boolean {
@@ -59,6 +73,22 @@ export class Http1ServerSession implements ServerSession {
 
   get holdsBytes(): boolean {
     return this.#connection.holdsBytes;
+  }
+
+  get shuttingDown(): boolean {
+    return this.#connection.shuttingDown;
+  }
+
+  get servesAnother(): boolean {
+    return this.responseDone && this.keepAlive && this.#connection.servesAnother(this);
+  }
+
+  get connectionContext(): unknown {
+    return this.#connection.context;
+  }
+
+  set connectionContext(context: unknown) {
+    this.#connection.context = context;
   }
 
   get events(): ServerSessionEvents | undefined {
@@ -87,6 +117,9 @@ export class Http1ServerSession implements ServerSession {
     // RFC 9110, section 15.2: no 1xx to a client of HTTP/1.0.
     if (header.status >= 200 || header.status === 101) throw wrongKind(header.status, "an interim head");
     if (this.response !== undefined || this.#version === "1.0") return true;
+    const { interim } = this.ownLimits ?? this.#connection.options;
+    if (interim === "drop" && !(header.status === 100 && this.#expectsContinue)) return true;
+    if (header.status === 100) this.#saidContinue = true;
     // RFC 9110, section 8.6: none in a 1xx; a client that believed it would take the final head for a body.
     header.remove("content-length");
     this.#connection.write(this, informationalHeadText(header), true);
@@ -98,14 +131,17 @@ export class Http1ServerSession implements ServerSession {
       throw ProxyError.internal("InternalError", `a second response head (status ${header.status}) on one request`);
     }
     if (header.status < 200 && header.status !== 101) throw wrongKind(header.status, "a final head");
-    this.#framing = this.#chooseFraming(header, end);
+    const changes = this.#changesProtocol(header.status);
+    this.#framing = changes ? "none" : this.#chooseFraming(header, end);
     this.response = header;
-    if (header.status === 101) {
+    if (changes) {
       this.#changeProtocol(header);
       return;
     }
     // Bytes of a body that nobody reads any more would be taken for the next request.
-    if (this.#framing === "until-close" || !this.requestBodyDone) this.keepAlive = false;
+    if (this.#framing === "until-close" || (!this.requestBodyDone && !this.#mayDrain())) this.keepAlive = false;
+    // What the client may have sent for its tunnel is no request either.
+    if (this.isConnect || this.ownLimits?.keepAliveMs === 0) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
     this.#connection.write(this, responseHeadText(header, this.#framing, this.#connectionValue()), false);
   }
@@ -150,7 +186,7 @@ export class Http1ServerSession implements ServerSession {
     if (this.#framing === "chunked") this.#connection.write(this, lastChunkText(trailers), false);
     this.responseDone = true;
     this.#connection.write(this, "", true);
-    if (this.response.status === 101) this.#connection.endDirection(this);
+    if (this.#tunnel) this.#connection.endDirection(this);
   }
 
   flush(): void {
@@ -170,8 +206,13 @@ export class Http1ServerSession implements ServerSession {
 
   /** @internal The request cannot be served any more. */
   fail(error: ProxyError): void {
-    if (this.error !== undefined) return;
+    if (this.error !== undefined) {
+      // Not the reason any more, but whoever answers the failed request need not go on.
+      this.onGone?.(error.setSource("downstream"));
+      return;
+    }
     this.error = error.setSource("downstream");
+    if (!this.responseDone) this.failedBefore = this.response === undefined ? "head" : "end";
     this.keepAlive = false;
     this.onGone?.(this.error);
     this.#events?.onDownstreamError(this.error);
@@ -182,28 +223,48 @@ export class Http1ServerSession implements ServerSession {
     return ProxyError.internal("InternalError", context);
   }
 
-  /** RFC 9110, section 7.8: with the head that says so, both sides speak something else. */
+  /** RFC 9110, section 7.8; and section 9.3.6, by which any 2xx to a CONNECT does. */
+  #changesProtocol(status: number): boolean {
+    if (status === 101 && this.upgrade === undefined) {
+      throw ProxyError.internal("InternalError", "a 101 to a request that did not ask to change the protocol");
+    }
+    return status === 101 || (this.isConnect && status >= 200 && status < 300);
+  }
+
+  /** With the head that says so, both sides speak something else. */
   #changeProtocol(header: ResponseHeader): void {
+    // RFC 9110, section 8.6: none in a 101 or a 2xx to CONNECT; a client that believed it would take the tunnel for a body.
+    header.remove("content-length");
     this.keepAlive = false;
-    this.#connection.write(this, responseHeadText(header, "none", "upgrade"), true);
+    this.#tunnel = true;
+    this.#connection.write(this, responseHeadText(header, "none", this.isConnect ? undefined : "upgrade"), true);
     this.#framing = "until-close";
     this.#connection.openTunnel(this);
+  }
+
+  /** Whether what is left of the request body may be read and dropped after the response. */
+  #mayDrain(): boolean {
+    const { earlyResponse, maxDrainBytes } = this.ownLimits ?? this.#connection.options;
+    if (earlyResponse === "close" || this.#connection.requestBodyLeft(this) > maxDrainBytes) return false;
+    // RFC 9110, section 10.1.1: a client that was not told to go on may send its next request instead of the body.
+    return !this.#expectsContinue || this.#saidContinue || this.requestBodyBytes > 0;
+  }
+
+  get #expectsContinue(): boolean {
+    return this.request.has("expect");
   }
 
   /** RFC 9112, section 6.3. */
   #chooseFraming(header: ResponseHeader, end: boolean): BodyFraming {
     const status = header.status;
-    if (status === 101 && this.upgrade === undefined) {
-      throw ProxyError.internal("InternalError", "a 101 to a request that did not ask to change the protocol");
-    }
-    // RFC 9110, section 8.6: none in a 204 or 101; a client that believed it would wait for the bytes.
-    if (status === 204 || status === 101) header.remove("content-length");
+    // RFC 9110, section 8.6: none in a 204; a client that believed it would wait for the bytes.
+    if (status === 204) header.remove("content-length");
     // RFC 9110, section 15.3.6: a 205 has no content, and a client may not look for any.
     if (status === 205) {
       header.setContentLength(0);
       return "none";
     }
-    if (this.#isHead || status === 204 || status === 304 || status < 200) return "none";
+    if (this.#isHead || status === 204 || status === 304) return "none";
     const lengths = header.getAll("content-length");
     if (lengths.length > 0) {
       this.#owedBytes = lengths.length === 1 ? parseLength(lengths[0]!) : -1;

@@ -2,6 +2,7 @@ import { RequestHeader, ResponseHeader, reasonPhrase, type HttpVersion } from "@
 import { latin1 } from "../net/latin1.ts";
 import { CLASS, CR, DIGIT, FIELD_VALUE, LF, SP, TARGET, TOKEN } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
+import type { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
 import { scanFields, takeFields } from "./scan-fields.ts";
 
@@ -18,6 +19,7 @@ export function lastHeadEnd(): number {
 
 /**
  * Parses a request head in one pass (RFC 9112, sections 3 and 5).
+ * @param partial Kept from one call to the next while the head is not complete; without it all is looked at each time.
  * @returns `undefined` when the head is not complete yet.
  * @throws ProxyError `InvalidHTTPHeader` with the status to answer: 400, 414, 431 or 505.
  */
@@ -26,19 +28,27 @@ export function parseRequestHead(
   from: number,
   arrived: number,
   limits: HeadLimits,
+  partial?: PartialHead,
 ): RequestHeader | undefined {
+  if (partial?.isStillPartial(buffer, from, arrived, limits.maxHeadBytes, limits, false)) return undefined;
   const lineStart = skipEmptyLines(buffer, from, arrived);
   // A byte beyond the limit is not looked at, so that what is said of a head does not depend on how much of it came.
   const end = Math.min(arrived, lineStart + limits.maxHeadBytes + 1);
   let at = lineStart;
   while (at < end && (CLASS[buffer[at]!]! & TOKEN) !== 0) at++;
   const methodEnd = at;
-  if (at >= end) return incomplete(lineStart, at, limits, 400);
+  if (at >= end) {
+    partial?.stoppedInStartLine(from, arrived, at > lineStart ? TOKEN : 0);
+    return incomplete(lineStart, at, limits, 400);
+  }
   if (methodEnd === lineStart || buffer[at] !== SP) throw malformed(`no method: ${quoteLine(buffer, lineStart, end)}`);
   const targetStart = ++at;
   while (at < end && (CLASS[buffer[at]!]! & TARGET) !== 0) at++;
   const targetEnd = at;
-  if (at >= end || at - lineStart > limits.maxHeadBytes) return incomplete(lineStart, at, limits, 414);
+  if (at >= end || at - lineStart > limits.maxHeadBytes) {
+    partial?.stoppedInStartLine(from, arrived, TARGET);
+    return incomplete(lineStart, at, limits, 414);
+  }
   if (targetEnd === targetStart || buffer[at] !== SP) {
     throw malformed(`no target, or a byte in it that cannot be: ${quoteLine(buffer, lineStart, end)}`);
   }
@@ -49,6 +59,7 @@ export function parseRequestHead(
       if (rest >= at + 8 && readVersion(buffer, at) !== undefined) throw untidyEnd(buffer, lineStart, end);
       throw unknownVersion(buffer, at, lineStart, end);
     }
+    partial?.stoppedInStartLine(from, arrived, 0);
     return incomplete(lineStart, end, limits, 414);
   }
   const version = readVersion(buffer, at);
@@ -57,7 +68,10 @@ export function parseRequestHead(
     throw untidyEnd(buffer, lineStart, end);
   }
   const fieldsEnd = scanFields(buffer, at + 10, end, limits, false);
-  if (fieldsEnd < 0) return incomplete(lineStart, end, limits, 431);
+  if (fieldsEnd < 0) {
+    partial?.stoppedInFields(from, arrived);
+    return incomplete(lineStart, end, limits, 431);
+  }
   if (fieldsEnd - lineStart > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, lineStart, fieldsEnd);
   headEnd = fieldsEnd;
@@ -69,6 +83,7 @@ export function parseRequestHead(
 /**
  * Parses a response head in one pass (RFC 9112, sections 4 and 5), taking the old habits that {@link scanFields} names,
  * and a status line that ends after the status.
+ * @param partial As for {@link parseRequestHead}.
  * @returns `undefined` when the head is not complete yet.
  * @throws ProxyError `InvalidHTTPHeader`.
  */
@@ -77,15 +92,18 @@ export function parseResponseHead(
   from: number,
   arrived: number,
   limits: HeadLimits,
+  partial?: PartialHead,
 ): ResponseHeader | undefined {
+  if (partial?.isStillPartial(buffer, from, arrived, limits.maxHeadBytes, limits, true)) return undefined;
   const end = Math.min(arrived, from + limits.maxHeadBytes + 1);
   if (from + 13 > end) {
     // Even before a whole status line is there, a peer that does not speak HTTP can be told by its first bytes.
     checkPrefix(buffer, from, end);
+    partial?.stoppedInStartLine(from, arrived, 0);
     return incomplete(from, end, limits, 431);
   }
   const version = readVersion(buffer, from);
-  if (version === undefined) throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`);
+  if (version === undefined) throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`, 400, "not-http");
   const status = readStatus(buffer, from + 8);
   let at = from + 12;
   const after = buffer[at]!;
@@ -96,12 +114,18 @@ export function parseResponseHead(
   const reasonStart = at;
   while (at < end && (CLASS[buffer[at]!]! & FIELD_VALUE) !== 0) at++;
   const reasonEnd = at;
-  if (at + 1 >= end) return incomplete(from, at, limits, 431);
+  if (at + 1 >= end) {
+    partial?.stoppedInStartLine(from, arrived, at >= end ? FIELD_VALUE : 0);
+    return incomplete(from, at, limits, 431);
+  }
   if (buffer[at] !== CR || buffer[at + 1] !== LF) {
     throw malformed(`a status line that does not end in CR LF: ${quoteLine(buffer, from, end)}`);
   }
   const fieldsEnd = scanFields(buffer, at + 2, end, limits, true);
-  if (fieldsEnd < 0) return incomplete(from, end, limits, 431);
+  if (fieldsEnd < 0) {
+    partial?.stoppedInFields(from, arrived);
+    return incomplete(from, end, limits, 431);
+  }
   if (fieldsEnd - from > limits.maxHeadBytes) throw tooLarge(limits, 431);
   const text = latin1(buffer, from, fieldsEnd);
   headEnd = fieldsEnd;
@@ -153,7 +177,7 @@ function incomplete(from: number, at: number, limits: HeadLimits, status: number
 }
 
 function tooLarge(limits: HeadLimits, status: number): Error {
-  return malformed(`a head of more than ${limits.maxHeadBytes} bytes`, status);
+  return malformed(`a head of more than ${limits.maxHeadBytes} bytes`, status, "too-large");
 }
 
 function untidyEnd(buffer: Buffer, lineStart: number, end: number): Error {
@@ -171,5 +195,6 @@ function unknownVersion(buffer: Buffer, at: number, lineStart: number, end: numb
 function checkPrefix(buffer: Buffer, from: number, end: number): void {
   const expected = "HTTP/1.";
   const start = latin1(buffer, from, Math.min(end, from + expected.length));
-  if (!expected.startsWith(start)) throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`);
+  if (!expected.startsWith(start))
+    throw malformed(`no HTTP/1 status line: ${quoteLine(buffer, from, end)}`, 400, "not-http");
 }

@@ -1,4 +1,4 @@
-import { ProxyError } from "@sluice/error";
+import { ProxyError, type ErrorDetail } from "@sluice/error";
 import { latin1 } from "../net/latin1.ts";
 
 const QUOTED_BYTES = 60;
@@ -7,8 +7,8 @@ const QUOTED_BYTES = 60;
  * A head or body that breaks the protocol: an `InvalidHTTPHeader` error, source unset until the side is known.
  * @param status What RFC 9110 and 9112 ask to answer when it was a request; 400 unless they say otherwise.
  */
-export function malformed(context: string, status = 400): ProxyError {
-  return new ProxyError("InvalidHTTPHeader", { context, status });
+export function malformed(context: string, status = 400, detail?: ErrorDetail): ProxyError {
+  return new ProxyError("InvalidHTTPHeader", { context, status, ...(detail !== undefined && { detail }) });
 }
 
 /** The start of the line in which something is wrong, printable, for the log. */

@@ -32,6 +32,23 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);
   checkTarget(request.method, request.target);
+  // RFC 9110, section 9.3.6: it has none; what follows would be a body to one reader, and the tunnel to another.
+  if (request.method === "CONNECT" && (framing.hasTransferEncoding || framing.contentLength > 0))
+    throw malformed("a CONNECT with content");
+}
+
+/** RFC 9112, section 9.3. One whose framing is contradictory is not trusted further (section 6.1). */
+export function wantsKeepAlive(request: RequestHeader, framing: Framing): boolean {
+  if (framing.close || framing.contradictory) return false;
+  return request.version === "1.1" || framing.keepAlive;
+}
+
+/**
+ * RFC 9110, section 7.8: an Upgrade is to be ignored in HTTP/1.0, and meant for us only if Connection names it. CONNECT is a
+ * change of its own.
+ */
+export function wantsUpgrade(request: RequestHeader, framing: Framing): boolean {
+  return framing.connectionUpgrade && request.version === "1.1" && request.method !== "CONNECT";
 }
 
 /**

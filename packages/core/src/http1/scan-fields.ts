@@ -1,6 +1,6 @@
 import { FieldLines, MAX_FIELD_LINES, UNTIDY } from "@sluice/http";
 import { trimOws } from "./framing.ts";
-import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from "./grammar.ts";
+import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, OWS, SP, TOKEN } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { knownFieldAt } from "./known-fields.ts";
 import { malformed, quoteLine } from "./reject.ts";
@@ -14,23 +14,37 @@ let count = 0;
 let folded = false;
 
 /**
+ * Where the last scan stopped that did not reach its end: in which line, behind how many fields, and which classes of bytes
+ * could follow there without deciding anything. Read at once: scans share it.
+ */
+export const lastStop: { line: number; fields: number; accepts: number } = { line: 0, fields: 0, accepts: 0 };
+
+/**
  * Scans field lines up to and including the empty line, in one pass over the bytes (RFC 9112, section 5).
  *
  * Strict: CR LF ends a line and nothing else; a name is a token that touches its colon; no control characters. From an
  * origin two old habits are taken, as RFC 9112 asks of a proxy: space before the colon (section 5.1) and line folding
  * (section 5.2). Both leave no trace in what is forwarded.
- * @returns The position after the empty line, or -1 when the end was not reached.
+ * @param fieldsBefore Fields of the same head that stand before `from`, where a line begins.
+ * @returns The position after the empty line, or -1 when the end was not reached; then {@link lastStop} says where.
  * @throws ProxyError `InvalidHTTPHeader`; status 431 for too many fields.
  */
-export function scanFields(buffer: Buffer, from: number, end: number, limits: HeadLimits, lenient: boolean): number {
+export function scanFields(
+  buffer: Buffer,
+  from: number,
+  end: number,
+  limits: HeadLimits,
+  lenient: boolean,
+  fieldsBefore = 0,
+): number {
   let at = from;
-  count = 0;
+  count = fieldsBefore;
   folded = false;
   for (;;) {
-    if (at >= end) return -1;
+    if (at >= end) return stop(at, 0);
     let byte = buffer[at]!;
     if (byte === CR) {
-      if (at + 1 >= end) return -1;
+      if (at + 1 >= end) return stop(at, 0);
       if (buffer[at + 1] !== LF) throw malformed(`a CR without LF where a field starts`);
       return at + 2;
     }
@@ -40,26 +54,26 @@ export function scanFields(buffer: Buffer, from: number, end: number, limits: He
       if (at < 0) return -1;
       continue;
     }
-    if (count === limits.maxFields) throw malformed(`more than ${limits.maxFields} fields`, 431);
+    if (count === limits.maxFields) throw malformed(`more than ${limits.maxFields} fields`, 431, "too-large");
     while ((CLASS[byte]! & TOKEN) !== 0) {
-      if (++at >= end) return -1;
+      if (++at >= end) return stop(nameStart, TOKEN);
       byte = buffer[at]!;
     }
     const nameEnd = at;
     if (lenient && nameEnd > nameStart) {
       while (byte === SP || byte === HTAB) {
-        if (++at >= end) return -1;
+        if (++at >= end) return stop(nameStart, OWS);
         byte = buffer[at]!;
       }
     }
     if (byte !== COLON || nameEnd === nameStart) throw invalidName(buffer, nameStart, at, end);
     do {
-      if (++at >= end) return -1;
+      if (++at >= end) return stop(nameStart, FIELD_VALUE);
       byte = buffer[at]!;
     } while (byte === SP || byte === HTAB);
     const valueStart = at;
     while ((CLASS[byte]! & FIELD_VALUE) !== 0) {
-      if (++at >= end) return -1;
+      if (++at >= end) return stop(nameStart, FIELD_VALUE);
       byte = buffer[at]!;
     }
     const lineEnd = at;
@@ -127,12 +141,12 @@ function scanFold(buffer: Buffer, from: number, end: number): number {
   let at = from;
   let byte = buffer[at]!;
   while (byte === SP || byte === HTAB) {
-    if (++at >= end) return -1;
+    if (++at >= end) return stop(from, FIELD_VALUE);
     byte = buffer[at]!;
   }
   const valueStart = at;
   while ((CLASS[byte]! & FIELD_VALUE) !== 0) {
-    if (++at >= end) return -1;
+    if (++at >= end) return stop(from, FIELD_VALUE);
     byte = buffer[at]!;
   }
   const lineEnd = at;
@@ -155,9 +169,16 @@ function endOfLine(buffer: Buffer, byte: number, at: number, end: number, lineSt
     const what = byte === LF ? "a line ends with LF alone" : `byte 0x${byte.toString(16).padStart(2, "0")} in a value`;
     throw malformed(`${what}: ${quoteLine(buffer, lineStart, end)}`);
   }
-  if (at + 1 >= end) return -1;
+  if (at + 1 >= end) return stop(lineStart, 0);
   if (buffer[at + 1] !== LF) throw malformed(`a CR without LF in ${quoteLine(buffer, lineStart, end)}`);
   return at + 2;
+}
+
+function stop(line: number, accepts: number): number {
+  lastStop.line = line;
+  lastStop.fields = count;
+  lastStop.accepts = accepts;
+  return -1;
 }
 
 function invalidName(buffer: Buffer, nameStart: number, at: number, end: number): Error {

@@ -23,8 +23,13 @@ export interface ByteStream {
   on(event: "end" | "drain" | "close", listener: () => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
   readonly destroyed: boolean;
+  /** What broke the stream; set as soon as it is known, before the `error` event. */
+  readonly errored?: Error | null;
   /** Bytes taken by `write` and not yet handed to the system. */
   readonly writableLength: number;
+  /** Bytes that came and went so far, for those who ask when it is closed; `undefined` for streams that do not count. */
+  readonly bytesRead?: number | undefined;
+  readonly bytesWritten?: number | undefined;
   /** Sockets only: whether an open but idle connection keeps the process alive. */
   ref?(): unknown;
   unref?(): unknown;

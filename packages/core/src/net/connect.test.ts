@@ -105,6 +105,16 @@ test.for([
   expect(fromConnectError(cause, parse("127.0.0.1:80"))).toMatchObject({ type, source, cause, retry: false });
 });
 
+test.for([
+  ["ENOTFOUND", "getaddrinfo", "name-lookup"],
+  ["EAI_FAIL", "getaddrinfo", "name-lookup"],
+  ["EAI_AGAIN", "getaddrinfo", "name-lookup-timeout"],
+  ["ENOENT", "connect", undefined],
+])("a %s of %s has the detail %s", ([code, syscall, detail]) => {
+  const cause = Object.assign(new Error("x"), { code, syscall });
+  expect(fromConnectError(cause, parse("origin.test:80"))).toMatchObject({ type: "ConnectError", detail });
+});
+
 // The clock stands still and nothing of the network happens before it is moved: every attempt is one that takes too long.
 test.for([
   [undefined, DEFAULT_CONNECT_MS],

@@ -1,5 +1,5 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
-import { ProxyError, type ErrorType } from "@sluice/error";
+import { ProxyError, type ErrorDetail, type ErrorType } from "@sluice/error";
 import { MAX_TIMER_MS } from "./deadline.ts";
 import type { SocketReader } from "./socket-reader.ts";
 import type { SocketAddress } from "./socket-address.ts";
@@ -105,5 +105,13 @@ export function fromConnectError(cause: Error, address: SocketAddress): ProxyErr
   const code = (cause as NodeJS.ErrnoException).code ?? "";
   const local = LOCAL_ERRORS[code];
   if (local !== undefined) return ProxyError.internal(local, `connecting to ${address.text}`, cause);
-  return ProxyError.upstream(CONNECT_ERRORS[code] ?? "ConnectError", `connecting to ${address.text}`, cause);
+  const error = ProxyError.upstream(CONNECT_ERRORS[code] ?? "ConnectError", `connecting to ${address.text}`, cause);
+  const detail = lookupDetail(cause);
+  return detail === undefined ? error : error.setDetail(detail);
+}
+
+/** Whether it was the name that could not be looked up. */
+function lookupDetail(cause: NodeJS.ErrnoException): ErrorDetail | undefined {
+  if (cause.syscall !== "getaddrinfo") return undefined;
+  return cause.code === "EAI_AGAIN" ? "name-lookup-timeout" : "name-lookup";
 }

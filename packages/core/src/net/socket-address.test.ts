@@ -21,6 +21,23 @@ test("unix:/path", () => {
   expect(SocketAddress.unix("/run/app.sock").text).toBe(address.text);
 });
 
+test("of an IP address and a port", () => {
+  expect(SocketAddress.ip("127.0.0.1", 80).text).toBe("127.0.0.1:80");
+  expect(SocketAddress.ip("::1", 65_535)).toEqual(SocketAddress.parse("[::1]:65535"));
+});
+
+test.for([
+  ["localhost", 80],
+  ["", 80],
+  ["[::1]", 80],
+  ["127.0.0.1", -1],
+  ["127.0.0.1", 65_536],
+  ["127.0.0.1", 1.5],
+  ["127.0.0.1", Number.NaN],
+] as const)("refuses the IP address %j with port %d", ([host, port]) => {
+  expect(() => SocketAddress.ip(host, port)).toThrow(/expected an IP address and a port up to 65535/);
+});
+
 test("a port with leading zeros has one canonical text", () => {
   expect(SocketAddress.parse("a:0080").text).toBe("a:80");
 });

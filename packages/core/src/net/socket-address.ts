@@ -59,6 +59,18 @@ export class SocketAddress {
     return new SocketAddress(host, port, undefined);
   }
 
+  /**
+   * Of an IP address, IPv6 without brackets, and a port.
+   * @throws ProxyError `ConnectError` for a host that is a name, or a port out of range.
+   */
+  static ip(host: string, port: number): SocketAddress {
+    if (isIP(host) !== 0 && Number.isInteger(port) && port >= 0 && port <= 65_535) {
+      return new SocketAddress(host, port, undefined);
+    }
+    const got = `${JSON.stringify(host)} and ${port}`;
+    throw ProxyError.internal("ConnectError", `invalid address ${got}: expected an IP address and a port up to 65535`);
+  }
+
   /** @throws ProxyError `ConnectError` when the path is empty or holds a NUL. */
   static unix(path: string): SocketAddress {
     if (path === "" || path.includes("\0")) {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ResponseHeader } from "@sluice/http";
 import { beforeEach, describe, expect, test } from "vitest";
-import { tcpClient, untilRefused, tcpServer } from "../../test/net-harness.ts";
+import { tcpClient, untilRefused, tcpServer, type TestClient } from "../../test/net-harness.ts";
+import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { HttpApp, ServerSession } from "../http/server-session.ts";
 import { configureLogs } from "../log/logger.ts";
 import { turn } from "../testing/index.ts";
@@ -93,10 +94,16 @@ test("bodies stay as they were sent, though the read buffer is used again, the a
   await service.stop(AbortSignal.abort());
 });
 
-test("serves a Unix socket", async () => {
+test("serves a Unix socket; its path is our address, and the client has none", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sluice-"));
   const path = join(directory, "s.sock");
-  const service = new HttpService("web", direct).listenUnix(path);
+  const digests: ConnectionDigest[] = [];
+  const service = new HttpService("web", {
+    handleRequest: (session) => {
+      digests.push(session.digest);
+      return direct.handleRequest(session);
+    },
+  }).listenUnix(path);
   await service.start();
   expect(service.addresses).toEqual([`unix:${path}`]);
   {
@@ -104,6 +111,7 @@ test("serves a Unix socket", async () => {
     client.socket.write(GET);
     await client.until(whole);
   }
+  expect(digests).toMatchObject([{ localAddress: `unix:${path}`, remoteAddress: undefined }]);
   await service.stop(AbortSignal.abort());
   rmSync(directory, { recursive: true });
 });
@@ -125,7 +133,117 @@ test.for([{ maxHeadBytes: 0 }, { keepAliveMs: -1 }, { maxRequests: Number.NaN }]
   },
 );
 
+describe("setAcceptFilter", () => {
+  test("is asked on listeners added before and after, and its refusals are counted", async () => {
+    const ports: (number | undefined)[] = [];
+    const service = new HttpService("web", direct)
+      .listenTcp("127.0.0.1:0")
+      .setAcceptFilter((client) => ports.push(client?.port) < 0)
+      .listenTcp("127.0.0.1:0", { acceptFilter: () => true });
+    await service.start();
+    for (const address of service.addresses) {
+      using client = await tcpClient(address);
+      await client.ended;
+      expect(client.text()).toBe("");
+      expect(ports.pop()).toBe(client.socket.localPort);
+    }
+    expect([service.refusedCount, service.connectionCount]).toEqual([2, 0]);
+
+    service.setAcceptFilter(undefined);
+    using client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await client.until(whole);
+    expect(service.refusedCount).toBe(2);
+    await service.stop(AbortSignal.abort());
+  });
+
+  test("a listener may have a filter of its own", async () => {
+    const service = new HttpService("web", direct)
+      .listenTcp("127.0.0.1:0", { acceptFilter: () => false })
+      .listenTcp("127.0.0.1:0");
+    await service.start();
+    using refused = await tcpClient(service.addresses[0]!);
+    await refused.ended;
+    using served = await tcpClient(service.addresses[1]!);
+    served.socket.write(GET);
+    await served.until(whole);
+    expect(service.refusedCount).toBe(1);
+    await service.stop(AbortSignal.abort());
+  });
+
+  test("a request sent while the filter decides is served", async () => {
+    const [call, decision] = [Promise.withResolvers<void>(), Promise.withResolvers<boolean>()];
+    const service = new HttpService("web", direct)
+      .setAcceptFilter(() => (call.resolve(), decision.promise))
+      .listenTcp("127.0.0.1:0");
+    await service.start();
+    using client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await call.promise;
+    expect(service.connectionCount).toBe(0);
+    decision.resolve(true);
+    await client.until(whole);
+    await service.stop(AbortSignal.abort());
+  });
+
+  test("what is no function is refused", () => {
+    expect(() => new HttpService("web", direct).setAcceptFilter(true as never)).toThrow(TypeError);
+  });
+});
+
 describe("stop", () => {
+  /** A service whose filter has not decided about the first client, and refuses all others. */
+  async function undecided(): Promise<{
+    service: HttpService;
+    client: TestClient;
+    decide: (letIn: boolean) => void;
+  }> {
+    const [call, decision] = [Promise.withResolvers<void>(), Promise.withResolvers<boolean>()];
+    let calls = 0;
+    const service = new HttpService("web", direct).listenTcp("127.0.0.1:0", {
+      acceptFilter: () => (call.resolve(), ++calls === 1 && decision.promise),
+    });
+    await service.start();
+    const client = await tcpClient(service.addresses[0]!);
+    client.socket.write(GET);
+    await call.promise;
+    return { service, client, decide: decision.resolve };
+  }
+
+  test("waits for a filter that decides, and who is let in then is served and closed", async () => {
+    const { service, client, decide } = await undecided();
+    using _client = client;
+    let stopped = false;
+    const stop = service.stop(patient()).then(() => (stopped = true));
+    await untilRefused(service.addresses[0]!);
+    expect(stopped).toBe(false);
+    decide(true);
+    expect(await client.until(whole)).toContain("\r\nConnection: close\r\n");
+    client.socket.end();
+    await stop;
+  });
+
+  test("waits for a filter that decides, and is over when it refuses", async () => {
+    const { service, client, decide } = await undecided();
+    using _client = client;
+    const stop = service.stop(patient());
+    await untilRefused(service.addresses[0]!);
+    const before = service.refusedCount;
+    decide(false);
+    await stop;
+    expect(service.refusedCount).toBe(before + 1);
+  });
+
+  test("forced, it closes those whose filter has not decided", async () => {
+    const { service, client, decide } = await undecided();
+    using _client = client;
+    await service.stop(AbortSignal.abort());
+    await client.ended;
+    decide(true);
+    await turn();
+    expect([client.text(), service.connectionCount, service.refusedCount]).toEqual(["", 0, 0]);
+  });
+
   test("closes idle connections, and refuses new ones", async () => {
     const service = new HttpService("web", direct).listenTcp("127.0.0.1:0");
     await service.start();

@@ -1,3 +1,4 @@
+export { EventLog, type LoggedEvent } from "./event-log.ts";
 export type { MemoryStream, StreamAddresses } from "./memory-stream.ts";
 export { record, type Recording } from "./recording.ts";
 export { streamPair, turn, type StreamPair, type StreamPairOptions } from "./stream-pair.ts";

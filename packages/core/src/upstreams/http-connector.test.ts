@@ -1,12 +1,21 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { RequestHeader } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { seeResponse, type SeenResponse } from "../../test/harness.ts";
 import { tcpServer, type TestServer } from "../../test/net-harness.ts";
 import type { ClientSession } from "../http/client-session.ts";
 import { configureLogs } from "../log/logger.ts";
-import { streamPair, turn } from "../testing/index.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
+import { connectSocket } from "../net/connect.ts";
+import { streamPair, turn, type StreamPair } from "../testing/index.ts";
+import type { ConnectStream } from "./connect-stream.ts";
 import { HttpConnector } from "./http-connector.ts";
 import { HttpPeer } from "./http-peer.ts";
+import type { TlsProvider } from "./tls-provider.ts";
 
 beforeEach(() => configureLogs({ levels: "silent" }));
 afterEach(() => void vi.useRealTimers());
@@ -286,6 +295,94 @@ describe("connecting", () => {
     const seen = await exchange(await connector.connect(new HttpPeer(server.address)));
     expect(seen.error?.message).toContain("a head of more than 10 bytes");
     expect(() => new HttpConnector({ headLimits: { maxFields: 0 } })).toThrow(RangeError);
+  });
+});
+
+describe("a Unix socket", () => {
+  test("its path is the address of the upstream; our side has none", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "sluice-"));
+    const path = join(directory, "origin.sock");
+    const server = createServer((socket) => socket.on("data", () => socket.write(OK)));
+    server.listen(path);
+    await once(server, "listening");
+    const session = await new HttpConnector().connect(new HttpPeer(`unix:${path}`));
+    expect((await exchange(session)).body).toBe("ok");
+    expect(session.digest).toMatchObject({ remoteAddress: `unix:${path}`, localAddress: undefined });
+    session.destroy();
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+});
+
+describe("connectStream", () => {
+  /** Answers every read with `OK`, in memory, and counts the streams it gave. */
+  function inMemory(): { connectStream: ConnectStream; pairs: StreamPair[] } {
+    const pairs: StreamPair[] = [];
+    const connectStream: ConnectStream = () => {
+      const pair = streamPair();
+      pairs.push(pair);
+      pair.remote.on("data", () => pair.remote.write(OK, "latin1"));
+      return Promise.resolve(pair.local);
+    };
+    return { connectStream, pairs };
+  }
+
+  test("its streams serve, are pooled, and are given only to peers with the same function", async () => {
+    const [one, other] = [inMemory(), inMemory()];
+    const peer = (connectStream?: ConnectStream): HttpPeer =>
+      new HttpPeer("127.0.0.1:1", connectStream === undefined ? {} : { connectStream });
+    const connector = new HttpConnector();
+    const session = await warm(connector, peer(one.connectStream));
+    expect(session.digest.remoteAddress).toBeUndefined();
+    expect(connector.reuse(peer(other.connectStream))).toBeUndefined();
+    expect(connector.reuse(peer())).toBeUndefined();
+    const again = connector.reuse(peer(one.connectStream))!;
+    expect([again === session, again.reused]).toEqual([true, true]);
+    expect((await exchange(again)).body).toBe("ok");
+    again.release();
+    expect([one.pairs.length, other.pairs.length]).toEqual([1, 0]);
+    connector.close();
+    await one.pairs[0]!.flush();
+    expect(one.pairs[0]!.local.destroyed).toBe(true);
+  });
+
+  test("a stream of it that ends while idle is noticed", async () => {
+    const { connectStream, pairs } = inMemory();
+    const connector = new HttpConnector();
+    await warm(connector, new HttpPeer("127.0.0.1:1", { connectStream }));
+    expect(connector.pool.idleCount).toBe(1);
+    pairs[0]!.remote.end();
+    await pairs[0]!.flush();
+    expect(connector.pool.idleCount).toBe(0);
+  });
+
+  test("a real socket, which its maker has read from and paused", async () => {
+    await using server = await tcpServer((socket) => {
+      socket.write("welcome");
+      socket.on("data", () => socket.write(OK));
+    });
+    const connectStream: ConnectStream = async (peer) => {
+      const socket = await connectSocket(peer.address);
+      const [greeting] = (await once(socket, "data")) as [Buffer];
+      expect(greeting.toString()).toBe("welcome");
+      socket.removeAllListeners("data").pause();
+      return socket;
+    };
+    const session = await new HttpConnector().connect(new HttpPeer(server.address, { connectStream }));
+    expect((await exchange(session)).body).toBe("ok");
+    expect(session.digest.remoteAddress).toBe(server.address);
+    session.destroy();
+  });
+
+  test("TLS is spoken on its stream", async () => {
+    const { connectStream, pairs } = inMemory();
+    const streams: ByteStream[] = [];
+    const digest = { version: "TLSv1.3", cipher: "X", alpn: undefined };
+    const tls: TlsProvider = { connect: (stream) => (streams.push(stream), Promise.resolve({ stream, digest })) };
+    const peer = new HttpPeer("a.test:443", { tls: true, connectStream });
+    const session = await new HttpConnector({ tls }).connect(peer);
+    expect(streams).toEqual([pairs[0]!.local]);
+    expect((await exchange(session)).body).toBe("ok");
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SocketAddress } from "../net/socket-address.ts";
+import type { ConnectStream } from "./connect-stream.ts";
 import { HttpPeer, type PeerOptions } from "./http-peer.ts";
 
 const ADDRESS = "127.0.0.1:80";
@@ -43,6 +44,15 @@ test("the name for TLS is the host of the address unless given; without TLS ther
   expect(new HttpPeer("a.test:443", { sni: "b.test" }).sni).toBeUndefined();
 });
 
+test("connectStream must be a function, and goes without bindTo", () => {
+  const connectStream: ConnectStream = () => Promise.reject(new Error("never called"));
+  expect(new HttpPeer(ADDRESS, { connectStream }).connectStream).toBe(connectStream);
+  expect(() => new HttpPeer(ADDRESS, { connectStream: "socks" as never })).toThrow(
+    "connectStream: expected a function, got string",
+  );
+  expect(() => new HttpPeer(ADDRESS, { connectStream, bindTo: "127.0.0.1" })).toThrow(/bindTo.*connectStream/);
+});
+
 test("shows itself for logs", () => {
   expect(String(new HttpPeer(ADDRESS))).toBe(ADDRESS);
   expect(String(new HttpPeer("10.0.0.1:443", { tls: true, sni: "a.test" }))).toBe("https://10.0.0.1:443 (a.test)");
@@ -82,6 +92,20 @@ describe("reuseKey", () => {
     expect(new HttpPeer(ADDRESS, { sni: "a.test" }).reuseKey).toBe(plain);
     expect(new HttpPeer(ADDRESS, { tls: false }).reuseKey).toBe(plain);
     expect(new HttpPeer("127.0.0.1:080").reuseKey).toBe(plain);
+  });
+
+  test("tells functions that connect apart by their identity, beside all else", () => {
+    const made: ConnectStream[] = [1, 2].map((n) => () => Promise.reject(new Error(`${n}`)));
+    const keys = [{}, ...made.map((connectStream) => ({ connectStream }))].flatMap((options) =>
+      [ADDRESS, "127.0.0.1:81"].flatMap((address) => [
+        new HttpPeer(address, options).reuseKey,
+        new HttpPeer(address, { ...options, group: "a" }).reuseKey,
+        new HttpPeer(address, { ...options, tls: true }).reuseKey,
+      ]),
+    );
+    expect(new Set(keys).size).toBe(keys.length);
+    const [connectStream] = made as [ConnectStream];
+    expect(new HttpPeer(ADDRESS, { connectStream }).reuseKey).toBe(new HttpPeer(ADDRESS, { connectStream }).reuseKey);
   });
 
   test("an empty group is no group", () => {

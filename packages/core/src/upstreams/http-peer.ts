@@ -2,6 +2,7 @@ import { ProxyError } from "@sluice/error";
 import { checkOptionNames } from "../config/known-options.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
+import type { ConnectStream } from "./connect-stream.ts";
 
 /** How to connect to a peer and how long to wait for it. Times are milliseconds; 0 waits for ever. */
 export interface PeerOptions {
@@ -27,16 +28,39 @@ export interface PeerOptions {
   sni?: string;
   /** Isolates pooled connections: peers of different groups share none. Default "". */
   group?: string;
+  /**
+   * Makes the connection, instead of TCP or a Unix socket: a tunnel, a service in this process, a stream for a test. Only peers
+   * with the very same function share pooled connections, so make it once, not anew for each request. Default: none.
+   */
+  connectStream?: ConnectStream;
+  /**
+   * It is no HTTP server: the bytes of a CONNECT's tunnel go to it as they are, and we answer the CONNECT ourselves. Without this
+   * a CONNECT is passed on, to another proxy. Only for requests with that method. Default false.
+   */
+  tunnel?: boolean;
 }
 
 const NONE: PeerOptions = {};
-const OPTION_NAMES = ["connectMs", "readMs", "writeMs", "idleMs", "bindTo", "tls", "sni", "group"];
+const OPTION_NAMES = [
+  "connectMs",
+  "readMs",
+  "writeMs",
+  "idleMs",
+  "bindTo",
+  "tls",
+  "sni",
+  "group",
+  "connectStream",
+  "tunnel",
+];
 const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
 
 /**
  * An upstream server for one request: an address and how to treat it. Cheap to make; make one a request, or keep one.
  */
 export class HttpPeer {
+  /** For the compiler: what merely looks like a peer was never checked. */
+  declare protected readonly made: true;
   readonly address: SocketAddress;
   readonly connectMs: number;
   readonly readMs: number;
@@ -45,6 +69,8 @@ export class HttpPeer {
   readonly bindTo: string | undefined;
   readonly tls: boolean;
   readonly sni: string | undefined;
+  readonly connectStream: ConnectStream | undefined;
+  readonly tunnel: boolean;
   /**
    * Peers with an equal key share pooled connections: everything about them that the origin could tell apart. A string, so
    * that nothing collides and logs can show it.
@@ -53,13 +79,14 @@ export class HttpPeer {
 
   /**
    * @param address `host:port`, `[IPv6]:port`, `unix:/path`, or anything that has an `address`, such as a balancer's backend.
-   * @throws ProxyError when the address cannot be read, RangeError when an option is out of range.
+   * @throws ProxyError when the address cannot be read, RangeError when an option is out of range, TypeError when it cannot be.
    */
   constructor(address: string | SocketAddress | { readonly address: SocketAddress }, options: PeerOptions = NONE) {
     this.address = toAddress(address);
     if (options !== NONE) {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
       for (const name of TIMES) checkTime(name, options[name]);
+      if (options.connectStream !== undefined) checkConnectStream(options);
     }
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
@@ -68,6 +95,8 @@ export class HttpPeer {
     this.bindTo = options.bindTo;
     this.tls = options.tls ?? false;
     this.sni = this.tls ? (options.sni ?? this.address.host) : undefined;
+    this.connectStream = options.connectStream;
+    this.tunnel = options.tunnel ?? false;
     this.reuseKey = reuseKey(this.address.text, options, this.sni);
   }
 
@@ -79,8 +108,31 @@ export class HttpPeer {
 
 function reuseKey(address: string, options: PeerOptions, sni: string | undefined): string {
   // The common peer needs no string made.
-  if (!options.tls && options.bindTo === undefined && !options.group) return address;
-  return JSON.stringify([address, options.tls ?? false, sni, options.bindTo, options.group ?? ""]);
+  const { connectStream, tunnel } = options;
+  if (!options.tls && options.bindTo === undefined && !options.group && connectStream === undefined && !tunnel) {
+    return address;
+  }
+  const made = connectStream === undefined ? undefined : identityOf(connectStream);
+  const parts = [address, options.tls ?? false, sni, options.bindTo, options.group ?? "", made];
+  // Tunnels are never pooled, and no connection that is serves one.
+  return JSON.stringify(tunnel ? [...parts, "tunnel"] : parts);
+}
+
+/** A number for each function, by which keys tell them apart. */
+const identities = new WeakMap<ConnectStream, number>();
+let lastIdentity = 0;
+
+function identityOf(connectStream: ConnectStream): number {
+  let identity = identities.get(connectStream);
+  if (identity === undefined) identities.set(connectStream, (identity = ++lastIdentity));
+  return identity;
+}
+
+function checkConnectStream({ connectStream, bindTo }: PeerOptions): void {
+  if (typeof connectStream !== "function") {
+    throw new TypeError(`connectStream: expected a function, got ${typeof connectStream}`);
+  }
+  if (bindTo !== undefined) throw new TypeError("bindTo: has no effect with connectStream, which makes the connection");
 }
 
 function toAddress(address: string | SocketAddress | { readonly address: SocketAddress }): SocketAddress {

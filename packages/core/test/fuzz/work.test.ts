@@ -1,11 +1,19 @@
-import { HeaderFields } from "@sluice/http";
+import { Duplex } from "node:stream";
+import { HeaderFields, RequestHeader } from "@sluice/http";
 import { describe, expect, test } from "vitest";
+import type { ServerSession } from "../../src/http/server-session.ts";
 import { BodyReader } from "../../src/http1/body-reader.ts";
 import { Framing } from "../../src/http1/framing.ts";
 import { DEFAULT_HEAD_LIMITS } from "../../src/http1/head-limits.ts";
 import { removeHopByHop } from "../../src/http1/hop-by-hop.ts";
+import { Http1ClientConnection } from "../../src/http1/http1-client-connection.ts";
+import type { Http1Connection } from "../../src/http1/http1-connection.ts";
+import { Http1ServerConnection } from "../../src/http1/http1-server-connection.ts";
 import { parseRequestHead, parseResponseHead } from "../../src/http1/parse-head.ts";
 import { checkRequest, normaliseTarget } from "../../src/http1/request-rules.ts";
+import { resolveHttp1ServerOptions } from "../../src/http1/server-options.ts";
+import { configureLogs } from "../../src/log/logger.ts";
+import { see, seeResponse, wholeBody } from "../harness.ts";
 import { Coverage } from "./coverage.ts";
 
 /** As large as a head may be by default. */
@@ -86,6 +94,50 @@ const ALL = [
 function filler(unit: string, length: number): string {
   return unit.repeat(Math.floor(length / unit.length));
 }
+
+const PARTIAL: readonly [name: string, head: (filler: string) => string, unit: string][] = [
+  ...HEADS,
+  ["short fields", (x) => `GET / HTTP/1.1\r\nHost: a\r\n${x}\r\n`, "a:b\r\n"],
+  ["fields of an origin", (x) => `HTTP/1.1 200 OK\r\n${x}\r\n`, "a:b\r\n"],
+  [
+    "a trailer section",
+    (x) => `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ${x}\r\n\r\n`,
+    "x",
+  ],
+];
+
+/** Reads it byte by byte, as a session does. */
+function readInParts(text: string): void {
+  configureLogs({ levels: "silent" });
+  const limits = { maxHeadBytes: 100_000, maxFields: 100_000 };
+  const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+  let connection: Http1Connection;
+  if (text.startsWith("HTTP/")) {
+    const owner = { store: () => false, forget: () => undefined };
+    const client = new Http1ClientConnection(stream, "a:80", "a:80", owner, limits);
+    client.writeRequest(RequestHeader.build("GET", "/"), "none", seeResponse());
+    connection = client;
+  } else {
+    const app = { handleRequest: (session: ServerSession) => wholeBody(see(session)) };
+    connection = new Http1ServerConnection(stream, app, resolveHttp1ServerOptions(limits), () => undefined);
+  }
+  const bytes = Buffer.from(text, "latin1");
+  for (let at = 0; at < bytes.length && !stream.destroyed; at++) connection.onData(bytes.subarray(at, at + 1), 1);
+  stream.destroy();
+}
+
+describe("four times the bytes, one by one, are no more than about four times the work", () => {
+  test.for(PARTIAL)("%s", ([, of, unit]) => {
+    using coverage = new Coverage((url) => /packages\/(?:core|http)\/src/.test(url));
+    const work = [1000, 4000, 16_000].map((length) => {
+      coverage.takeWork();
+      readInParts(of(filler(unit, length)));
+      return coverage.takeWork();
+    });
+    expect(work[0]).toBeGreaterThan(0);
+    expect(work[2]! / work[1]!).toBeLessThan(5);
+  });
+});
 
 describe("four times the bytes are no more than about four times the work", () => {
   test.for(ALL)("$name", ({ read }) => {

@@ -1,0 +1,37 @@
+import type { ResponseHeader } from "@sluice/http";
+import type { CompressionDecision } from "./decide.ts";
+
+/**
+ * Makes the head of a response say what is done to its body. Its framing is the session's affair, which finds no length.
+ * @param preserveEtag See `CompressionSettings.setPreserveEtag`.
+ */
+export function editHead(response: ResponseHeader, decision: CompressionDecision, preserveEtag: boolean): void {
+  for (const field of decision.varyBy) addVary(response, field);
+  if (decision.kind === "none") return;
+  // RFC 9110, section 8.4.
+  if (decision.kind === "compress") response.set("Content-Encoding", decision.algorithm);
+  else response.remove("content-encoding");
+  response.remove("content-length");
+  // RFC 9110, section 14.3: a range would be of bytes that nobody has.
+  response.remove("accept-ranges");
+  if (!preserveEtag) weakenEtag(response);
+}
+
+/** RFC 9110, section 12.5.5: the response was chosen by `field`. One line names it, or `*`, which stands for everything. */
+function addVary(response: ResponseHeader, field: string): void {
+  for (const line of response.getAll("vary")) {
+    for (const token of line.split(",")) {
+      const name = token.trim().toLowerCase();
+      if (name === "*" || name === field) return;
+    }
+  }
+  response.append("Vary", field);
+}
+
+/** RFC 9110, section 8.8.1: a strong validator names these very bytes. What is no ETag names nothing. */
+function weakenEtag(response: ResponseHeader): void {
+  const etag = response.get("etag");
+  if (etag === undefined || etag.startsWith("W/")) return;
+  if (etag.startsWith('"')) response.set("ETag", `W/${etag}`);
+  else response.remove("etag");
+}

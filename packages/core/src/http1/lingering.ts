@@ -1,0 +1,42 @@
+import type { ByteStream } from "../net/byte-stream.ts";
+import type { Deadline } from "../net/deadline.ts";
+import { sendWindowMs, type WriteLimits } from "./write-watch.ts";
+
+/**
+ * The end of a connection whose client may still be sending: our direction ends, and we read on for a while. Closing with
+ * unread bytes would reset the connection, and the client could lose the response (RFC 9112, section 9.6).
+ */
+export class Lingering {
+  readonly #stream: ByteStream;
+  readonly #deadline: Deadline;
+  readonly #limits: WriteLimits;
+  /** The bytes of the response that had not left when its time was over. */
+  #unsentBytes = 0;
+
+  /**
+   * @param lingerMs How long what the client sends is read.
+   * @param limits How slowly it may take what it was sent before.
+   */
+  constructor(stream: ByteStream, deadline: Deadline, lingerMs: number, limits: WriteLimits) {
+    this.#stream = stream;
+    this.#deadline = deadline;
+    this.#limits = limits;
+    stream.end();
+    deadline.set(lingerMs);
+  }
+
+  /** The time that was set last is over. */
+  onTimeout(): void {
+    // Long enough: nothing that was promised is lost.
+    if (!this.#takesBytes()) this.#stream.destroy();
+    else this.#deadline.set(sendWindowMs(this.#limits, this.#unsentBytes));
+  }
+
+  /** The response is still leaving, and the client has taken enough of it since it was asked last. */
+  #takesBytes(): boolean {
+    const before = this.#unsentBytes;
+    this.#unsentBytes = this.#stream.writableLength;
+    if (this.#unsentBytes === 0) return false;
+    return before === 0 || (this.#limits.minSendBytesPerSecond === 0 && this.#unsentBytes < before);
+  }
+}

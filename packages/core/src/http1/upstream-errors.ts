@@ -1,0 +1,37 @@
+import { ProxyError, type ErrorType } from "@sluice/error";
+
+// What happens to a connection to an upstream, besides what the upstream says on it. Where: had its response head come whole?
+
+/**
+ * It closed, or broke, before the response was complete.
+ * @param cause What the stream says; `undefined` if it was closed without an error.
+ * @param receivedBytes Of any kind, for this request.
+ */
+export function upstreamClosed(inBody: boolean, cause: Error | undefined, receivedBytes: number): ProxyError {
+  const where = inBody ? "in the middle of its response body" : "before its response head was complete";
+  const type = typeOf(inBody, cause);
+  const error = ProxyError.upstream(type, `the upstream closed the connection ${where}`, cause);
+  // Not a byte came: the upstream may have closed before it saw the request, as happens to pooled connections.
+  if (receivedBytes === 0) error.retry = "reusedOnly";
+  return error;
+}
+
+export function upstreamTooLate(inBody: boolean, readMs: number): ProxyError {
+  const waited = inBody ? "more of its response body" : "its response head";
+  return ProxyError.upstream("ReadTimedout", `the upstream sent nothing for ${readMs} ms; waiting for ${waited}`);
+}
+
+export function upstreamTakesNothing(writeMs: number): ProxyError {
+  return ProxyError.upstream("WriteTimedout", `the upstream took no bytes for ${writeMs} ms`);
+}
+
+export function isWriteError(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).syscall === "write";
+}
+
+function typeOf(inBody: boolean, cause: Error | undefined): ErrorType {
+  if (cause === undefined) return "ConnectionClosed";
+  if (!isWriteError(cause)) return "ReadError";
+  // Of a response that has begun it is the end that is missing, however we came to know.
+  return inBody ? "ConnectionClosed" : "WriteError";
+}

@@ -1,0 +1,174 @@
+import type { Socket } from "node:net";
+import { ProxyError } from "@sluice/error";
+import { connectionChannels, type ConnectionRejectedMessage } from "../diagnostics.ts";
+import { logger } from "../log/logger.ts";
+import { SocketAddress } from "../net/socket-address.ts";
+import type { AcceptFilter } from "./accept-filter.ts";
+
+/** How long a client waits for a filter: one that never decides would keep sockets for ever. */
+const MAX_DECISION_MS = 60_000;
+
+/** An IPv4 address as IPv6 sockets show it (RFC 4291, section 2.5.5.2). */
+const MAPPED_IPV4 = /^::ffff:(?=[\d.]+$)/i;
+
+const log = logger("core");
+const { rejected } = connectionChannels;
+
+/** Somebody at the door. */
+interface Caller {
+  readonly socket: Socket;
+  /** `undefined` on a Unix socket. */
+  readonly client: SocketAddress | undefined;
+  /** Where it was accepted. */
+  readonly listener: SocketAddress;
+  readonly letIn: (socket: Socket) => void;
+}
+
+/** Lets clients in, or not. One for all listeners of a service. */
+export class AcceptGate {
+  /** Asked first, then the listener's own. */
+  filter: AcceptFilter | undefined = undefined;
+  /** Connections that came, whatever became of them. */
+  acceptedCount = 0;
+  /** Those that were refused. */
+  refusedCount = 0;
+  /** Those about whom a filter has not decided yet, each with the timer that does it then. */
+  readonly #waiting = new Map<Caller, NodeJS.Timeout>();
+  readonly #onNoneWaits: () => void;
+  readonly #service: string;
+
+  /**
+   * @param onNoneWaits Called when the last of those who waited for a filter was let in or closed.
+   * @param service Whose it is, for those who listen to what it does.
+   */
+  constructor(onNoneWaits: () => void = () => undefined, service: string = "") {
+    this.#onNoneWaits = onNoneWaits;
+    this.#service = service;
+  }
+
+  /** How many wait for a filter. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Calls `letIn` for a socket that may come in, now or later, and closes any other.
+   * @param socket Accepted, paused, without listeners.
+   * @param own The listener's filter.
+   * @param listener Where it was accepted.
+   */
+  pass(socket: Socket, own: AcceptFilter | undefined, listener: SocketAddress, letIn: (socket: Socket) => void): void {
+    this.acceptedCount++;
+    if (own === undefined && this.filter === undefined) letIn(socket);
+    else this.#ask(own, { socket, client: clientOf(socket), listener, letIn });
+  }
+
+  /** Closes those who wait. */
+  closeWaiting(): void {
+    for (const caller of this.#waiting.keys()) {
+      this.#settle(caller, () => {
+        caller.socket.destroy();
+        this.#publish(caller, "server-stop");
+      });
+    }
+  }
+
+  #ask(own: AcceptFilter | undefined, caller: Caller): void {
+    const { client, listener } = caller;
+    if (client === undefined && listener.path === undefined) {
+      // Not asked about: `undefined` stands for Unix sockets, whose clients are often trusted.
+      this.#refuse(caller, "no-address");
+      return;
+    }
+    let verdict: boolean | Promise<boolean>;
+    try {
+      verdict = decide(this.filter, own, client);
+    } catch (error) {
+      this.#refuseFor(error, caller);
+      return;
+    }
+    if (verdict === true) caller.letIn(caller.socket);
+    else if (verdict === false) this.#refuse(caller, "filter");
+    else this.#await(verdict, caller);
+  }
+
+  #await(verdict: Promise<boolean>, caller: Caller): void {
+    const onLate = (): void => {
+      const late = ProxyError.internal("InternalError", `it has not decided within ${MAX_DECISION_MS} ms`);
+      this.#settle(caller, () => this.#refuseFor(late, caller));
+    };
+    this.#waiting.set(caller, setTimeout(onLate, MAX_DECISION_MS).unref());
+    verdict.then(
+      (yes) => this.#settle(caller, () => (yes ? caller.letIn(caller.socket) : this.#refuse(caller, "filter"))),
+      (error: unknown) => this.#settle(caller, () => this.#refuseFor(error, caller)),
+    );
+  }
+
+  /** Does `what` with one who waits; nothing with one who does no longer. */
+  #settle(caller: Caller, what: () => void): void {
+    const timer = this.#waiting.get(caller);
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    this.#waiting.delete(caller);
+    what();
+    if (this.#waiting.size === 0) this.#onNoneWaits();
+  }
+
+  #refuse(caller: Caller, reason: "filter" | "no-address"): void {
+    this.#close(caller);
+    log.debug(fieldsOf(caller), "refused a connection");
+    this.#publish(caller, reason);
+  }
+
+  #refuseFor(error: unknown, caller: Caller): void {
+    this.#close(caller);
+    log.error({ ...fieldsOf(caller), err: error }, "an accept filter failed; refused the connection");
+    this.#publish(caller, "filter-failed", error);
+  }
+
+  #publish({ client, listener }: Caller, reason: ConnectionRejectedMessage["reason"], error?: unknown): void {
+    if (!rejected.hasSubscribers) return;
+    rejected.publish({ service: this.#service, client: client?.text, listener: listener.text, reason, error });
+  }
+
+  #close({ socket }: Caller): void {
+    this.refusedCount++;
+    socket.destroy();
+  }
+}
+
+function clientOf({ remoteAddress, remotePort }: Socket): SocketAddress | undefined {
+  if (remoteAddress === undefined || remotePort === undefined) return undefined;
+  return SocketAddress.ip(remoteAddress.replace(MAPPED_IPV4, ""), remotePort);
+}
+
+function fieldsOf({ client, listener }: Caller): object {
+  return { client: client?.text, listener: listener.text };
+}
+
+/** Both must say yes; the second is asked only if the first does. */
+function decide(
+  first: AcceptFilter | undefined,
+  second: AcceptFilter | undefined,
+  client: SocketAddress | undefined,
+): boolean | Promise<boolean> {
+  const verdict = first === undefined || checked(first(client));
+  if (second === undefined || verdict === false) return verdict;
+  if (verdict === true) return checked(second(client));
+  return verdict.then((yes) => yes && checked(second(client)));
+}
+
+/** A filter that forgot to return something must let nobody in. */
+function checked(answer: unknown): boolean | Promise<boolean> {
+  if (typeof answer === "boolean") return answer;
+  if (typeof answer === "object" && answer !== null && "then" in answer) {
+    return Promise.resolve(answer as PromiseLike<unknown>).then(mustBeBoolean);
+  }
+  return mustBeBoolean(answer);
+}
+
+function mustBeBoolean(answer: unknown): boolean {
+  if (typeof answer === "boolean") return answer;
+  const got = answer === null ? "null" : typeof answer;
+  throw new TypeError(`an accept filter must give true or false, or a promise of it; it gave ${got}`);
+}

@@ -1,0 +1,28 @@
+import { readSync } from "node:fs";
+import type { ByteStream } from "./byte-stream.ts";
+
+const PIECE_BYTES = 65_536;
+
+/**
+ * Reads, at once, what the system has received for a plaintext socket that failed to write and is about to be closed by Node:
+ * closing throws it away. An origin that refuses an upload, answers and closes has often said why when writing fails.
+ *
+ * How the peer ended behind it cannot be told: a reset whose error the failed write has taken reads as an end.
+ * @returns Pieces in order, each of its own memory; none for streams that are no sockets of the system.
+ */
+export function readRest(stream: ByteStream): Buffer[] {
+  const fd = (stream as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+  const pieces: Buffer[] = [];
+  if (fd < 0) return pieces;
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+      const bytes = readSync(fd, piece, 0, PIECE_BYTES, null);
+      if (bytes === 0) return pieces;
+      pieces.push(piece.subarray(0, bytes));
+    }
+  } catch {
+    // EAGAIN: there is no more. Anything else tells no more than that writing failed.
+    return pieces;
+  }
+}
