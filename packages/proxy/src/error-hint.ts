@@ -2,13 +2,21 @@ import type { ProxyError } from "@sluice/error";
 
 /** What to look at, for the causes that we know; `undefined` for others. */
 export function errorHint(error: ProxyError, reused: boolean): string | undefined {
-  switch (error.rootType()) {
+  const root = error.rootError();
+  const byUpstream = error.source === "upstream";
+  switch (root.type) {
     case "ConnectRefused":
       return "nothing listens at that address: is the upstream running?";
     case "ConnectTimedout":
       return "no answer to the connection attempt: address wrong, host down, or a firewall that drops";
     case "ConnectNoRoute":
       return "the system has no route to that address";
+    case "ConnectError":
+      if (root.detail === "name-lookup")
+        return "the name has no address: is it spelt right, and known to the name server?";
+      return root.detail === "name-lookup-timeout"
+        ? "the name server does not answer: see /etc/resolv.conf"
+        : undefined;
     case "BindError":
       return "the local address to connect from is not this machine's";
     case "SocketError":
@@ -18,20 +26,19 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
     case "ConnectionClosed":
     case "ReadError":
     case "WriteError":
-      if (error.source !== "upstream") return undefined;
-      if (error.message.includes("response body"))
-        return "the upstream ended in the middle of its response: did it crash?";
+      if (!byUpstream) return undefined;
+      if (root.detail === "response-body") return "the upstream ended in the middle of its response: did it crash?";
       return reused
         ? "the upstream closed a reused connection: it was stopped, or its keep-alive time is shorter than the peer's idleMs"
         : "the upstream closed a fresh connection: did it crash, or does it speak another protocol?";
     case "ReadTimedout":
-      return error.source === "upstream" ? "the upstream is slower than the peer's readMs" : undefined;
+      return byUpstream ? "the upstream is slower than the peer's readMs" : undefined;
     case "InvalidHTTPHeader":
-      return error.message.includes("no HTTP/1 status line")
-        ? "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?"
-        : error.source === "upstream"
-          ? "the upstream's answer breaks the rules of HTTP/1; the error says which"
-          : undefined;
+      if (!byUpstream) return undefined;
+      if (root.detail === "not-http") return "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?";
+      if (root.detail === "too-large")
+        return "the head is larger than HTTP/1 allows here: see the connector's headLimits";
+      return "the upstream's answer breaks the rules of HTTP/1; the error says which";
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

@@ -1,6 +1,10 @@
 import { logger } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
+import { proxyStatusError } from "./error-answers.ts";
 import { errorHint } from "./error-hint.ts";
+import { hookError } from "./hook-errors.ts";
+import { notPromise } from "./hook.ts";
+import type { ProxyHttp } from "./proxy-http.ts";
 import type { Session } from "./session.ts";
 
 const log = logger("proxy");
@@ -11,10 +15,18 @@ export function logFailure(session: Session, error: ProxyError, summary: string 
   const stack = error.source === "internal" && cause instanceof Error ? cause.stack : undefined;
   const { response, responseDone } = session.downstream;
   // What the client was told, which an error after the head cannot change any more.
-  const status = response?.status ?? 0;
+  const { status } = session.outcome;
   const cut = response !== undefined && !responseDone;
+  const { failedStatus, retriesExhausted } = session;
   log.error(
-    { ...facts(session, error, summary), status, ...(cut && { cut }), ...(stack !== undefined && { stack }) },
+    {
+      ...facts(session, error, summary),
+      status,
+      ...(cut && { cut }),
+      ...(failedStatus !== undefined && failedStatus !== status && { failed_status: failedStatus }),
+      ...(retriesExhausted && { retries_exhausted: true }),
+      ...(stack !== undefined && { stack }),
+    },
     "request failed",
   );
 }
@@ -24,15 +36,27 @@ export function logRetry(session: Session, error: ProxyError, summary: string | 
   log.warn(facts(session, error, summary), "attempt failed, trying again");
 }
 
+/** What `requestSummary` says; an error in it costs nothing but itself. */
+export function summaryOf<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx): string | undefined {
+  try {
+    return notPromise(session, "requestSummary", app.requestSummary?.(session, ctx));
+  } catch (thrown) {
+    return `(${hookError(session, "requestSummary", thrown).message})`;
+  }
+}
+
 function facts(session: Session, error: ProxyError, summary: string | undefined): object {
   const hint = errorHint(error, session.upstreamReused);
   return {
-    request: summary ?? defaultSummary(session),
+    request: `${summary ?? defaultSummary(session)}${session.isSubrequest ? " (subrequest)" : ""}`,
     phase: session.phase,
     peer: session.peer?.toString(),
     reused: session.peer === undefined ? undefined : session.upstreamReused,
     tries: session.tries,
     client: session.clientAddress,
+    source: error.source,
+    type: error.type,
+    proxy_status: proxyStatusError(error),
     error: error.message,
     ...(hint !== undefined && { hint }),
   };

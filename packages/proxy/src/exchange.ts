@@ -1,43 +1,38 @@
-import {
-  removeHopByHop,
-  type ClientSession,
-  type ClientSessionEvents,
-  type ServerSession,
-  type ServerSessionEvents,
-} from "@sluice/core";
-import type { ProxyError } from "@sluice/error";
-import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
-import { hookError, isPromise, nameOf, notPromise } from "./hook.ts";
-import type { Phase } from "./phase.ts";
-import type { Awaitable, ProxyHttp } from "./proxy-http.ts";
+import { nowMs, type ClientSession, type ServerSession, type ServerSessionEvents } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import type { HeaderFields, RequestHeader } from "@sluice/http";
+import { BodyIntake } from "./body-intake.ts";
+import { finished, isDone, upgraded, type RequestState, type ResponseState } from "./exchange-state.ts";
+import { hookError } from "./hook-errors.ts";
+import type { ProxyHttp } from "./proxy-http.ts";
+import { RequestPipe } from "./request-pipe.ts";
+import { ResponsePipe } from "./response-pipe.ts";
 import type { RetryBuffer } from "./retry-buffer.ts";
 import type { Session } from "./session.ts";
 import { requestBodyKind } from "./upstream-request.ts";
 
 /**
  * One attempt's traffic: the request body goes up, the response comes down, at the same time, each at the pace of whoever
- * takes it. Everything happens inside the events of the two sessions; a hook that returns a promise pauses the side that
- * it belongs to.
+ * takes it. Everything happens inside the events of the two sessions; the two pipes do it, and here is known which side is
+ * done and which has failed.
  */
-export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
-  readonly #app: ProxyHttp<Ctx>;
-  readonly #session: Session;
-  readonly #ctx: Ctx;
-  readonly #downstream: ServerSession;
-  readonly #upstream: ClientSession;
-  readonly #retryBuffer: RetryBuffer | undefined;
-  /** `requestBodyFilter` is busy: nothing more is read from the client. */
-  #requestWaits = false;
-  /** What came all the same: the end, or the pieces of an earlier attempt. */
-  readonly #requestQueue: [piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined][] = [];
-  /** The upstream takes no more for now: nothing more is read from the client. */
-  #upstreamFull = false;
-  /** A response filter is busy: nothing more is read from the upstream. */
-  #responseWaits = false;
-  #requestSent = false;
+export class Exchange<Ctx> implements ServerSessionEvents {
+  readonly app: ProxyHttp<Ctx>;
+  readonly session: Session;
+  readonly ctx: Ctx;
+  readonly downstream: ServerSession;
+  readonly upstream: ClientSession;
+  /** Kept of the request body; `undefined` if there is none and nothing can come of it. */
+  readonly retryBuffer: RetryBuffer | undefined;
   /** The protocol was changed: the attempt is over when both sides have ended. */
-  #tunnel = false;
-  #responseEnded = false;
+  tunnel = false;
+  #request: RequestState = "reading";
+  #response: ResponseState = "head";
+  readonly #down: ResponsePipe<Ctx>;
+  /** Made when there is something for it to do. */
+  #up: RequestPipe<Ctx> | undefined = undefined;
+  /** A piece of the request is being taken, and more of the same read may follow. */
+  #taking = false;
   /** Ends {@link run}; `undefined` when the attempt is over, after which events have no effect. */
   #settle: ((error: ProxyError | undefined) => void) | undefined = undefined;
 
@@ -48,12 +43,13 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
     upstream: ClientSession,
     retryBuffer: RetryBuffer | undefined,
   ) {
-    this.#app = app;
-    this.#session = session;
-    this.#ctx = ctx;
-    this.#downstream = session.downstream;
-    this.#upstream = upstream;
-    this.#retryBuffer = retryBuffer;
+    this.app = app;
+    this.session = session;
+    this.ctx = ctx;
+    this.downstream = session.downstream;
+    this.upstream = upstream;
+    this.retryBuffer = retryBuffer;
+    this.#down = new ResponsePipe(this);
   }
 
   /**
@@ -62,311 +58,236 @@ export class Exchange<Ctx> implements ServerSessionEvents, ClientSessionEvents {
    */
   run(outgoing: RequestHeader): Promise<ProxyError | undefined> {
     const done = new Promise<ProxyError | undefined>((resolve) => (this.#settle = resolve));
-    this.#session.phase = "exchange";
-    const bodyEmpty = this.#downstream.requestBodyEmpty;
-    this.#upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this);
-    if (bodyEmpty) {
-      this.#requestSent = true;
-      if (this.#app.requestBodyFilter === undefined) this.#upstream.flush();
-      else this.#filterRequest(undefined, true, undefined);
+    const { downstream, session, upstream } = this;
+    session.phase = "exchange";
+    const bodyEmpty = downstream.requestBodyEmpty;
+    upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this.#down);
+    const { times } = session;
+    times.requestHeadSentAtMs = nowMs();
+    if (bodyEmpty && this.retryBuffer === undefined && this.app.requestBodyFilter === undefined) {
+      this.#request = "finished";
+      times.requestSentAtMs = times.requestHeadSentAtMs;
+      upstream.flush();
       // From here on the client is watched, so that one who leaves is noticed.
-      this.#downstream.events = this;
+      downstream.events = this;
     } else {
-      this.#sendBody();
+      this.#sendBody(bodyEmpty);
     }
     return done;
+  }
+
+  /** The attempt is over: nothing that still comes has an effect. */
+  get over(): boolean {
+    return this.#settle === undefined;
+  }
+
+  /** Where the modules have their place on the way up. */
+  get intake(): BodyIntake | undefined {
+    return this.retryBuffer?.intake;
+  }
+
+  /** Hooks of this attempt that still take their time; never fails. `undefined` if there are none. */
+  get pending(): Promise<unknown> | undefined {
+    const up = this.#up?.pending;
+    const down = this.#down.pending;
+    return up === undefined ? down : Promise.all([up, down]);
   }
 
   // From the client.
 
   onRequestData(chunk: Buffer): void {
-    const kept = this.#retryBuffer?.add(chunk) === true;
-    this.#filterRequest(chunk, false, undefined);
+    const { intake, retryBuffer } = this;
+    this.#taking = true;
+    let kept = true;
+    if (intake === undefined) {
+      kept = retryBuffer?.add(chunk) === true;
+      this.takeRequest(chunk, false, undefined);
+    } else {
+      intake.take(chunk);
+    }
     // A filter may have kept the chunk, and a slow upstream's is still to be sent.
-    if (kept || this.#app.requestBodyFilter !== undefined || this.#upstream.holdsBytes) this.#downstream.keepChunk();
+    if (kept || this.app.requestBodyFilter !== undefined || this.upstream.holdsBytes) this.downstream.keepChunk();
+    this.#taking = false;
   }
 
   onRequestEnd(trailers: HeaderFields | undefined): void {
-    if (this.#retryBuffer !== undefined) this.#retryBuffer.trailers = trailers;
-    this.#filterRequest(undefined, true, trailers);
+    const { intake } = this;
+    if (intake === undefined) {
+      this.retryBuffer?.end(trailers);
+      this.takeRequest(undefined, true, trailers);
+    } else {
+      intake.end(trailers);
+    }
   }
 
   onRequestBatch(): void {
-    if (this.#settle !== undefined) this.#upstream.flush();
+    if (!this.over) this.#flushUp();
+    else if (this.downstream.events === this) this.downstream.events = undefined;
   }
 
   onDownstreamWritable(): void {
-    if (!this.#responseWaits && this.#settle !== undefined) this.#upstream.resume();
+    this.#down.onWritable();
   }
 
   onDownstreamError(error: ProxyError): void {
-    this.#fail(error);
+    this.#request = "errored";
+    this.fail(error);
   }
 
-  // From the upstream.
+  // From the pipes.
 
+  /** A piece of the request as it comes from the client, or the modules, or what was kept; or its end. */
+  takeRequest(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
+    (this.#up ??= new RequestPipe(this)).take(piece, end, trailers);
+  }
+
+  /** Sends what is held of the request, and reads on from the client, unless somebody on the way has enough to do. */
+  readOn(): void {
+    if (this.over) return;
+    this.#flushUp();
+    (this.#up ??= new RequestPipe(this)).readOn();
+  }
+
+  /** The upstream can take bytes again. */
   onUpstreamWritable(): void {
-    this.#upstreamFull = false;
-    this.#resumeBody();
+    this.#up?.onWritable();
   }
 
-  onInformational(header: ResponseHeader): void {
-    this.#filterHead(header, false);
+  /** An end came: of the body, or of the client's direction after a change of protocol. */
+  endRequest(trailers: HeaderFields | undefined): void {
+    const { downstream, upstream } = this;
+    // Of a request without body the head was all; once the protocol is changed, this would end our direction.
+    const isDirection = this.tunnel && this.#request === "reading";
+    if (isDirection || !downstream.requestBodyEmpty) upstream.finishRequest(trailers);
+    upstream.flush();
+    this.session.times.requestSentAtMs ??= nowMs();
+    this.#request = finished(this.#request);
+    if (this.#response !== "head") this.#forgetRequest();
+    if (this.tunnel && this.#response === "ended" && isDone(this.#request)) this.#finish();
   }
 
-  onResponseHeader(header: ResponseHeader, end: boolean): void {
-    this.#filterHead(header, end);
+  /** The final head goes down. */
+  responseBegun(changesProtocol: boolean): void {
+    this.#response = "body";
+    if (!changesProtocol) return;
+    this.tunnel = true;
+    // What is said on another protocol is not kept.
+    if (isDone(this.#request)) this.#forgetRequest();
+    this.#request = upgraded(this.#request);
   }
 
-  onResponseData(chunk: Buffer): void {
-    this.#session.upstreamBodyBytes += chunk.length;
-    try {
-      const filtered = this.#filterResponseBody(chunk, false);
-      const writable = this.#downstream.writeBody(filtered ?? chunk);
-      // A filter may have kept the chunk, and a slow client's is still to be sent.
-      if (filtered !== undefined || this.#downstream.holdsBytes) this.#upstream.keepChunk();
-      if (!writable) this.#upstream.pause();
-    } catch (error) {
-      this.#fail(this.#hookFailed(error));
+  /** The final head went down: nothing is sent again. */
+  headSent(): void {
+    if (isDone(this.#request)) {
+      if (this.session.bodyReader !== undefined) this.#forgetRequest();
+    } else if (this.tunnel && this.#up?.resending === true) {
+      // What the client says on the other protocol comes behind the body.
+      this.downstream.pauseBody();
     }
   }
 
-  onResponseEnd(trailers: HeaderFields | undefined): void {
-    try {
-      const last = this.#filterResponseBody(undefined, true);
-      if (last !== undefined) this.#downstream.writeBody(last);
-      this.#downstream.finish(trailers);
-      this.#responseEnded = true;
-    } catch (error) {
-      this.#fail(this.#hookFailed(error));
-      return;
+  /** The response went down whole. */
+  responseEnded(): void {
+    this.#response = "ended";
+    this.session.times.responseEndAtMs = nowMs();
+    if (!this.tunnel || isDone(this.#request)) this.#finish();
+  }
+
+  /** What is kept of the body is not all that came of it. */
+  failTruncated(): void {
+    this.fail(this.intake?.failure ?? tooMuchOfIt());
+  }
+
+  /** A hook threw; the session's phase says which. */
+  hookFailed(thrown: unknown): void {
+    this.fail(hookError(this.session, this.session.phase, thrown));
+  }
+
+  fail(error: ProxyError): void {
+    const settle = this.#leave();
+    if (settle === undefined) return;
+    this.upstream.destroy();
+    settle(error);
+  }
+
+  /** The head of a request without body is held until its filters are through: one that fails it, fails it before it is served. */
+  #flushUp(): void {
+    if (this.tunnel || isDone(this.#request) || !this.downstream.requestBodyEmpty) this.upstream.flush();
+  }
+
+  /** Sends what a hook or an earlier attempt has read of the body, then lets the rest come. */
+  #sendBody(bodyEmpty: boolean): void {
+    const { retryBuffer } = this;
+    const intake = this.#openIntake(bodyEmpty);
+    if (retryBuffer?.truncated === true) this.failTruncated();
+    else if (bodyEmpty && retryBuffer?.ended !== true && intake === undefined) {
+      this.takeRequest(undefined, true, undefined);
     }
-    if (!this.#tunnel || this.#requestSent) this.#finish();
-  }
-
-  onResponseBatch(): void {
-    if (this.#settle !== undefined && !this.#responseWaits) this.#downstream.flush();
-  }
-
-  onUpstreamError(error: ProxyError): void {
-    this.#fail(error);
-  }
-
-  /** Sends what an earlier attempt read of the body, then lets the rest come. */
-  #sendBody(): void {
-    const pieces = this.#retryBuffer?.pieces ?? [];
-    const wasDone = this.#downstream.requestBodyDone;
-    for (const piece of pieces.slice()) this.#filterRequest(piece, false, undefined);
-    if (wasDone) this.#filterRequest(undefined, true, this.#retryBuffer?.trailers);
-    this.#downstream.events = this;
-    this.onRequestBatch();
+    if (this.over) return;
+    if (retryBuffer !== undefined && (retryBuffer.ended || retryBuffer.pieces.length > 0 || intake?.hasRead === true)) {
+      (this.#up ??= new RequestPipe(this)).resend(retryBuffer);
+      // What the client sends comes behind it.
+      this.downstream.pauseBody();
+    }
+    this.downstream.events = this;
     // An earlier attempt may have ended while it had the client paused.
-    this.#resumeBody();
+    if (retryBuffer !== undefined) this.readOn();
   }
 
-  /** Runs the filter on a piece, or on the end, and sends what it gives; in order, also when it takes its time. */
-  #filterRequest(piece: Buffer | undefined, end: boolean, trailers: HeaderFields | undefined): void {
-    if (this.#settle === undefined) return;
-    const app = this.#app;
-    if (app.requestBodyFilter === undefined) {
-      this.#sendUp(piece, end, trailers);
-      return;
+  /** Decided once for a request: a module that came in the middle of the body would see half of it. */
+  #openIntake(bodyEmpty: boolean): BodyIntake | undefined {
+    const { retryBuffer, session } = this;
+    if (retryBuffer === undefined) return undefined;
+    const modules = session.ownModules?.downstream;
+    const first = !retryBuffer.begun;
+    retryBuffer.begun = true;
+    const read = bodyEmpty ? undefined : session.bodyReader;
+    if (first && modules !== undefined && (!bodyEmpty || modules.hasRequestBody)) {
+      retryBuffer.intake = new BodyIntake(session, modules, retryBuffer, read);
+    } else if (first && read !== undefined) {
+      retryBuffer.adopt(read.kept);
+      if (read.ended) retryBuffer.end(read.trailers);
     }
-    if (this.#requestWaits) {
-      this.#requestQueue.push([piece, end, trailers]);
-      return;
-    }
-    try {
-      this.#session.phase = "requestBodyFilter";
-      const result = app.requestBodyFilter(this.#session, piece, end, this.#ctx);
-      if (!isPromise(result)) {
-        const given = bytesOf(result);
-        this.#session.phase = "exchange";
-        this.#sendUp(given ?? piece, end, trailers);
-        return;
-      }
-      this.#requestWaits = true;
-      this.#downstream.pauseBody();
-      this.#waitFor("requestBodyFilter", result)
-        .then((given) => this.#requestFiltered(bytesOf(given) ?? piece, end, trailers))
-        .catch((error: unknown) => this.#fail(hookError("requestBodyFilter", error)));
-    } catch (error) {
-      this.#fail(this.#hookFailed(error));
-    }
+    const { intake } = retryBuffer;
+    if (intake === undefined) return undefined;
+    // Its result is kept, and sent with what is kept.
+    if (first && bodyEmpty) intake.end(undefined);
+    intake.exchange = this;
+    return intake;
   }
 
-  /** A filter that took its time is through: what came meanwhile has its turn. */
-  #requestFiltered(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
-    this.#requestWaits = false;
-    this.#sendUp(piece, end, trailers);
-    while (!this.#requestWaits && this.#requestQueue.length > 0) this.#filterRequest(...this.#requestQueue.shift()!);
-    this.onRequestBatch();
-    this.#resumeBody();
-  }
-
-  /** Reads on from the client, unless the filter or the upstream has enough to do. */
-  #resumeBody(): void {
-    if (this.#settle !== undefined && !this.#requestWaits && !this.#upstreamFull) this.#downstream.resumeBody();
-  }
-
-  #sendUp(piece: Uint8Array | undefined, end: boolean, trailers: HeaderFields | undefined): void {
-    if (this.#settle === undefined) return;
-    try {
-      if (piece !== undefined && piece.length > 0 && this.#downstream.requestBodyEmpty && !this.#tunnel) {
-        throw new RangeError("requestBodyFilter gave bytes for a request without a body; the head has gone up already");
-      }
-      if (piece !== undefined && !this.#upstream.writeBody(piece)) {
-        this.#upstreamFull = true;
-        this.#downstream.pauseBody();
-      }
-      if (!end) return;
-      this.#upstream.finishRequest(trailers);
-      this.#upstream.flush();
-      this.#requestSent = true;
-      if (this.#tunnel && this.#responseEnded) this.#finish();
-    } catch (error) {
-      this.#fail(this.#hookFailed(error));
-    }
-  }
-
-  /** Runs both head filters, then sends the head down; while a filter takes its time, the upstream waits. */
-  #filterHead(header: ResponseHeader, end: boolean): void {
-    try {
-      const wasStatus = header.status;
-      const upgrade = wasStatus === 101 ? header.get("upgrade") : undefined;
-      removeHopByHop(header);
-      if (upgrade !== undefined) header.set("Upgrade", upgrade);
-      const waiting = this.#runUpstreamResponseFilter(header);
-      if (isPromise(waiting)) this.#waitForResponse(waiting, () => this.#writeHead(header, wasStatus, end));
-      else this.#writeHead(header, wasStatus, end);
-    } catch (error) {
-      this.#fail(this.#hookFailed(error));
-    }
-  }
-
-  #runUpstreamResponseFilter(header: ResponseHeader): Awaitable<void> {
-    const app = this.#app;
-    if (app.upstreamResponseFilter !== undefined) {
-      this.#session.phase = "upstreamResponseFilter";
-      const waiting = app.upstreamResponseFilter(this.#session, header, this.#ctx);
-      if (isPromise(waiting)) {
-        return this.#waitFor("upstreamResponseFilter", waiting).then(() => this.#runResponseFilter(header));
-      }
-    }
-    return this.#runResponseFilter(header);
-  }
-
-  #runResponseFilter(header: ResponseHeader): Awaitable<void> {
-    const app = this.#app;
-    if (app.responseFilter === undefined) return undefined;
-    this.#session.phase = "responseFilter";
-    const waiting = app.responseFilter(this.#session, header, this.#ctx);
-    return isPromise(waiting) ? this.#waitFor("responseFilter", waiting) : undefined;
-  }
-
-  #waitForResponse(filters: PromiseLike<void>, next: () => void): void {
-    this.#responseWaits = true;
-    this.#upstream.pause();
-    Promise.resolve(filters)
-      .then(() => {
-        if (this.#settle === undefined) return;
-        next();
-        this.#responseWaits = false;
-        this.onResponseBatch();
-        this.#upstream.resume();
-      })
-      .catch((error: unknown) => this.#fail(this.#hookFailed(error)));
-  }
-
-  #writeHead(header: ResponseHeader, wasStatus: number, end: boolean): void {
-    if (this.#settle === undefined) return;
-    this.#session.phase = "exchange";
-    // What follows is decided: interim heads are followed by another, a 101 by raw bytes.
-    if (kindOfStatus(header.status) !== kindOfStatus(wasStatus)) {
-      throw new RangeError(`a filter changed status ${wasStatus} to ${header.status}, which is of another kind`);
-    }
-    if (kindOfStatus(wasStatus) === "interim") {
-      if (!this.#downstream.writeInformational(header)) this.#upstream.pause();
-      return;
-    }
-    if (header.status === 101) {
-      this.#tunnel = true;
-      this.#requestSent = false;
-      // What was said on another protocol cannot be said again.
-      if (this.#retryBuffer !== undefined) this.#retryBuffer.truncated = true;
-    }
-    // A body filter may still add bytes at the end of an empty body.
-    const app = this.#app;
-    const empty = end && app.upstreamResponseBodyFilter === undefined && app.responseBodyFilter === undefined;
-    this.#downstream.writeHeader(header, empty);
-  }
-
-  /** What goes down instead of `piece`; nothing if there is no filter. */
-  #filterResponseBody(piece: Uint8Array | undefined, end: boolean): Uint8Array | undefined {
-    const app = this.#app;
-    if (app.upstreamResponseBodyFilter === undefined && app.responseBodyFilter === undefined) return undefined;
-    let result = piece;
-    if (app.upstreamResponseBodyFilter !== undefined) {
-      this.#session.phase = "upstreamResponseBodyFilter";
-      result = bytesOf(app.upstreamResponseBodyFilter(this.#session, result, end, this.#ctx)) ?? result;
-    }
-    if (app.responseBodyFilter !== undefined) {
-      this.#session.phase = "responseBodyFilter";
-      result = bytesOf(app.responseBodyFilter(this.#session, result, end, this.#ctx)) ?? result;
-    }
-    this.#session.phase = "exchange";
-    return result;
-  }
-
-  /** A hook takes its time: what it fails with names it, whatever the other side has done meanwhile. */
-  #waitFor<T>(phase: Phase, waiting: PromiseLike<T>): Promise<T> {
-    return Promise.resolve(waiting).then(
-      (value) => {
-        this.#session.phase = "exchange";
-        return value;
-      },
-      (thrown: unknown) => {
-        this.#session.phase = phase;
-        throw hookError(phase, thrown);
-      },
-    );
-  }
-
-  #hookFailed(error: unknown): ProxyError {
-    return hookError(this.#session.phase, error);
+  /** The request is never sent again, and its body of no more use. */
+  #forgetRequest(): void {
+    this.retryBuffer?.truncate();
+    this.session.bodyReader?.release();
   }
 
   /** The response was delivered whole. */
   #finish(): void {
-    const settle = this.#settle;
+    const settle = this.#leave();
     if (settle === undefined) return;
-    this.#settle = undefined;
-    this.#downstream.events = undefined;
     // An answer that came before the request was sent whole leaves a connection that nobody can use again.
-    if (this.#requestSent) this.#upstream.release();
-    else this.#upstream.destroy();
+    if (isDone(this.#request)) this.upstream.release();
+    else this.upstream.destroy();
     settle(undefined);
   }
 
-  #fail(error: ProxyError): void {
+  /** The attempt is over. Gives what ends {@link run}, once. */
+  #leave(): ((error: ProxyError | undefined) => void) | undefined {
     const settle = this.#settle;
-    if (settle === undefined) return;
+    if (settle === undefined) return undefined;
     this.#settle = undefined;
-    this.#downstream.events = undefined;
-    this.#upstream.destroy();
-    settle(error);
+    this.#up?.dispose();
+    this.#down.dispose();
+    const { intake } = this;
+    if (intake !== undefined) intake.exchange = undefined;
+    // The rest of what was read with it, the trailers not least, belongs to the next attempt.
+    if (!this.#taking) this.downstream.events = undefined;
+    return settle;
   }
 }
 
-/** What a body filter gave: bytes, or nothing. Anything else would be framed by a length that it has not. */
-function bytesOf(given: unknown): Uint8Array | undefined {
-  if (given === undefined || given === null) return undefined;
-  if (given instanceof Uint8Array) return given;
-  notPromise(given);
-  throw new TypeError(`a body filter must return a Uint8Array or nothing; it returned ${nameOf(given)}`);
-}
-
-function kindOfStatus(status: number): "interim" | "tunnel" | "final" {
-  if (status === 101) return "tunnel";
-  return status < 200 ? "interim" : "final";
+function tooMuchOfIt(): ProxyError {
+  const context = "the modules made more of the request body than is kept to be sent again";
+  return ProxyError.internal("InternalError", context);
 }

@@ -1,17 +1,42 @@
-import type { ProxyError } from "@sluice/error";
-import { CLIENT_GONE, errorStatus } from "./error-status.ts";
-import type { Session } from "./session.ts";
+import { nameOf } from "./hook.ts";
+import type { RespondOptions } from "./session.ts";
 
-/**
- * Answers a failed request with the status of {@link errorStatus}, unless the client is gone or an answer was begun.
- * @returns The status, for the log; 0 when nothing could be sent.
- */
-export function defaultFailToProxy(session: Session, error: ProxyError): number {
-  const status = errorStatus(error);
-  if (status === CLIENT_GONE) return CLIENT_GONE;
-  if (session.response === undefined) {
-    // RFC 9110, section 15.5.6: a 405 says what is allowed; CONNECT is refused as a whole, so nothing is listed.
-    session.respondError(status, status === 405 ? { fields: { Allow: "" } } : {});
+/** What `failToProxy` decided. */
+export interface FailToProxy {
+  /**
+   * The status to answer with; if the hook has answered itself, the one for the log. 0: nothing is to be sent, the connection is
+   * cut.
+   */
+  status: number;
+  /**
+   * `false` closes the client's connection after an answer that would have left it open. Default: as the answer says: what
+   * `session.respond` sent leaves it open if it can be, what `session.respondError` sent, or we, closes it.
+   */
+  reuse?: boolean;
+}
+
+/** @throws TypeError when it is no decision. */
+export function toFailToProxy(given: unknown): FailToProxy {
+  const { status, reuse } = (typeof given === "number" ? { status: given } : (given ?? {})) as Partial<FailToProxy>;
+  if (!isStatus(status)) {
+    const got = typeof given === "object" && given !== null ? `a status of ${nameOf(status)}` : nameOf(given);
+    throw new TypeError(
+      `failToProxy must return the status, 0 or 200 to 999, or { status, reuse? }; it returned ${got}`,
+    );
   }
-  return status;
+  if (reuse !== undefined && typeof reuse !== "boolean") {
+    throw new TypeError(`failToProxy: expected a reuse of true or false, got ${nameOf(reuse)}`);
+  }
+  return { status, ...(reuse !== undefined && { reuse }) };
+}
+
+/** @throws TypeError when it is no page. */
+export function toErrorPage(given: unknown): RespondOptions {
+  if (given === undefined || given === null) return {};
+  if (typeof given === "object" && !(given instanceof Uint8Array)) return given;
+  throw new TypeError(`errorPage must return { fields?, body? } or nothing; it returned ${nameOf(given)}`);
+}
+
+function isStatus(status: unknown): status is number {
+  return Number.isInteger(status) && (status === 0 || ((status as number) >= 200 && (status as number) <= 999));
 }

@@ -8,10 +8,17 @@ import {
   type HttpConnectorOptions,
   type Server,
   type ServerSession,
+  type SubrequestSession,
 } from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
+import { ProxyStatus, type ProxyStatusOptions } from "./proxy-status.ts";
 import { runRequest } from "./run-request.ts";
+import { moduleLists, type ModuleLists } from "./session-modules.ts";
+import { BackgroundSubrequests } from "./subrequest/background-subrequests.ts";
+import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
+import { resolveSubrequestLimits, type SubrequestLimits } from "./subrequest/subrequest-limits.ts";
+import type { SubrequestHost } from "./subrequest/subrequest-spawner.ts";
 
 export interface HttpProxyOptions {
   /** Name of the service, for logs. Default `HTTP proxy`. */
@@ -24,18 +31,50 @@ export interface HttpProxyOptions {
   maxAttempts?: number;
   /** Our name in the `Via` field of requests, which RFC 9110 section 7.6.3 demands. Default `sluice`; `false` adds none. */
   via?: string | false;
+  /**
+   * The `Proxy-Status` field of our own answers (RFC 9209), which tells clients and those who look into their logs that it was
+   * the proxy, and why. Default: on answers to requests that failed, with our name and the kind of error and nothing of our
+   * insides; `false` adds none.
+   */
+  proxyStatus?: ProxyStatusOptions | false;
+  /** How many subrequests a request may have, and how deep. */
+  subrequests?: Partial<SubrequestLimits>;
+  /**
+   * Serve CONNECT (RFC 9110, section 9.3.6) as a request like all others, whose `upstreamPeer` says where the tunnel leads: to a
+   * peer with `tunnel: true`, or through another proxy. Default false: 405. What may be connected to is up to the hooks: without a
+   * check, a client can reach all that the proxy can.
+   */
+  allowConnect?: boolean;
 }
 
 /** An app as a proxy: give it sessions, it runs the phases. {@link httpProxy} makes one with its listeners. */
-export class HttpProxy<Ctx> implements HttpApp {
+export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
   readonly app: ProxyHttp<Ctx>;
   readonly connector: HttpConnector;
   /** Attempts in total, at least 1. */
   readonly maxAttempts: number;
   readonly via: string | undefined;
+  readonly allowConnect: boolean;
+  /** @internal */
+  readonly proxyStatus: ProxyStatus | undefined;
+  /** @internal */
+  readonly moduleLists: ModuleLists;
+  readonly subrequestLimits: SubrequestLimits;
+  /** Subrequests that outlive the request they were made for. */
+  readonly background: BackgroundSubrequests = new BackgroundSubrequests();
+  /** @internal Its service was told to stop. */
+  stopping = false;
 
   /** @throws TypeError when the app lacks a hook that must be there, RangeError when an option is out of range. */
-  constructor(app: ProxyHttp<Ctx>, connector: HttpConnector, maxAttempts: number, via: string | undefined) {
+  constructor(
+    app: ProxyHttp<Ctx>,
+    connector: HttpConnector,
+    maxAttempts: number,
+    via: string | undefined,
+    proxyStatus: ProxyStatusOptions | false = {},
+    subrequests: Partial<SubrequestLimits> = {},
+    allowConnect: boolean = false,
+  ) {
     checkHookNames(app);
     for (const hook of ["newCtx", "upstreamPeer"] as const) {
       if (typeof app?.[hook] !== "function") throw new TypeError(`HttpProxy: the app has no ${hook}()`);
@@ -48,10 +87,19 @@ export class HttpProxy<Ctx> implements HttpApp {
     this.connector = connector;
     this.maxAttempts = maxAttempts;
     this.via = via;
+    this.allowConnect = allowConnect;
+    this.moduleLists = moduleLists(app);
+    this.subrequestLimits = resolveSubrequestLimits(subrequests);
+    if (proxyStatus !== false) checkOptionNames("proxyStatus", proxyStatus, PROXY_STATUS_NAMES);
+    this.proxyStatus = proxyStatus === false ? undefined : new ProxyStatus(proxyStatus, via);
   }
 
   handleRequest(session: ServerSession): Promise<void> {
     return runRequest(this, session);
+  }
+
+  handleSubrequest(session: SubrequestSession, info: SubrequestInfo): Promise<void> {
+    return runRequest(this, session, info);
   }
 }
 
@@ -65,7 +113,9 @@ export class HttpProxyService<Ctx> extends HttpService {
   }
 
   override async stop(force: AbortSignal): Promise<void> {
+    this.proxy.stopping = true;
     await super.stop(force);
+    await this.proxy.background.end(force);
     this.proxy.connector.close();
   }
 }
@@ -74,9 +124,9 @@ export class HttpProxyService<Ctx> extends HttpService {
  * Makes a proxy service of `app`: `server.addService(httpProxy(server, app).listenTcp("127.0.0.1:8080"))`.
  * @throws TypeError or RangeError for an app or an option that cannot be.
  */
-export function httpProxy<Ctx>(
+export function httpProxy<Ctx, Conn = unknown>(
   server: Server,
-  app: ProxyHttp<Ctx>,
+  app: ProxyHttp<Ctx, Conn>,
   options: HttpProxyOptions = {},
 ): HttpProxyService<Ctx> {
   const { conf } = server;
@@ -88,39 +138,64 @@ export function httpProxy<Ctx>(
     ...options.connector,
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
-  const proxy = new HttpProxy(app, connector, options.maxAttempts ?? conf.max_retries, via);
+  const maxAttempts = options.maxAttempts ?? conf.max_retries;
+  const { allowConnect, proxyStatus, subrequests } = options;
+  const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
   return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
 }
 
-const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via"];
+const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via", "proxyStatus", "subrequests", "allowConnect"];
+const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
-const HOOKS: readonly (keyof ProxyHttp<unknown>)[] = [
-  "newCtx",
-  "earlyRequestFilter",
-  "requestFilter",
-  "upstreamPeer",
-  "failToConnect",
-  "connectedToUpstream",
-  "upstreamRequestFilter",
-  "requestBodyFilter",
-  "upstreamResponseFilter",
-  "upstreamResponseBodyFilter",
-  "responseFilter",
-  "responseBodyFilter",
-  "errorWhileProxy",
-  "failToProxy",
-  "suppressErrorLog",
-  "requestSummary",
-  "logging",
-];
+/** Every hook: the compiler sees to it that none is missing. */
+const HOOKS: Readonly<Record<keyof ProxyHttp<unknown>, true>> = {
+  initDownstreamModules: true,
+  initUpstreamModules: true,
+  newCtx: true,
+  onConnectionReuse: true,
+  earlyRequestFilter: true,
+  allowSpawningSubrequest: true,
+  requestFilter: true,
+  proxyUpstreamFilter: true,
+  upstreamPeer: true,
+  failToConnect: true,
+  connectedToUpstream: true,
+  upstreamRequestFilter: true,
+  requestBodyFilter: true,
+  requestTrailerFilter: true,
+  adjustUpstreamModules: true,
+  upstreamResponseFilter: true,
+  upstreamResponseBodyFilter: true,
+  upstreamResponseTrailerFilter: true,
+  responseFilter: true,
+  responseBodyFilter: true,
+  responseTrailerFilter: true,
+  errorWhileProxy: true,
+  failToProxy: true,
+  errorPage: true,
+  suppressErrorLog: true,
+  requestSummary: true,
+  logging: true,
+  persistConnectionContext: true,
+};
 
 /** An app may have methods of its own, but one that is nearly a hook is one that would never run. */
 function checkHookNames(app: object): void {
-  for (const name of Object.keys(app ?? {})) {
-    const near = nearestName(name, HOOKS);
-    if (near === undefined || HOOKS.includes(name as keyof ProxyHttp<unknown>)) continue;
-    if (typeof (app as Record<string, unknown>)[name] === "function" && Math.abs(near.length - name.length) <= 1) {
-      throw new TypeError(`HttpProxy: the app has ${name}(), which is no hook; did you mean ${near}()?`);
+  for (const name of methodNames(app)) {
+    if (Object.hasOwn(HOOKS, name)) continue;
+    const near = nearestName(name, Object.keys(HOOKS));
+    if (near === undefined || Math.abs(near.length - name.length) > 1) continue;
+    throw new TypeError(`HttpProxy: the app has ${name}(), which is no hook; did you mean ${near}()?`);
+  }
+}
+
+/** The methods of an object and of the classes it is of. */
+function methodNames(app: object): Set<string> {
+  const names = new Set<string>();
+  for (let object = app; object && object !== Object.prototype; object = Object.getPrototypeOf(object)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(object))) {
+      if (typeof value === "function" && name !== "constructor") names.add(name);
     }
   }
+  return names;
 }

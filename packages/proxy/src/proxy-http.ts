@@ -1,11 +1,16 @@
-import type { ConnectionDigest, HttpPeer } from "@sluice/core";
+import type { ConnectionDigest, HttpModules, HttpPeer } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
-import type { RequestHeader, ResponseHeader } from "@sluice/http";
+import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { BodyStep } from "./body-step.ts";
+import type { FailToProxy } from "./fail-to-proxy.ts";
 import type { Responded } from "./responded.ts";
-import type { Session } from "./session.ts";
+import type { RespondOptions, Session } from "./session.ts";
 
 /** A value, or a promise of it. A hook that returns no promise is not waited for: it costs a call. */
 export type Awaitable<T> = T | PromiseLike<T>;
+
+/** `T`, unless it is a promise: for what must be there at once. */
+export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
 
 /**
  * What the proxy does beyond passing requests on: two hooks that must be there, and others in the order in which they run.
@@ -13,18 +18,53 @@ export type Awaitable<T> = T | PromiseLike<T>;
  * `Ctx` is yours: made once for a request and handed to every hook. A hook that throws a ProxyError fails its request with
  * it; anything else that is thrown fails its request with 500 and is logged with the phase and the stack. Nothing else is
  * disturbed.
+ *
+ * `Conn` is what `persistConnectionContext` leaves on a connection for `onConnectionReuse`.
  */
-export interface ProxyHttp<Ctx> {
-  /** Makes the context of a request, before all else. */
-  newCtx(): Ctx;
+export interface ProxyHttp<Ctx, Conn = unknown> {
+  /**
+   * Once, when the proxy is made: registers the modules that requests get on the client's side. Default: `responseCompression()`,
+   * which is off until a filter turns it on; whoever registers others has only those. Synchronous.
+   */
+  initDownstreamModules?(modules: HttpModules): void | undefined;
 
-  /** First of all, before modules. For settings of this request; access control belongs into `requestFilter`. */
-  earlyRequestFilter?(session: Session, ctx: Ctx): Awaitable<void>;
+  /**
+   * Once, when the proxy is made: registers modules that see a response as the upstream sent it, before the filters and the
+   * cache; of their hooks only those for responses run, and each attempt has its own. Default: none. Synchronous.
+   */
+  initUpstreamModules?(modules: HttpModules): void | undefined;
+
+  /** Makes the context of a request, before all else. Synchronous. */
+  newCtx(): NotPromise<Ctx>;
+
+  /**
+   * The client's connection has served a request before, which left `previous` on it. Only on HTTP/1, and only if something was
+   * left. Synchronous.
+   */
+  onConnectionReuse?(session: Session, ctx: Ctx, previous: Conn): void | undefined;
+
+  /**
+   * Before modules. For settings of this request; access control belongs into `requestFilter`, though an answer given here ends
+   * the request, too.
+   */
+  earlyRequestFilter?(session: Session, ctx: Ctx): Awaitable<Responded | void>;
+
+  /**
+   * Whether hooks may make requests in the name of this one: `session.subrequests` is there if this gives `true`. Called for
+   * subrequests, too (`session.isSubrequest`). Default: no. Synchronous.
+   */
+  allowSpawningSubrequest?(session: Session, ctx: Ctx): boolean;
 
   /**
    * Validate, limit, authorise, answer. `return session.respond(403)` ends the request here; returning nothing goes on.
    */
   requestFilter?(session: Session, ctx: Ctx): Awaitable<Responded | void>;
+
+  /**
+   * The last gate before an upstream is asked, once a request; behind the cache, for what matters only if the cache has no
+   * answer. `return session.decline()` asks none and answers with 502, `return session.respond(…)` with something else.
+   */
+  proxyUpstreamFilter?(session: Session, ctx: Ctx): Awaitable<Responded | void>;
 
   /**
    * Where to send the request. Called once an attempt, so it is also the place for failover and for backing off (await a
@@ -54,16 +94,29 @@ export interface ProxyHttp<Ctx> {
   upstreamRequestFilter?(session: Session, outgoing: RequestHeader, ctx: Ctx): Awaitable<void>;
 
   /**
-   * Every piece of the request body, then once with `end` and no piece; a request without a body gets that one call only.
-   * Returns what is sent instead (an empty array: nothing, for now); nothing returned passes the piece on. While it waits,
-   * no more is read from the client. On a retry the pieces come again.
+   * Every piece of the request body, then once with `end` and no piece; a request without a body gets that one call only. After
+   * a 101 the client's bytes follow, and the end once more. Returns what is sent instead (an empty array: nothing, for now), or
+   * the same with a delay; nothing returned passes the piece on. While it waits, no more is read from the client. On a retry the
+   * pieces come again, once the call that the failed attempt was waiting for is through.
    */
   requestBodyFilter?(
     session: Session,
     piece: Uint8Array | undefined,
     end: boolean,
     ctx: Ctx,
-  ): Awaitable<Uint8Array | void>;
+  ): Awaitable<Uint8Array | BodyStep | void>;
+
+  /**
+   * The trailers of the request, if there are any, after the end of its body. Edit them: what is taken from a head can come back
+   * as a trailer. They go up if the length of the body was not known before (chunked), and else nowhere.
+   */
+  requestTrailerFilter?(session: Session, trailers: HeaderFields, ctx: Ctx): Awaitable<void>;
+
+  /**
+   * Before the upstream's modules see a head, also a 1xx: the place to turn them on and off by what was answered.
+   * @param end Nothing follows that head.
+   */
+  adjustUpstreamModules?(session: Session, response: Readonly<ResponseHeader>, end: boolean, ctx: Ctx): Awaitable<void>;
 
   /** The head as the upstream sent it, without hop-by-hop fields, before caching. Also every 1xx head. */
   upstreamResponseFilter?(session: Session, response: ResponseHeader, ctx: Ctx): Awaitable<void>;
@@ -73,18 +126,35 @@ export interface ProxyHttp<Ctx> {
 
   /**
    * Every piece of the response body as the upstream sent it, then once with `end` and no piece. Returns what goes on
-   * instead; nothing returned passes the piece on. Synchronous: pieces are in the middle of their way. Who changes the
-   * length takes `Content-Length` away in a response filter.
+   * instead, or the same with a delay; nothing returned passes the piece on. Synchronous: pieces are in the middle of their way.
+   * Who changes the length takes `Content-Length` away in a response filter.
    */
   upstreamResponseBodyFilter?(
     session: Session,
     piece: Uint8Array | undefined,
     end: boolean,
     ctx: Ctx,
-  ): Uint8Array | void;
+  ): Uint8Array | BodyStep | void;
 
-  /** As `upstreamResponseBodyFilter`, for what goes down, after caching. */
-  responseBodyFilter?(session: Session, piece: Uint8Array | undefined, end: boolean, ctx: Ctx): Uint8Array | void;
+  /** As `upstreamResponseBodyFilter`, for what goes down, after caching. Delays of both add up. */
+  responseBodyFilter?(
+    session: Session,
+    piece: Uint8Array | undefined,
+    end: boolean,
+    ctx: Ctx,
+  ): Uint8Array | BodyStep | void;
+
+  /**
+   * The trailers of the response as the upstream sent them, if there are any, after the end of its body and before caching. Edit
+   * them. Synchronous.
+   */
+  upstreamResponseTrailerFilter?(session: Session, trailers: HeaderFields, ctx: Ctx): void | undefined;
+
+  /**
+   * The trailers about to go down, if there are any; a client of HTTP/1.0 gets none. Edit them, or return bytes, which become the
+   * end of the body instead of the trailers.
+   */
+  responseTrailerFilter?(session: Session, trailers: HeaderFields, ctx: Ctx): Awaitable<Uint8Array | void>;
 
   /**
    * An attempt failed after a connection was had. Returns the error to go on with. Default: {@link defaultErrorWhileProxy},
@@ -93,10 +163,17 @@ export interface ProxyHttp<Ctx> {
   errorWhileProxy?(peer: HttpPeer, session: Session, error: ProxyError, ctx: Ctx, reused: boolean): ProxyError;
 
   /**
-   * The request failed for good. May answer as it likes if nothing was answered yet; returns the status for the log (0: the
-   * client is gone, nothing was sent). Default: {@link defaultFailToProxy}.
+   * The request failed for good. May answer as it likes, if nothing was answered yet; returns the status, with which the request
+   * is answered if the hook has not. 0: nothing is to be sent. Default: {@link errorStatus}, which also says 0 when the client
+   * is gone. A client that leaves ends the wait for it.
    */
-  failToProxy?(session: Session, error: ProxyError, ctx: Ctx): Awaitable<number>;
+  failToProxy?(session: Session, error: ProxyError, ctx: Ctx): Awaitable<FailToProxy | number>;
+
+  /**
+   * What the default answer to a failed request holds beside its status; not called when nothing can be sent. Failing, it leaves
+   * the answer plain: no body.
+   */
+  errorPage?(session: Session, status: number, error: ProxyError, ctx: Ctx): Awaitable<RespondOptions | void>;
 
   /** Whether to leave out the error line of this failed request. Default: no. */
   suppressErrorLog?(session: Session, error: ProxyError, ctx: Ctx): boolean;
@@ -104,6 +181,16 @@ export interface ProxyHttp<Ctx> {
   /** How the request is named in log lines. Default: method, target and Host. */
   requestSummary?(session: Session, ctx: Ctx): string;
 
-  /** Once for every request, last of all, also for those that failed or could not be read. */
+  /**
+   * Once for every request, also for those that failed or could not be read, when all else is over. It is waited for without
+   * limit, also when the client is gone: until then the connection reads no other request.
+   */
   logging?(session: Session, error: ProxyError | undefined, ctx: Ctx): Awaitable<void>;
+
+  /**
+   * After `logging`, if the client's connection is about to serve another request (HTTP/1): what that request's
+   * `onConnectionReuse` is to be told; `undefined` for nothing. Dropped when the connection ends after all, or when the next
+   * request cannot be read. Synchronous.
+   */
+  persistConnectionContext?(session: Session, ctx: Ctx): Conn | undefined;
 }

@@ -1,75 +1,124 @@
-import { HttpPeer, type ClientSession, type ServerSession } from "@sluice/core";
+import { HttpPeer, nowMs, type ClientSession, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { logFailure, logRetry } from "./error-log.ts";
+import { tellAttempt, tellAttemptFailed, tellEnd, tellStart } from "./channels.ts";
+import { logFailure, logRetry, summaryOf } from "./error-log.ts";
 import { Exchange } from "./exchange.ts";
-import { defaultFailToProxy } from "./fail-to-proxy.ts";
-import { errorFromHook, hookError, isPromise, nameOf, notPromise } from "./hook.ts";
+import { failRequest, failWithoutContext } from "./fail-request.ts";
+import { asProxyError, hookError, lateHookError } from "./hook-errors.ts";
+import { errorFromHook, isPromise, nameOf, refusePromise } from "./hook.ts";
 import type { HttpProxy } from "./http-proxy.ts";
+import type { ProxyHttp } from "./proxy-http.ts";
+import { checkBodyIsThere } from "./request-body.ts";
 import type { Responded } from "./responded.ts";
 import { RetryBuffer } from "./retry-buffer.ts";
 import { defaultErrorWhileProxy } from "./retry-rule.ts";
 import { Session } from "./session.ts";
-import { checkContentLength, upstreamRequest } from "./upstream-request.ts";
+import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
+import { SubrequestSpawner } from "./subrequest/subrequest-spawner.ts";
+import { checkContentLength, checkMethod, upstreamRequest } from "./upstream-request.ts";
 
 /**
  * The life of a request: every phase, in order. A hook is waited for only if it gives a promise.
  *
  * Never rejects: what fails becomes an answer, a log line and a call of `logging`.
  */
-export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerSession): Promise<void> {
+export async function runRequest<Ctx>(
+  proxy: HttpProxy<Ctx>,
+  downstream: ServerSession,
+  subrequest?: SubrequestInfo,
+): Promise<void> {
   const { app } = proxy;
-  const session = new Session(downstream);
+  const session = new Session(downstream, proxy.proxyStatus, proxy.moduleLists, proxy);
+  session.subrequest = subrequest;
   let ctx: Ctx;
   try {
     session.phase = "newCtx";
     ctx = app.newCtx();
-    if (isPromise(ctx)) {
-      notPromise(ctx);
-      throw new TypeError("newCtx must give the context, not a promise of it");
-    }
+    refusePromise(session, "newCtx", ctx);
   } catch (thrown) {
-    // Without a context no other hook can run.
-    const error = hookError("newCtx", thrown);
-    defaultFailToProxy(session, error);
-    logFailure(session, error, undefined);
+    tellStart(session);
+    const error = hookError(session, "newCtx", thrown);
+    failWithoutContext(session, error);
+    session.times.endedAtMs = nowMs();
+    tellEnd(session, error);
     return;
   }
+  session.ctx = ctx;
+  tellStart(session);
 
+  let failed: ProxyError | undefined;
   let failure: ProxyError | undefined;
   try {
     session.phase = "readRequest";
     session.throwIfOver();
-    if (session.request.method === "CONNECT") throw refusedConnect();
+    if (session.request.method === "CONNECT" && !(proxy.allowConnect && downstream.isConnect)) throw refusedConnect();
+
+    if (app.onConnectionReuse !== undefined && downstream.connectionContext !== undefined) {
+      session.phase = "onConnectionReuse";
+      reuseConnection(app, session, ctx, downstream.connectionContext);
+    }
 
     if (app.earlyRequestFilter !== undefined) {
       session.phase = "earlyRequestFilter";
-      const waiting = app.earlyRequestFilter(session, ctx);
-      if (isPromise(waiting)) await untilGone(downstream, waiting);
+      const result = app.earlyRequestFilter(session, ctx);
+      checkAnswered(session, isPromise(result) ? await untilGone(session, result) : result);
     }
 
-    if (app.requestFilter !== undefined && session.response === undefined) {
+    if (app.allowSpawningSubrequest !== undefined) {
+      session.phase = "allowSpawningSubrequest";
+      const allowed = app.allowSpawningSubrequest(session, ctx);
+      refusePromise(session, "allowSpawningSubrequest", allowed);
+      if (allowed) session.subrequests = new SubrequestSpawner(proxy, session);
+    }
+
+    // A filter that answered has answered, whether or not it said so.
+    const modules = session.answered ? undefined : session.startModules();
+    if (modules !== undefined) {
+      session.phase = "requestModules";
+      const waiting = modules.requestHeader();
+      if (isPromise(waiting)) await untilGone(session, waiting);
+    }
+
+    if (app.requestFilter !== undefined && !session.answered) {
       session.phase = "requestFilter";
       const result = app.requestFilter(session, ctx);
-      const responded: Responded | void = isPromise(result) ? await untilGone(downstream, result) : result;
-      if (responded !== undefined && session.response === undefined) throw notAnswered();
+      checkAnswered(session, isPromise(result) ? await untilGone(session, result) : result);
     }
 
     // A cache has its place here: it answers, or goes on with a request of its own.
 
-    // A filter that answered has answered, whether or not it said so.
+    if (app.proxyUpstreamFilter !== undefined && !session.answered) {
+      session.phase = "proxyUpstreamFilter";
+      const result = app.proxyUpstreamFilter(session, ctx);
+      checkAnswered(session, isPromise(result) ? await untilGone(session, result) : result);
+    }
+
+    if (session.ownModules?.answering !== undefined) {
+      session.phase = "responseModules";
+      await untilGone(session, session.ownModules.answering);
+    }
+
     if (session.response === undefined) {
-      const retryBuffer = downstream.requestBodyEmpty ? undefined : new RetryBuffer();
+      const retryBuffer = downstream.requestBodyEmpty && modules === undefined ? undefined : new RetryBuffer();
       for (;;) {
         session.throwIfOver();
-        const failed = await attempt(proxy, session, ctx, retryBuffer);
+        failed = await attempt(proxy, session, ctx, retryBuffer);
         if (failed === undefined) break;
-        if (!mayTryAgain(proxy, session, failed, retryBuffer)) throw failed;
-        logRetry(session, failed, summaryOf(proxy, session, ctx));
+        const again = mayTryAgain(proxy, session, failed, retryBuffer);
+        tellAttemptFailed(session, failed, again);
+        if (!again) throw failed;
+        logRetry(session, failed, summaryOf(app, session, ctx));
       }
+    } else {
+      session.bodyReader?.close();
+      if (!downstream.responseDone) throw unfinishedAnswer(session);
     }
   } catch (thrown) {
-    failure = await failRequest(proxy, session, ctx, hookError(session.phase, thrown));
+    // What an attempt failed with was told already.
+    const error = failed !== undefined && thrown === failed ? failed : hookError(session, session.phase, thrown);
+    failure = await failRequest(app, session, ctx, error);
   }
+  session.times.endedAtMs = nowMs();
 
   if (app.logging !== undefined) {
     session.phase = "logging";
@@ -77,8 +126,35 @@ export async function runRequest<Ctx>(proxy: HttpProxy<Ctx>, downstream: ServerS
       const waiting = app.logging(session, failure, ctx);
       if (isPromise(waiting)) await waiting;
     } catch (thrown) {
-      logFailure(session, hookError("logging", thrown), summaryOf(proxy, session, ctx));
+      logFailure(session, hookError(session, "logging", thrown), summaryOf(app, session, ctx));
     }
+  }
+
+  if (app.persistConnectionContext !== undefined && downstream.servesAnother === true) {
+    session.phase = "persistConnectionContext";
+    persistConnection(app, session, ctx);
+  }
+  session.ownModules?.close();
+  session.family?.end();
+  tellEnd(session, failure);
+}
+
+/** Hands over what an earlier request left on the connection; it is told once. */
+function reuseConnection<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx, previous: unknown): void {
+  session.downstream.connectionContext = undefined;
+  refusePromise(session, "onConnectionReuse", app.onConnectionReuse!(session, ctx, previous));
+}
+
+/** Asks for what the connection's next request is to know. A failure costs just that. */
+function persistConnection<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx): void {
+  const { downstream } = session;
+  try {
+    const kept = app.persistConnectionContext!(session, ctx);
+    refusePromise(session, "persistConnectionContext", kept);
+    downstream.connectionContext = kept;
+  } catch (thrown) {
+    downstream.connectionContext = undefined;
+    logFailure(session, hookError(session, "persistConnectionContext", thrown), summaryOf(app, session, ctx));
   }
 }
 
@@ -89,7 +165,11 @@ function mayTryAgain<Ctx>(
   failed: ProxyError,
   retryBuffer: RetryBuffer | undefined,
 ): boolean {
-  if (!failed.shouldRetry() || session.tries >= proxy.maxAttempts) return false;
+  if (!failed.shouldRetry()) return false;
+  if (session.tries >= proxy.maxAttempts) {
+    session.retriesExhausted = true;
+    return false;
+  }
   // What the client has seen cannot be taken back, and half a body cannot be sent again.
   return session.response === undefined && retryBuffer?.truncated !== true;
 }
@@ -104,22 +184,26 @@ async function attempt<Ctx>(
   const { app, connector } = proxy;
   const { downstream } = session;
   session.tries++;
+  session.times.beginAttempt();
   session.phase = "upstreamPeer";
   let peer: HttpPeer;
   try {
     const chosen = app.upstreamPeer(session, ctx);
-    peer = isPromise(chosen) ? await untilGone(downstream, chosen) : chosen;
+    peer = isPromise(chosen) ? await untilGone(session, chosen) : chosen;
     if (!(peer instanceof HttpPeer)) throw new TypeError(`upstreamPeer must give an HttpPeer; it gave ${nameOf(peer)}`);
+    if (retryBuffer !== undefined && !retryBuffer.begun) checkBodyIsThere(session);
   } catch (thrown) {
-    return hookError("upstreamPeer", thrown);
+    return hookError(session, "upstreamPeer", thrown);
   }
   // Where one idle connection was dead, others may be too: they could use up all attempts.
   const lostReused = session.upstreamReused;
   session.beginAttempt(peer);
+  tellAttempt(session, peer);
 
   session.phase = "connect";
   let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer);
   if (upstream === undefined) {
+    session.times.connecting();
     const connected = await connect(proxy, session, peer);
     if (connected instanceof ProxyError) {
       if (downstream.error !== undefined) return downstream.error;
@@ -127,7 +211,7 @@ async function attempt<Ctx>(
       const described =
         app.failToConnect === undefined
           ? connected
-          : errorFromHook("failToConnect", app.failToConnect(session, peer, ctx, connected), connected);
+          : errorFromHook(session, "failToConnect", app.failToConnect(session, peer, ctx, connected), connected);
       session.phase = "connect";
       return described;
     }
@@ -140,32 +224,53 @@ async function attempt<Ctx>(
     if (app.connectedToUpstream !== undefined) {
       session.phase = "connectedToUpstream";
       const waiting = app.connectedToUpstream(session, upstream.reused, peer, upstream.digest, ctx);
-      if (isPromise(waiting)) await untilGone(downstream, waiting);
+      if (isPromise(waiting)) await untilGone(session, waiting);
     }
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
+    session.bodyReader?.prepare(outgoing);
+    session.startUpstreamModules(outgoing);
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
-      if (isPromise(waiting)) await untilGone(downstream, waiting);
+      if (isPromise(waiting)) await untilGone(session, waiting);
     }
     // Any hook may have edited the head.
     checkContentLength(outgoing, downstream.requestBodyEmpty);
+    checkMethod(outgoing, downstream.isConnect === true);
     session.sentMethod = outgoing.method;
     session.throwIfOver();
   } catch (thrown) {
     upstream.destroy();
-    return hookError(session.phase, thrown);
+    return failedAttempt(app, session, ctx, peer, hookError(session, session.phase, thrown), upstream.reused);
   }
 
-  const failure = await new Exchange(app, session, ctx, upstream, retryBuffer).run(outgoing);
+  const exchange = new Exchange(app, session, ctx, upstream, retryBuffer);
+  const failure = await exchange.run(outgoing);
   if (failure === undefined) return undefined;
-  const phase = session.phase;
+  const described = failedAttempt(app, session, ctx, peer, failure, upstream.reused);
+  // The next attempt would call again a hook that is still busy with this one.
+  if (exchange.pending !== undefined && mayTryAgain(proxy, session, described, retryBuffer)) {
+    await untilGone(session, exchange.pending);
+  }
+  return described;
+}
+
+/** An attempt failed after a connection was had: the error to go on with. */
+function failedAttempt<Ctx>(
+  app: ProxyHttp<Ctx>,
+  session: Session,
+  ctx: Ctx,
+  peer: HttpPeer,
+  failure: ProxyError,
+  reused: boolean,
+): ProxyError {
+  const failedIn = session.phase;
   session.phase = "errorWhileProxy";
   const described =
     app.errorWhileProxy === undefined
-      ? defaultErrorWhileProxy(peer, session, failure, upstream.reused)
-      : errorFromHook("errorWhileProxy", app.errorWhileProxy(peer, session, failure, ctx, upstream.reused), failure);
-  session.phase = phase;
+      ? defaultErrorWhileProxy(peer, session, failure, reused)
+      : errorFromHook(session, "errorWhileProxy", app.errorWhileProxy(peer, session, failure, ctx, reused), failure);
+  session.phase = failedIn;
   return described;
 }
 
@@ -173,11 +278,17 @@ async function attempt<Ctx>(
  * Waits for a hook, but not longer than the client does: one that leaves ends the request, and what the hook still gives is
  * nobody's.
  */
-function untilGone<T>(downstream: ServerSession, waiting: PromiseLike<T>): Promise<T> {
+function untilGone<T>(session: Session, waiting: PromiseLike<T>): Promise<T> {
+  const { downstream, phase } = session;
+  let gone = false;
   return new Promise<T>((resolve, reject) => {
-    downstream.onGone = reject;
-    if (downstream.error !== undefined) reject(downstream.error);
-    waiting.then(resolve, reject);
+    const leave = (error: ProxyError): void => {
+      gone = true;
+      reject(error);
+    };
+    downstream.onGone = leave;
+    if (downstream.error !== undefined) leave(downstream.error);
+    waiting.then(resolve, (thrown: unknown) => (gone ? lateHookError(session, phase, thrown) : reject(thrown)));
   }).finally(() => (downstream.onGone = undefined));
 }
 
@@ -193,59 +304,23 @@ async function connect<Ctx>(
   try {
     return await proxy.connector.connect(peer, watch.signal);
   } catch (thrown) {
-    return hookError("connect", thrown);
+    return asProxyError("connect", thrown);
   } finally {
     downstream.onGone = undefined;
   }
 }
 
-/** Answers a request that failed for good, and says so in the log. */
-async function failRequest<Ctx>(
-  proxy: HttpProxy<Ctx>,
-  session: Session,
-  ctx: Ctx,
-  error: ProxyError,
-): Promise<ProxyError> {
-  const { app } = proxy;
-  const failedIn = session.phase;
-  try {
-    if (app.failToProxy === undefined) {
-      defaultFailToProxy(session, error);
-    } else {
-      session.phase = "failToProxy";
-      const answering = app.failToProxy(session, error, ctx);
-      if (isPromise(answering)) await answering;
-    }
-  } catch (thrown) {
-    logFailure(session, hookError("failToProxy", thrown), summaryOf(proxy, session, ctx));
-    defaultFailToProxy(session, error);
-  }
-  // What was begun and cannot be completed is cut, so that nobody takes it for whole.
-  if (!session.downstream.responseDone) session.downstream.abort();
-  session.phase = failedIn;
-  if (!isSuppressed(proxy, session, ctx, error)) logFailure(session, error, summaryOf(proxy, session, ctx));
-  return error;
-}
-
-function isSuppressed<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx, error: ProxyError): boolean {
-  try {
-    return notPromise(proxy.app.suppressErrorLog?.(session, error, ctx)) === true;
-  } catch {
-    return false;
-  }
-}
-
-function summaryOf<Ctx>(proxy: HttpProxy<Ctx>, session: Session, ctx: Ctx): string | undefined {
-  try {
-    return notPromise(proxy.app.requestSummary?.(session, ctx));
-  } catch (thrown) {
-    return `(${hookError("logging", thrown).message})`;
-  }
-}
-
-function notAnswered(): ProxyError {
+/** @throws ProxyError for a filter that says that it answered, and did not. */
+function checkAnswered(session: Session, responded: Responded | void): void {
+  if (responded === undefined || session.answered) return;
+  session.throwIfOver();
   const hint = "return session.respond(…) to answer, or nothing to go on";
-  return ProxyError.internal("InternalError", `requestFilter returned a value, but did not answer: ${hint}`);
+  throw ProxyError.internal("InternalError", `${session.phase} returned a value, but did not answer: ${hint}`);
+}
+
+function unfinishedAnswer(session: Session): ProxyError {
+  const hint = "a hook that writes by itself is through when its response is";
+  return ProxyError.internal("InternalError", `${session.phase} began an answer and did not finish it: ${hint}`);
 }
 
 function refusedConnect(): ProxyError {

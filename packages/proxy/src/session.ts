@@ -1,8 +1,26 @@
-import type { ClientSession, ConnectionDigest, HttpPeer, ServerSession } from "@sluice/core";
-import type { ProxyError } from "@sluice/error";
-import { ResponseHeader, type HeaderFieldsInit, type RequestHeader } from "@sluice/http";
+import {
+  SubrequestSession,
+  type ClientSession,
+  type ConnectionDigest,
+  type HttpModuleContext,
+  type HttpPeer,
+  type ServerSession,
+  type SessionLimits,
+} from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import { ResponseHeader, type HeaderFields, type HeaderFieldsInit, type RequestHeader } from "@sluice/http";
+import { isClientGone } from "./error-answers.ts";
+import { outcomeOf, type Outcome } from "./outcome.ts";
 import type { Phase } from "./phase.ts";
+import type { ProxyStatus } from "./proxy-status.ts";
+import { RequestBodyReader, type RequestBodyOptions } from "./request-body.ts";
 import { RESPONDED, type Responded } from "./responded.ts";
+import { NO_MODULES, SessionModules, type ModuleLists, type ModuleLookup } from "./session-modules.ts";
+import type { SubrequestFamily } from "./subrequest/subrequest-family.ts";
+import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
+import type { SubrequestSpawner } from "./subrequest/subrequest-spawner.ts";
+import { RequestTimes, type Timing } from "./timing.ts";
+import type { UpstreamCompression } from "./upstream-compression.ts";
 
 export interface RespondOptions {
   /** Fields of the response. `Content-Length` is set from the body. */
@@ -27,10 +45,48 @@ export class Session {
   upstreamReused = false;
   /** Payload bytes of the response that the upstream sent in the latest attempt. */
   upstreamBodyBytes = 0;
+  /** Why the request failed for good; `undefined` as long as it has not. */
+  failure: ProxyError | undefined = undefined;
+  /** The status that `failToProxy` decided on; `undefined` if it was not asked, or failed. */
+  failedStatus: number | undefined = undefined;
+  /** Another attempt was wanted, and all were used up. */
+  retriesExhausted = false;
+  /** What a subrequest knows of itself; `undefined` for a request of a client. */
+  subrequest: SubrequestInfo | undefined = undefined;
+  /** Makes subrequests; only where `allowSpawningSubrequest` gave `true`. */
+  subrequests: SubrequestSpawner | undefined = undefined;
+  /** @internal The subrequests of this request; `undefined` as long as there are none. */
+  family: SubrequestFamily | undefined = undefined;
+  /** @internal The modules of this request; `undefined` as long as it has none. */
+  ownModules: SessionModules | undefined = undefined;
+  /** @internal The app's own. */
+  ctx: unknown = undefined;
+  /** @internal */
+  readonly times: RequestTimes = new RequestTimes();
+  /** @internal Reads the body for hooks; `undefined` as long as none has asked for it. */
+  bodyReader: RequestBodyReader | undefined = undefined;
+  readonly #proxyStatus: ProxyStatus | undefined;
+  readonly #moduleLists: ModuleLists;
+  readonly #service: { readonly stopping: boolean } | undefined;
+  /** The head that goes up in the latest attempt. */
+  #outgoing: RequestHeader | undefined = undefined;
 
-  constructor(downstream: ServerSession) {
+  /**
+   * @param proxyStatus Makes the `Proxy-Status` of our own answers; without it they have none.
+   * @param moduleLists The modules that there are. Default: none.
+   * @param service Knows whether it stops.
+   */
+  constructor(
+    downstream: ServerSession,
+    proxyStatus?: ProxyStatus,
+    moduleLists: ModuleLists = NO_MODULES,
+    service?: { readonly stopping: boolean },
+  ) {
     this.downstream = downstream;
+    this.#service = service;
     this.sentMethod = downstream.request.method;
+    this.#proxyStatus = proxyStatus;
+    this.#moduleLists = moduleLists;
   }
 
   /** When the head was read, in `performance.now()` milliseconds. */
@@ -58,6 +114,61 @@ export class Session {
     return this.downstream.responseBodyBytes;
   }
 
+  /** How the request ended for its client, for logs and counters; in `logging` it is final, before as it stands. */
+  get outcome(): Outcome {
+    return outcomeOf(this.downstream);
+  }
+
+  /**
+   * The service was told to stop. Requests in flight have the grace period; what takes its time, such as a long poll, should come
+   * to an end, and background work should not begin.
+   */
+  get shuttingDown(): boolean {
+    return this.#service?.stopping === true || this.downstream.shuttingDown === true;
+  }
+
+  /** When what happened: as it stands, and whole in `logging`. */
+  get timing(): Timing {
+    return this.times.read(this.downstream);
+  }
+
+  /**
+   * The modules of this request on the client's side: `session.modules.get(ResponseCompression)?.setLevel(6)`. What is to see the
+   * request's head is asked for in `earlyRequestFilter`, what is to see the response's before it goes down.
+   */
+  get modules(): ModuleLookup {
+    return this.#openModules().openDownstream(this.downstream);
+  }
+
+  /**
+   * The modules on the upstream's side, made anew for each attempt.
+   * @throws ProxyError `InternalError` before `upstreamRequestFilter`: there are none yet.
+   */
+  get upstreamModules(): ModuleLookup {
+    return this.#openModules().openUpstream(this.#outgoing, this.phase);
+  }
+
+  /** Whether what the upstream sends is compressed or decompressed at once. Can be set until its final head has come. */
+  get upstreamCompression(): UpstreamCompression {
+    return this.#openModules().openCompression(this.#outgoing);
+  }
+
+  /** Whether this request was spawned by another one, instead of sent by a client. */
+  get isSubrequest(): boolean {
+    return this.subrequest !== undefined;
+  }
+
+  /** How this exchange is treated, where it is to be otherwise than the service says. Set them in `earlyRequestFilter`. */
+  get limits(): SessionLimits {
+    return this.downstream.limits;
+  }
+
+  /** Bytes pass as they are, both ways: a 101, or a 2xx to a CONNECT, went down. */
+  get wasUpgraded(): boolean {
+    const status = this.downstream.response?.status ?? 0;
+    return status === 101 || (this.downstream.isConnect === true && status >= 200 && status < 300);
+  }
+
   /** The client's connection. */
   get digest(): ConnectionDigest {
     return this.downstream.digest;
@@ -74,22 +185,44 @@ export class Session {
   }
 
   /**
-   * Answers the request, whole. Return what it returns: `return session.respond(403)`.
-   * @throws ProxyError `InternalError` when a final head was sent before; InvalidHeaderError for fields that cannot be.
+   * The whole request body, to decide by: `JSON.parse((await session.readRequestBody({ maxBytes: 65_536 })).toString())`. It goes up
+   * all the same, in every attempt, through the modules and `requestBodyFilter`. What is given is what the client sent, and
+   * the very bytes that go up: a copy can be changed. Empty at once where there is none.
+   *
+   * From `earlyRequestFilter` to `upstreamPeer` of the first attempt; once it was read, another call gives the same buffer, also
+   * in `upstreamPeer` of further attempts. A client that waits for `100 Continue` gets it. After an error that is caught the
+   * request may go up nevertheless, or be read again with other limits.
+   *
+   * @throws ProxyError (the promise rejects) with status 413 for more bytes and 408 for more time than allowed, the session's
+   * error when the client leaves or sends what is no body, `InternalError` elsewhere than said above; TypeError or RangeError
+   * for options that cannot be.
+   */
+  readRequestBody(options: RequestBodyOptions): Promise<Buffer> {
+    return heard(this.#openBody().read(options));
+  }
+
+  /**
+   * Reads the request body to its end and throws it away, so that the client's connection can go on after an answer that does
+   * not want it. The request cannot go up then. Where, limits and errors as with {@link readRequestBody}.
+   */
+  drainRequestBody(options: RequestBodyOptions): Promise<void> {
+    return heard(this.#openBody().drain(options));
+  }
+
+  /** What followed the request body, once {@link readRequestBody} has read it; edits go up. `undefined` without trailers. */
+  get requestTrailers(): HeaderFields | undefined {
+    return this.bodyReader?.trailers;
+  }
+
+  /**
+   * Answers the request, whole. Return what it returns: `return session.respond(403)`. Only a hook that may answer can call it;
+   * when the client has left, nothing happens.
+   * @throws ProxyError `InternalError` when a final head was sent before, or in a hook that cannot answer;
+   * InvalidHeaderError for fields that cannot be.
    */
   respond(status: number, options: RespondOptions = {}): Responded {
-    const header = ResponseHeader.build(status, options.fields);
-    const given: unknown = options.body;
-    if (given !== undefined && typeof given !== "string" && !(given instanceof Uint8Array)) {
-      throw new TypeError(`respond: expected a body of text or bytes, got ${typeof given}`);
-    }
-    const body = typeof options.body === "string" ? Buffer.from(options.body) : options.body;
-    const length = body?.length ?? 0;
-    if (status >= 200 && status !== 204 && (length > 0 || status !== 304)) header.setContentLength(length);
-    this.downstream.writeHeader(header, length === 0);
-    if (length > 0) this.downstream.writeBody(body!);
-    this.downstream.finish();
-    return RESPONDED;
+    this.checkPlace("session.respond");
+    return this.#answer(status, options, this.failure, this.#answerModules());
   }
 
   /**
@@ -98,10 +231,23 @@ export class Session {
    */
   respondError(status: number, options: RespondOptions = {}): Responded {
     if (this.downstream.response !== undefined) return RESPONDED;
-    this.downstream.disableKeepAlive();
-    const fields = ResponseHeader.build(status, { "Cache-Control": "private, no-store" });
+    this.checkPlace("session.respondError");
+    const fields = ResponseHeader.build(status, NOT_TO_BE_STORED);
     if (options.fields !== undefined) fields.appendAll(options.fields);
-    return this.respond(status, { ...options, fields });
+    // RFC 9110, section 15.5.6: a 405 says what is allowed.
+    if (status === 405 && !fields.has("allow")) fields.set("Allow", "");
+    this.downstream.disableKeepAlive();
+    return this.#answer(status, { ...options, fields }, this.failure, undefined);
+  }
+
+  /**
+   * Asks no upstream: answers with an empty 502 that is not to be stored. It is a decision, not a failure, so the client's
+   * connection stays open, if the request's body was read.
+   */
+  decline(): Responded {
+    this.checkPlace("session.decline");
+    const failure = this.failure ?? ProxyError.httpStatus(502);
+    return this.#answer(502, { fields: NOT_TO_BE_STORED }, failure, this.#answerModules());
   }
 
   /** @internal A new attempt begins. */
@@ -111,9 +257,47 @@ export class Session {
     this.upstreamBodyBytes = 0;
   }
 
+  /** @internal A hook has answered, though the answer may still be on its way through the modules. */
+  get answered(): boolean {
+    return this.downstream.response !== undefined || this.ownModules?.answering !== undefined;
+  }
+
+  /** @internal The modules on the client's side; `undefined` as long as there are none. */
+  get activeModules(): HttpModuleContext | undefined {
+    return this.ownModules?.downstream;
+  }
+
+  /** @internal The same, when the time has come to make those that every request gets. */
+  startModules(): HttpModuleContext | undefined {
+    if (this.ownModules?.downstream === undefined) {
+      const started = this.#moduleLists.downstream.start(this.downstream.request);
+      if (started !== undefined) this.#openModules().downstream = started;
+    }
+    return this.activeModules;
+  }
+
+  /** @internal `outgoing` is about to go up, through the modules of its own attempt. */
+  startUpstreamModules(outgoing: RequestHeader): void {
+    this.#outgoing = outgoing;
+    if (this.ownModules !== undefined) {
+      this.ownModules.beginAttempt(outgoing);
+      return;
+    }
+    const started = this.#moduleLists.upstream.start(outgoing);
+    if (started !== undefined) this.#openModules().upstream = started;
+  }
+
   /** @internal */
   connected(upstream: ClientSession): void {
     this.upstreamReused = upstream.reused;
+    this.times.connected();
+  }
+
+  /** @internal The request failed for good. */
+  failed(error: ProxyError): void {
+    this.failure = error;
+    this.bodyReader?.close();
+    if (this.downstream instanceof SubrequestSession) this.downstream.reportFailure(error);
   }
 
   /** @internal @throws ProxyError when the client left, or sent what cannot be served, while we were busy. */
@@ -121,4 +305,71 @@ export class Session {
     const error: ProxyError | undefined = this.downstream.error;
     if (error !== undefined) throw error;
   }
+
+  #openBody(): RequestBodyReader {
+    this.bodyReader ??= new RequestBodyReader(this);
+    return this.bodyReader;
+  }
+
+  #openModules(): SessionModules {
+    this.ownModules ??= new SessionModules(this.#moduleLists);
+    return this.ownModules;
+  }
+
+  /** @param modules What the answer passes; `undefined` sends it as it is. */
+  #answer(
+    status: number,
+    options: RespondOptions,
+    failure: ProxyError | undefined,
+    modules: HttpModuleContext | undefined,
+  ): Responded {
+    const { downstream } = this;
+    const header = ResponseHeader.build(status, options.fields);
+    const given: unknown = options.body;
+    if (given !== undefined && typeof given !== "string" && !(given instanceof Uint8Array)) {
+      throw new TypeError(`respond: expected a body of text or bytes, got ${typeof given}`);
+    }
+    // An answer that nobody gets is not to be counted as one.
+    if (isClientGone(downstream.error)) return RESPONDED;
+    const body = typeof options.body === "string" ? Buffer.from(options.body) : options.body;
+    const length = body?.length ?? 0;
+    if (status >= 200 && status !== 204 && (length > 0 || status !== 304)) header.setContentLength(length);
+    const proxyStatus = this.#proxyStatus?.valueFor(status, failure, this.peer);
+    if (proxyStatus !== undefined) header.append("Proxy-Status", proxyStatus);
+    if (modules !== undefined) {
+      this.ownModules!.answer(downstream, header, body);
+      return RESPONDED;
+    }
+    downstream.writeHeader(header, length === 0);
+    if (length > 0) downstream.writeBody(body!);
+    downstream.finish();
+    return RESPONDED;
+  }
+
+  /** The modules that an answer of the app passes. One to a request that failed starts none: they may be why. */
+  #answerModules(): HttpModuleContext | undefined {
+    return this.failure === undefined ? this.startModules() : this.activeModules;
+  }
+
+  /** @internal Elsewhere the upstream would be asked all the same, or is answering already. */
+  checkPlace(what: string): void {
+    if (this.failure !== undefined || ANSWERING.has(this.phase)) return;
+    const hint = `a request is answered in ${[...ANSWERING].join(", ")}; here, throw ProxyError.httpStatus(…)`;
+    throw ProxyError.internal("InternalError", `${what} in ${this.phase}: ${hint}`);
+  }
 }
+
+/** A promise that nobody waits for must not end the process. */
+function heard<T>(reading: Promise<T>): Promise<T> {
+  reading.catch(() => undefined);
+  return reading;
+}
+
+const NOT_TO_BE_STORED: HeaderFieldsInit = { "Cache-Control": "private, no-store" };
+
+const ANSWERING: ReadonlySet<Phase> = new Set<Phase>([
+  "earlyRequestFilter",
+  "requestFilter",
+  "proxyUpstreamFilter",
+  "failToProxy",
+]);

@@ -5,7 +5,8 @@ import type { RequestHeader } from "@sluice/http";
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
  * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
- * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx.
+ * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx, or
+ * the target of a CONNECT (RFC 9112, section 3.2.3).
  * @param via Our name; `undefined` adds none.
  * @param upgrade The protocol that the client asks to change to, which goes on: the session says so in Connection.
  */
@@ -19,7 +20,9 @@ export function upstreamRequest(
   const received = outgoing.version;
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
-  if (received === "1.0" && !outgoing.has("host")) outgoing.raw.unshift("Host", hostOf(peer));
+  if (received === "1.0" && !outgoing.has("host")) {
+    outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
+  }
   if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
@@ -43,6 +46,18 @@ export function checkContentLength(outgoing: RequestHeader, bodyEmpty: boolean):
   if (lengths.length === 1 && (bodyEmpty ? /^0+$/ : /^\d{1,15}$/).test(lengths[0]!)) return;
   const what = bodyEmpty ? "a request without body" : "a request";
   throw ProxyError.internal("InvalidHTTPHeader", `${what} with Content-Length ${JSON.stringify(lengths.join(", "))}`);
+}
+
+/**
+ * To be called when a hook may have changed the head: with CONNECT on one side alone, one would speak of a tunnel and the other
+ * of a response.
+ * @param isConnect What the client sent is a CONNECT.
+ * @throws ProxyError `InternalError`.
+ */
+export function checkMethod(outgoing: RequestHeader, isConnect: boolean): void {
+  if ((outgoing.method === "CONNECT") === isConnect) return;
+  const what = isConnect ? `a CONNECT that goes up as ${outgoing.method}` : "another method that goes up as CONNECT";
+  throw ProxyError.internal("InternalError", `${what}: a hook cannot make or unmake a tunnel`);
 }
 
 function hostOf({ address }: HttpPeer): string {

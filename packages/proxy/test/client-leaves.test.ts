@@ -18,7 +18,8 @@ async function expectLeft(proxy: TestProxy<object>, client: Wire, phase: string)
   expect(error?.source).toBe("downstream");
   expect(["ConnectionClosed", "ReadError"]).toContain(error?.type);
   expect(session.response).toBeUndefined();
-  expect(proxy.errors).toMatchObject([{ phase, status: 0 }]);
+  expect(proxy.errors).toMatchObject([{ phase, status: 499 }]);
+  expect(session.outcome).toEqual({ status: 499, sent: 0, how: "client-left" });
   expect((await client.rest()).length).toBe(0);
 }
 

@@ -191,6 +191,7 @@ test("hooks are called on their app: a class with state of its own", async () =>
     "newCtx",
     "earlyRequestFilter",
     "requestFilter",
+    "proxyUpstreamFilter",
     "connectedToUpstream",
     "upstreamRequestFilter",
     "requestBodyFilter",
@@ -202,9 +203,12 @@ test("hooks are called on their app: a class with state of its own", async () =>
     "failToConnect",
     "errorWhileProxy",
     "failToProxy",
+    "errorPage",
     "suppressErrorLog",
     "requestSummary",
     "logging",
+    "persistConnectionContext",
+    "onConnectionReuse",
   ] as const;
   const strangers: string[] = [];
   const app = { peers: [new HttpPeer(await refusedAddress()), new HttpPeer(origin.address)] } as Record<

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
-import { HttpPeer, ProxyError } from "@sluice/proxy";
+import { defaultErrorWhileProxy, HttpPeer, ProxyError } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { blackhole } from "./support/blackhole.ts";
 import { chunked, patternBytes, type Message } from "./support/message.ts";
@@ -241,23 +241,54 @@ test("a body of which only the start was read when the reused connection broke i
   expect(seen[1]?.[0]?.body.equals(body)).toBe(true);
 });
 
-test("a client that was paused when the first attempt ended is read on in the next", async () => {
-  const { origin, seen } = await droppingOrigin((connection) => connection.reset(), false);
-  await using _origin = origin;
-  const { opened, open } = gate();
-  await using proxy = await startProxy({
-    origin,
-    // The first attempt ends while the filter has the client paused.
-    requestBodyFilter: (session) => (session.tries === 1 && session.request.method === "PUT" ? opened : undefined),
+describe("a requestBodyFilter that is busy when its attempt fails", () => {
+  /** A proxy whose first attempt of PUT fails while its filter has the client paused. */
+  async function busy(origin: Origin, calls: string[]) {
+    const filter = gate();
+    const failed = gate();
+    const proxy = await startProxy({
+      origin,
+      async requestBodyFilter(session) {
+        if (session.request.method !== "PUT") return;
+        calls.push(`begins in ${session.tries}`);
+        if (session.tries === 1) await filter.opened;
+        calls.push(`ends in ${session.tries}`);
+      },
+      errorWhileProxy(peer, session, error, _ctx, reused) {
+        failed.open();
+        return defaultErrorWhileProxy(peer, session, error, reused);
+      },
+    });
+    const client = await warm(proxy);
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\nabc");
+    await failed.opened;
+    return { proxy, client, filter };
+  }
+
+  test("is waited for: the next attempt calls it anew, and reads the client on", async () => {
+    const { origin, seen } = await droppingOrigin((connection) => connection.reset(), false);
+    await using _origin = origin;
+    const calls: string[] = [];
+    const { proxy, client, filter } = await busy(origin, calls);
+    await using _proxy = proxy;
+    client.send("def");
+    expect(origin.connections).toHaveLength(1);
+    filter.open();
+    expect((await client.message()).status).toBe(200);
+    expect(seen[1]?.[0]?.body.toString()).toBe("abcdef");
+    expect(calls.slice(0, 4)).toEqual(["begins in 1", "ends in 1", "begins in 2", "ends in 2"]);
   });
-  const client = await warm(proxy);
-  client.send("PUT / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n");
-  client.send("abc");
-  await origin.connection(1);
-  client.send("def");
-  expect((await client.message()).status).toBe(200);
-  expect(seen[1]?.[0]?.body.toString()).toBe("abcdef");
-  open();
+
+  test("does not hold a client that leaves", async () => {
+    const { origin } = await droppingOrigin((connection) => connection.reset(), false);
+    await using _origin = origin;
+    const { proxy, client } = await busy(origin, []);
+    await using _proxy = proxy;
+    client.close();
+    const { error, session } = await proxy.whenFinished(2);
+    expect([error?.source, session.tries]).toEqual(["downstream", 1]);
+    expect(origin.connections).toHaveLength(1);
+  });
 });
 
 describe("a fresh connection", () => {

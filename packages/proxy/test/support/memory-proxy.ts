@@ -1,4 +1,4 @@
-import { HttpConnector, HttpPeer, type ServerSession } from "@sluice/core";
+import { HttpConnector, HttpPeer, type Http1ServerOptions, type ServerSession } from "@sluice/core";
 import { streamPair, turn, type StreamPair, type StreamPairOptions } from "@sluice/core/testing";
 import { HttpProxy, type ProxyHttp } from "@sluice/proxy";
 import { resolveHeadLimits } from "../../../core/src/http1/head-limits.ts";
@@ -275,9 +275,8 @@ class MemoryConnector extends HttpConnector {
 }
 
 const PEER = new HttpPeer("10.0.0.1:80");
-const SERVER_OPTIONS = resolveHttp1ServerOptions();
 
-interface Ctx {
+export interface Ctx {
   logged: number;
 }
 
@@ -289,6 +288,11 @@ export interface MemoryProxyOptions {
   upstream?: StreamPairOptions;
   /** Every hook is there and takes a turn of the event loop. */
   slowHooks: boolean;
+  /** Hooks in place of those that do nothing; `newCtx` and `logging` are called besides. */
+  app?: Partial<ProxyHttp<Ctx>>;
+  server?: Partial<Http1ServerOptions>;
+  /** Default: one of whom nothing is known but the address. */
+  peer?: HttpPeer;
 }
 
 /** A proxy whose clients and origins are in memory. Nothing moves unless a promise is awaited. */
@@ -301,6 +305,8 @@ export class MemoryProxy {
   pending = 0;
   readonly #connections = new Set<Http1ServerConnection>();
   readonly #proxy: HttpProxy<Ctx>;
+  readonly #serverOptions: Http1ServerOptions;
+  readonly #peer: HttpPeer;
   #events = 0;
 
   constructor(options: MemoryProxyOptions) {
@@ -309,7 +315,15 @@ export class MemoryProxy {
       const cut = this.connector.origins.length === 0 ? upstreamCut : undefined;
       return new OriginEnd(upstream, cut, answers, this.#onSomething);
     }, this.violations);
-    this.#proxy = new HttpProxy(this.#app(options.slowHooks), this.connector, 16, "test");
+    this.#serverOptions = resolveHttp1ServerOptions(options.server);
+    this.#peer = options.peer ?? PEER;
+    const app = this.#app(options.slowHooks);
+    const { app: given = {} } = options;
+    const logging: ProxyHttp<Ctx>["logging"] = async (session, error, ctx) => {
+      await given.logging?.(session, error, ctx);
+      await app.logging!(session, error, ctx);
+    };
+    this.#proxy = new HttpProxy({ ...app, ...given, newCtx: app.newCtx, logging }, this.connector, 16, "test");
   }
 
   get origins(): readonly OriginEnd[] {
@@ -327,7 +341,7 @@ export class MemoryProxy {
 
   connect(options: StreamPairOptions = {}, cut?: Cut): End {
     const client = new End(options, cut, this.#onSomething);
-    const connection = new Http1ServerConnection(client.pair.local, this, SERVER_OPTIONS, (closed) => {
+    const connection = new Http1ServerConnection(client.pair.local, this, this.#serverOptions, (closed) => {
       if (!this.#connections.delete(closed)) this.violations.push("a connection closed twice");
     });
     this.#connections.add(connection);
@@ -367,7 +381,7 @@ export class MemoryProxy {
         this.contexts.push(ctx);
         return ctx;
       },
-      upstreamPeer: () => PEER,
+      upstreamPeer: () => this.#peer,
       logging: (_session, _error, ctx) => {
         ctx.logged++;
       },
@@ -389,7 +403,7 @@ export class MemoryProxy {
       responseFilter: slow,
       upstreamPeer: async () => {
         await slow();
-        return PEER;
+        return this.#peer;
       },
       logging: async (_session, _error, ctx) => {
         await slow();

@@ -13,7 +13,7 @@ export interface Message {
   /** Of a response; NaN for a request. */
   readonly status: number;
   /** The values of all fields of that name, joined; `undefined` if there are none. */
-  field(name: string): string | undefined;
+  readonly field: (name: string) => string | undefined;
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   httpProxy,
   type HttpProxyOptions,
   type HttpProxyService,
+  type NotPromise,
   type ProxyError,
   type ProxyHttp,
   type Session,
@@ -131,7 +132,7 @@ export class TestProxy<Ctx> implements AsyncDisposable {
       newCtx: () => {
         const ctx = app.newCtx === undefined ? ({} as Ctx) : app.newCtx();
         this.begun++;
-        return ctx;
+        return ctx as NotPromise<Ctx>;
       },
       logging: async (session, error, ctx) => {
         try {

@@ -1,0 +1,23 @@
+/** Why an answer is one of ours: the words that RFC 9209, section 2.3, defines, as far as we say them. */
+export type ProxyStatusError =
+  | "dns_timeout"
+  | "dns_error"
+  | "destination_unavailable"
+  | "destination_ip_unroutable"
+  | "connection_refused"
+  | "connection_terminated"
+  | "connection_timeout"
+  | "connection_read_timeout"
+  | "connection_write_timeout"
+  | "tls_protocol_error"
+  | "tls_certificate_error"
+  | "http_request_error"
+  | "http_request_denied"
+  | "http_response_incomplete"
+  | "http_response_header_section_size"
+  | "http_response_transfer_coding"
+  | "http_response_content_coding"
+  | "http_protocol_error"
+  | "proxy_internal_response"
+  | "proxy_internal_error"
+  | "proxy_configuration_error";

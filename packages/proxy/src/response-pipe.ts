@@ -1,0 +1,166 @@
+import { nowMs, removeHopByHop, type ClientSessionEvents } from "@sluice/core";
+import type { ProxyError } from "@sluice/error";
+import type { HeaderFields, ResponseHeader } from "@sluice/http";
+import { tellResponse } from "./channels.ts";
+import { isPromise } from "./hook.ts";
+import type { Phase } from "./phase.ts";
+import {
+  ADJUST,
+  CLIENT,
+  FILTER,
+  MODULES,
+  ResponseBodyPipe,
+  UPSTREAM_FILTER,
+  UPSTREAM_MODULES,
+} from "./response-body-pipe.ts";
+
+/**
+ * The response of one attempt, on its way from the upstream to the client: through the upstream's modules, the filters of
+ * what came, the filters of what goes down, and the client's modules.
+ */
+export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSessionEvents {
+  /** The status of the head that is on its way, as it came. */
+  #status = 0;
+  /** Nothing follows that head. */
+  #headIsAll = false;
+
+  // From the upstream, which is paused while something waits; the end of its connection may come all the same.
+
+  onInformational(header: ResponseHeader): void {
+    this.onResponseHeader(header, false);
+  }
+
+  onResponseHeader(header: ResponseHeader, end: boolean): void {
+    try {
+      const status = header.status;
+      const upgrade = status === 101 ? header.get("upgrade") : undefined;
+      removeHopByHop(header);
+      if (upgrade !== undefined) header.set("Upgrade", upgrade);
+      this.#status = status;
+      this.#headIsAll = end;
+      if (status >= 200 || status === 101) this.#begin(header);
+      this.#passHead(header, ADJUST);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  onResponseData(chunk: Buffer): void {
+    const { session, downstream, upstream } = this.exchange;
+    session.upstreamBodyBytes += chunk.length;
+    try {
+      if (this.changesBody) {
+        // It may be kept.
+        upstream.keepChunk();
+        if (this.waiting) this.pieceInTurn(chunk, UPSTREAM_MODULES);
+        else this.passPiece(chunk, UPSTREAM_MODULES);
+        return;
+      }
+      this.write(chunk);
+      // A slow client's is still to be sent.
+      if (downstream.holdsBytes) upstream.keepChunk();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  onResponseEnd(trailers: HeaderFields | undefined): void {
+    if (this.waiting) {
+      this.endInTurn(trailers, UPSTREAM_MODULES);
+      return;
+    }
+    try {
+      if (this.changesBody || trailers !== undefined) this.passEnd(undefined, trailers, UPSTREAM_MODULES);
+      else this.finish(undefined);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  onResponseBatch(): void {
+    this.flushDown();
+  }
+
+  onUpstreamWritable(): void {
+    this.exchange.onUpstreamWritable();
+  }
+
+  onUpstreamError(error: ProxyError): void {
+    this.exchange.fail(error);
+  }
+
+  /** The client can take bytes again. */
+  onWritable(): void {
+    this.full = false;
+    if (!this.waiting && !this.over) this.exchange.upstream.resume();
+  }
+
+  /** The final head has come. */
+  #begin(header: ResponseHeader): void {
+    const { session } = this.exchange;
+    session.times.responseHeadAtMs = nowMs();
+    tellResponse(session, header);
+  }
+
+  #passHead(header: ResponseHeader, from: number): void {
+    const { app, session, ctx } = this.exchange;
+    const { ownModules } = session;
+    if (from <= ADJUST && app.adjustUpstreamModules !== undefined) {
+      session.phase = "adjustUpstreamModules";
+      const waiting = app.adjustUpstreamModules(session, header, this.#headIsAll, ctx);
+      if (isPromise(waiting)) return this.#headLater("adjustUpstreamModules", waiting, header, UPSTREAM_MODULES);
+    }
+    if (from <= UPSTREAM_MODULES && ownModules?.upstream !== undefined) {
+      session.phase = "upstreamModules";
+      const waiting = ownModules.upstream.responseHeader(header, this.#headIsAll);
+      if (isPromise(waiting)) return this.#headLater("upstreamModules", waiting, header, UPSTREAM_FILTER);
+    }
+    if (from <= UPSTREAM_FILTER && app.upstreamResponseFilter !== undefined) {
+      session.phase = "upstreamResponseFilter";
+      const waiting = app.upstreamResponseFilter(session, header, ctx);
+      if (isPromise(waiting)) return this.#headLater("upstreamResponseFilter", waiting, header, FILTER);
+    }
+    if (from <= FILTER && app.responseFilter !== undefined) {
+      session.phase = "responseFilter";
+      const waiting = app.responseFilter(session, header, ctx);
+      if (isPromise(waiting)) return this.#headLater("responseFilter", waiting, header, MODULES);
+    }
+    if (from <= MODULES && ownModules?.downstream !== undefined) {
+      session.phase = "responseModules";
+      const waiting = ownModules.downstream.responseHeader(header, this.#headIsAll);
+      if (isPromise(waiting)) return this.#headLater("responseModules", waiting, header, CLIENT);
+    }
+    this.#writeHead(header);
+  }
+
+  #headLater(phase: Phase, waiting: PromiseLike<void>, header: ResponseHeader, from: number): void {
+    this.waitFor(phase, waiting, () => this.#passHead(header, from));
+  }
+
+  #writeHead(header: ResponseHeader): void {
+    const exchange = this.exchange;
+    const isConnect = exchange.downstream.isConnect === true;
+    const kind = kindOfStatus(this.#status, isConnect);
+    exchange.session.phase = "exchange";
+    // What follows is decided: interim heads are followed by another, a 101, or a 2xx to CONNECT, by raw bytes.
+    if (kindOfStatus(header.status, isConnect) !== kind) {
+      throw new RangeError(`a filter changed status ${this.#status} to ${header.status}, which is of another kind`);
+    }
+    if (kind === "interim") {
+      // Whoever read the body has told the client to send it.
+      if (header.status === 100 && exchange.session.bodyReader?.saidContinue === true) return;
+      if (!exchange.downstream.writeInformational(header)) this.stopForClient();
+      return;
+    }
+    this.lookForChanges();
+    exchange.responseBegun(kind === "tunnel");
+    // Who changes the body may still add bytes at the end of an empty one.
+    exchange.downstream.writeHeader(header, this.#headIsAll && !this.changesBody);
+    exchange.headSent();
+  }
+}
+
+function kindOfStatus(status: number, isConnect: boolean): "interim" | "tunnel" | "final" {
+  if (status === 101 || (isConnect && status >= 200 && status < 300)) return "tunnel";
+  return status < 200 ? "interim" : "final";
+}
