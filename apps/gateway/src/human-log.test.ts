@@ -23,7 +23,11 @@ describe("a request is one line", () => {
   test.each([
     [{ upstream: "127.0.0.1:9", reused: false }, "INFO: GET /a 200 5 B 1.25 ms <- 127.0.0.1:9"],
     [{ upstream: "127.0.0.1:9", reused: true }, "INFO: GET /a 200 5 B 1.25 ms <- 127.0.0.1:9 (reused)"],
-    [{ status: undefined, error: "Upstream ConnectRefused" }, "INFO: GET /a - 5 B 1.25 ms | Upstream ConnectRefused"],
+    [
+      { status: 0, ended: "not-sent", error: "Upstream ConnectRefused" },
+      "INFO: GET /a - 5 B 1.25 ms (not-sent) | Upstream ConnectRefused",
+    ],
+    [{ ended: "cut" }, "INFO: GET /a 200 5 B 1.25 ms (cut)"],
     [{ target: "/\x1b[2J\x9b2J\r\n" }, "INFO: GET /\\x1b[2J\\x9b2J\\x0d\\x0a 200 5 B 1.25 ms"],
   ])("%j", (fields, text) => {
     expect(line({ ...request, ...fields })).toBe(text);

@@ -6,6 +6,7 @@ const ACCESS_FIELDS: Readonly<Record<keyof AccessRecord, true>> = {
   target: true,
   status: true,
   bytes: true,
+  ended: true,
   duration_ms: true,
   upstream: true,
   reused: true,
@@ -61,8 +62,9 @@ function withShortError(record: LogRecord): object {
 /** `GET /hello 200 20 B 1.3 ms <- 127.0.0.1:9101 (reused)`. */
 function accessText(record: AccessRecord): string {
   const target = escaped(record.target);
-  let text = `${record.method} ${target} ${record.status ?? "-"} ${record.bytes} B ${record.duration_ms} ms`;
+  let text = `${record.method} ${target} ${record.status === 0 ? "-" : record.status} ${record.bytes} B ${record.duration_ms} ms`;
   if (record.upstream !== undefined) text += ` <- ${record.upstream}${record.reused === true ? " (reused)" : ""}`;
+  if (record.ended !== undefined) text += ` (${record.ended})`;
   if (record.error !== undefined) text += ` | ${escaped(record.error)}`;
   return text;
 }

@@ -1,4 +1,5 @@
 import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -70,6 +71,7 @@ routes:
   });
   expect(gateway.requests[0]!["duration_ms"]).toBeGreaterThan(0);
   expect(gateway.requests[0]).not.toHaveProperty("error");
+  expect(gateway.requests[0]).not.toHaveProperty("ended");
   expect(gateway.requests[3]).toMatchObject({ status: 404, bytes: 9 });
   expect(gateway.requests[3]).not.toHaveProperty("upstream");
 });
@@ -104,6 +106,22 @@ routes: [{ upstream: api }]
     upstream: gone.address,
     error: expect.stringContaining("ConnectRefused") as string,
   });
+});
+
+test("a client that leaves before its answer is counted as 499", async () => {
+  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  await using silent = await Origin.start(() => resolve());
+  await using running = await start(`
+upstreams:
+  api: { servers: ["${silent.address}"] }
+routes: [{ upstream: api }]
+`);
+  const client = connect(running.where.slice("unix:".length));
+  client.write("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  await asked;
+  client.destroy();
+  await running.gateway.until(() => running.gateway.requests.length === 1);
+  expect(running.gateway.requests[0]).toMatchObject({ status: 499, bytes: 0, ended: "client-left" });
 });
 
 test("weights share requests in proportion", async () => {
