@@ -50,6 +50,23 @@ test("one who listens to Node's own module hears the same", () => {
   expect(heard).toEqual(["sluice:test:chat", { said: "hello" }]);
 });
 
+test("one who listens to Node's own module and throws: Node calls it uncaught, but only after all have heard", async () => {
+  const heard: string[] = [];
+  const failing = (): void => {
+    throw new Error("no room");
+  };
+  subscribe(chat.name, failing);
+  listen(({ said }) => heard.push(said));
+  const others = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  const uncaught = new Promise((resolve) => process.once("uncaughtException", resolve));
+  chat.publish({ said: "one" });
+  expect(heard).toEqual(["one"]);
+  expect(await uncaught).toMatchObject({ message: "no room" });
+  for (const other of others) process.on("uncaughtException", other);
+  unsubscribe(chat.name, failing);
+});
+
 describe("observe", () => {
   test("hears every message until it is stopped, and only then somebody listens", () => {
     const heard: string[] = [];

@@ -84,7 +84,7 @@ export class RequestBodyReader implements ServerSessionEvents {
     const limits = checkedOptions("readRequestBody", options, MAX_READ_BYTES);
     this.#checkCall("readRequestBody");
     if (this.drained) throw misuse("readRequestBody", "the body was drained before");
-    if (this.ended) this.#checkBytes(this.bytes, limits.maxBytes);
+    if (this.ended) checkBytes(this.bytes, limits.maxBytes);
     else await this.#toEnd("readRequestBody", limits);
     if (this.#whole === undefined)
       throw misuse("readRequestBody", `there is no memory for ${this.bytes} bytes at once`);
@@ -168,13 +168,8 @@ export class RequestBodyReader implements ServerSessionEvents {
     }
   }
 
-  /** @throws ProxyError with status 413 for a body that has more than it may. */
-  #checkBytes(bytes: number, maxBytes: number): void {
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
-  }
-
   #toEnd(use: Use, { maxBytes, timeoutMs }: Required<RequestBodyOptions>): Promise<void> {
-    this.#checkBytes(Math.max(this.bytes, declaredBytes(this.#session.request)), maxBytes);
+    checkBytes(Math.max(this.bytes, declaredBytes(this.#session.request)), maxBytes);
     this.use = use;
     if (use === "drainRequestBody") {
       this.drained = true;
@@ -273,6 +268,11 @@ function checkedOptions(use: Use, options: RequestBodyOptions, mostBytes: number
 /** What the head says of the length; 0 where it says nothing. The session has checked that it is one. */
 function declaredBytes(request: RequestHeader): number {
   return Number(request.get("content-length") ?? 0);
+}
+
+/** @throws ProxyError with status 413. */
+function checkBytes(bytes: number, maxBytes: number): void {
+  if (bytes > maxBytes) throw tooLarge(maxBytes);
 }
 
 function tooLarge(maxBytes: number): ProxyError {

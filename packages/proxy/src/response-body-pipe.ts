@@ -12,7 +12,7 @@ export const ADJUST = 0;
 export const UPSTREAM_MODULES = 1;
 export const UPSTREAM_FILTER = 2;
 export const FILTER = 3;
-export const TRAILERS = 4;
+const TRAILERS = 4;
 export const MODULES = 5;
 export const CLIENT = 6;
 
@@ -158,8 +158,8 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
     }
     if (trailers !== undefined && app.upstreamResponseTrailerFilter !== undefined) {
       session.phase = "upstreamResponseTrailerFilter";
-      const given = app.upstreamResponseTrailerFilter(session, trailers, ctx);
-      refusePromise(session, "upstreamResponseTrailerFilter", given);
+      const result = app.upstreamResponseTrailerFilter(session, trailers, ctx);
+      refusePromise(session, "upstreamResponseTrailerFilter", result);
     }
     if (trailers !== undefined && app.responseTrailerFilter !== undefined) {
       session.phase = "responseTrailerFilter";

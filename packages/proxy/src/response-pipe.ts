@@ -104,16 +104,19 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
 
   #passHead(header: ResponseHeader, from: number): void {
     const { app, session, ctx } = this.exchange;
-    const { ownModules } = session;
     if (from <= ADJUST && app.adjustUpstreamModules !== undefined) {
       session.phase = "adjustUpstreamModules";
       const waiting = app.adjustUpstreamModules(session, header, this.#headIsAll, ctx);
       if (isPromise(waiting)) return this.#headLater("adjustUpstreamModules", waiting, header, UPSTREAM_MODULES);
     }
-    if (from <= UPSTREAM_MODULES && ownModules?.upstream !== undefined) {
-      session.phase = "upstreamModules";
-      const waiting = ownModules.upstream.responseHeader(header, this.#headIsAll);
-      if (isPromise(waiting)) return this.#headLater("upstreamModules", waiting, header, UPSTREAM_FILTER);
+    if (from <= UPSTREAM_MODULES) {
+      const modules = session.ownModules?.upstream;
+      session.upstreamHeadPassed = this.#status >= 200 || this.#status === 101;
+      if (modules !== undefined) {
+        session.phase = "upstreamModules";
+        const waiting = modules.responseHeader(header, this.#headIsAll);
+        if (isPromise(waiting)) return this.#headLater("upstreamModules", waiting, header, UPSTREAM_FILTER);
+      }
     }
     if (from <= UPSTREAM_FILTER && app.upstreamResponseFilter !== undefined) {
       session.phase = "upstreamResponseFilter";
@@ -125,9 +128,9 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       const waiting = app.responseFilter(session, header, ctx);
       if (isPromise(waiting)) return this.#headLater("responseFilter", waiting, header, MODULES);
     }
-    if (from <= MODULES && ownModules?.downstream !== undefined) {
+    if (from <= MODULES && session.activeModules !== undefined) {
       session.phase = "responseModules";
-      const waiting = ownModules.downstream.responseHeader(header, this.#headIsAll);
+      const waiting = session.activeModules.responseHeader(header, this.#headIsAll);
       if (isPromise(waiting)) return this.#headLater("responseModules", waiting, header, CLIENT);
     }
     this.#writeHead(header);

@@ -69,19 +69,24 @@ export class SessionModules {
     return this.downstream;
   }
 
-  /** @param outgoing The head of the attempt; `undefined` before there is one. */
-  openUpstream(outgoing: RequestHeader | undefined, phase: string): HttpModuleContext {
+  /**
+   * @param outgoing The head of the attempt; `undefined` before there is one.
+   * @param late The final head of the response has come already.
+   */
+  openUpstream(outgoing: RequestHeader | undefined, late: boolean, phase: string): HttpModuleContext {
     if (outgoing === undefined) {
       const hint = "the upstream's modules are made for each attempt: ask from upstreamRequestFilter on";
       throw ProxyError.internal("InternalError", `session.upstreamModules in ${phase}: ${hint}`);
     }
-    this.upstream ??= this.#lists.upstream.open(outgoing);
+    this.upstream ??= this.#lists.upstream.open(outgoing, late);
     return this.upstream;
   }
 
-  openCompression(outgoing: RequestHeader | undefined): UpstreamCompression {
+  openCompression(outgoing: RequestHeader | undefined, late: boolean): UpstreamCompression {
     const compression = (this.#compression ??= new UpstreamCompression());
-    if (outgoing !== undefined) this.#compressIn(this.openUpstream(outgoing, ""), compression);
+    if (outgoing !== undefined) {
+      this.openUpstream(outgoing, late, "").get(UpstreamCompressionModule)?.begin(compression);
+    }
     return compression;
   }
 
@@ -89,7 +94,7 @@ export class SessionModules {
   beginAttempt(outgoing: RequestHeader): void {
     this.upstream?.close();
     this.upstream = this.#lists.upstream.start(outgoing);
-    if (this.#compression !== undefined) this.openCompression(outgoing);
+    if (this.#compression !== undefined) this.openCompression(outgoing, false);
   }
 
   /** Sends an answer through the modules of the client's side. */
@@ -106,10 +111,6 @@ export class SessionModules {
   close(): void {
     this.upstream?.close();
     this.downstream?.close();
-  }
-
-  #compressIn(modules: HttpModuleContext, compression: UpstreamCompression): void {
-    modules.get(UpstreamCompressionModule)!.begin(compression);
   }
 }
 

@@ -59,6 +59,8 @@ export class Session {
   family: SubrequestFamily | undefined = undefined;
   /** @internal The modules of this request; `undefined` as long as it has none. */
   ownModules: SessionModules | undefined = undefined;
+  /** @internal The final head of the latest attempt has passed the upstream's modules. */
+  upstreamHeadPassed = false;
   /** @internal The app's own. */
   ctx: unknown = undefined;
   /** @internal */
@@ -145,12 +147,12 @@ export class Session {
    * @throws ProxyError `InternalError` before `upstreamRequestFilter`: there are none yet.
    */
   get upstreamModules(): ModuleLookup {
-    return this.#openModules().openUpstream(this.#outgoing, this.phase);
+    return this.#openModules().openUpstream(this.#outgoing, this.upstreamHeadPassed, this.phase);
   }
 
   /** Whether what the upstream sends is compressed or decompressed at once. Can be set until its final head has come. */
   get upstreamCompression(): UpstreamCompression {
-    return this.#openModules().openCompression(this.#outgoing);
+    return this.#openModules().openCompression(this.#outgoing, this.upstreamHeadPassed);
   }
 
   /** Whether this request was spawned by another one, instead of sent by a client. */
@@ -279,6 +281,7 @@ export class Session {
   /** @internal `outgoing` is about to go up, through the modules of its own attempt. */
   startUpstreamModules(outgoing: RequestHeader): void {
     this.#outgoing = outgoing;
+    this.upstreamHeadPassed = false;
     if (this.ownModules !== undefined) {
       this.ownModules.beginAttempt(outgoing);
       return;

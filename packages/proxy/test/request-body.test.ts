@@ -1,12 +1,21 @@
 import { once } from "node:events";
 import { setImmediate as turn } from "node:timers/promises";
 import type { HttpModule } from "@sluice/core";
-import { HttpPeer, ProxyError, type ProxyHttp, type RequestBodyOptions, type Session } from "@sluice/proxy";
+import {
+  HttpPeer,
+  pipeSubrequest,
+  presetBody,
+  ProxyError,
+  type ProxyHttp,
+  type RequestBodyOptions,
+  type Session,
+} from "@sluice/proxy";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { chunked, patternBytes, type Message } from "./support/message.ts";
-import { OK, Origin, refusedAddress } from "./support/origin.ts";
+import { answering, OK, Origin, refusedAddress } from "./support/origin.ts";
 import { gate, get, startProxy, type TestProxy } from "./support/proxy.ts";
 import { settled } from "./support/settled.ts";
+import { answerOf, echoing, piping, spawning } from "./support/subrequests.ts";
 import type { Wire } from "./support/wire.ts";
 
 afterEach(() => {
@@ -238,6 +247,49 @@ describe("readRequestBody", () => {
   });
 });
 
+test("a call that has failed has no more part in the reading", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  let read = "";
+  let error: unknown;
+  await using proxy = await startProxy({
+    async requestFilter(session) {
+      const small = session.readRequestBody({ maxBytes: 3, timeoutMs: 1000 });
+      const large = session.readRequestBody({ maxBytes: 10 });
+      error = await rejection(small);
+      read = (await large).toString();
+      return session.respond(204);
+    },
+  });
+  const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n");
+  await until(() => error !== undefined);
+  await vi.advanceTimersByTimeAsync(1001);
+  client.send("0\r\n\r\n");
+  expect([(await client.message()).status, read]).toEqual([204, "four"]);
+});
+
+test("the session is left as it was, for who reads on by itself", async () => {
+  const read: string[] = [];
+  await using proxy = await startProxy({
+    async requestFilter(session) {
+      const { downstream } = session;
+      await rejection(session.readRequestBody({ maxBytes: 3 }));
+      const ended = Promise.withResolvers<void>();
+      downstream.events = {
+        onRequestData: (chunk) => void read.push(chunk.toString()),
+        onRequestEnd: () => ended.resolve(),
+        onRequestBatch: () => undefined,
+        onDownstreamWritable: () => undefined,
+        onDownstreamError: ended.reject,
+      };
+      await ended.promise;
+      return session.respond(204);
+    },
+  });
+  const chunks = "4\r\nfour\r\n5\r\nfiver\r\n0\r\n\r\n";
+  const client = await proxy.send(`POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`);
+  expect([(await client.message()).status, read]).toEqual([204, ["fiver"]]);
+});
+
 describe("what was read", () => {
   test.each(FRAMINGS)("goes up again when a reused connection is lost, whatever its size (%s)", async (framing) => {
     const { origin, seen } = await droppingOrigin();
@@ -311,11 +363,11 @@ describe("what was read", () => {
   test.each(["synchronous", "asynchronous"])("passes a %s module once, whose result goes up again", async (mode) => {
     const { origin, seen } = await droppingOrigin();
     await using _origin = origin;
-    let calls = 0;
+    const calls: string[] = [];
     class Inverter implements HttpModule {
       requestBody(piece: Uint8Array | undefined): Uint8Array | Promise<Uint8Array> | undefined {
+        calls.push(piece === undefined ? "end" : `${piece.length}`);
         if (piece === undefined) return undefined;
-        calls++;
         const inverted = Buffer.from(piece.map((byte) => byte ^ 0xff));
         return mode === "synchronous" ? inverted : turn(inverted);
       }
@@ -327,13 +379,94 @@ describe("what was read", () => {
       requestFilter: async (session) => void (read = await session.readRequestBody({ maxBytes: 100_000 })),
     });
     const client = await warm(proxy);
+    calls.length = 0;
     const body = patternBytes(100_000);
-    client.send(`PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n", chunked(body));
     expect((await client.message()).status).toBe(200);
     const inverted = Buffer.from(body.map((byte) => byte ^ 0xff));
     // A hook sees what the client sent.
-    expect([read!.equals(body), calls]).toEqual([true, 2]);
+    expect([read!.equals(body), calls]).toEqual([true, ["65536", "34464", "end"]]);
     expect([seen[0]![1]!.body.equals(inverted), seen[1]![0]!.body.equals(inverted)]).toEqual([true, true]);
+  });
+
+  test("and is with a module still when another attempt begins stays in order", async () => {
+    const { opened, open } = gate();
+    const busy = gate();
+    const seen: string[] = [];
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(OK);
+      if (connection.index > 0) return;
+      await connection.upTo("abc");
+      await busy.opened;
+      connection.close();
+    });
+    class Slow implements HttpModule {
+      requestBody(piece: Uint8Array | undefined): Promise<Uint8Array | undefined> | undefined {
+        if (piece?.[0] !== 0x64) return undefined;
+        busy.open();
+        return opened.then(() => piece);
+      }
+    }
+    await using proxy = await startProxy({
+      origin,
+      initDownstreamModules: (modules) => void modules.add({ type: Slow, init: () => new Slow() }),
+      requestFilter: async (session) => void (await rejection(session.readRequestBody({ maxBytes: 2 }))),
+      requestBodyFilter: (session, piece) => void seen.push(`${session.tries} ${Buffer.from(piece ?? []).toString()}`),
+      connectedToUpstream: (session) => (session.tries === 2 ? void turn().then(open) : undefined),
+    });
+    const client = await warm(proxy);
+    seen.length = 0;
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n");
+    expect((await client.message()).status).toBe(200);
+    expect(seen).toEqual(["1 abc", "2 abc", "2 def", "2 "]);
+  });
+
+  test("leaves at once as far as a filter has passed it, in a further attempt as well", async () => {
+    const { opened, open } = gate();
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(OK);
+      if (connection.index > 0) return;
+      await connection.upTo("defgh");
+      connection.close();
+    });
+    await using proxy = await startProxy({
+      origin,
+      requestBodyFilter: (session, piece) => (session.tries === 2 && piece?.length === 5 ? opened : undefined),
+    });
+    const client = await warm(proxy);
+    client.send("PUT / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n");
+    const again = await origin.connection(1);
+    await until(() => again.peek().includes("abc"));
+    expect(again.peek()).not.toContain("defgh");
+    open();
+    expect((await client.message()).status).toBe(200);
+  });
+
+  test.each(["before", "after"])("is let go of when the answer begins %s its end went up", async (order) => {
+    const size = order === "before" ? 16 << 20 : 100_000;
+    await using origin = await Origin.start(async (connection) => {
+      await connection.upTo("\r\n\r\n");
+      if (order === "after") await connection.bytes(size);
+      connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+      if (order === "before") await connection.bytes(size);
+      connection.send("done");
+    });
+    const held: (number | undefined)[] = [];
+    const holds = ({ bodyReader }: Session): number | undefined => bodyReader?.kept.bytes;
+    await using proxy = await startProxy({
+      origin,
+      requestFilter: async (session) => void (await session.readRequestBody({ maxBytes: size })),
+      upstreamRequestFilter: (session) => void held.push(holds(session)),
+      logging: (session) => void held.push(holds(session)),
+    });
+    const client = await proxy.send(post(patternBytes(size)));
+    expect((await client.message()).body.toString()).toBe("done");
+    await proxy.whenFinished();
+    expect(held).toEqual([size, 0]);
   });
 
   test("goes up at the pace of the origin", async () => {
@@ -494,13 +627,16 @@ describe("a client that waits for 100 Continue", () => {
       await connection.bytes(5);
       connection.send(OK);
     });
+    let session: Session | undefined;
     await using proxy = await startProxy({
       origin,
-      requestFilter: async (session) => void (await session.readRequestBody({ maxBytes: 10 })),
+      requestFilter: async (given) => void (await (session = given).readRequestBody({ maxBytes: 10 })),
     });
     const client = await proxy.send(HEAD);
     expect((await client.message()).status).toBe(100);
-    client.send("hello");
+    client.send("he");
+    await until(() => session?.downstream.requestBodyBytes === 2);
+    client.send("llo");
     expect([(await client.message()).status, (await client.message()).status]).toEqual([103, 200]);
     expect(heads[0]!.toLowerCase()).not.toContain("expect");
   });
@@ -877,6 +1013,98 @@ describe("out of place", () => {
     const client = await proxy.send(get());
     expect((await client.message()).status).toBe(500);
     expect(proxy.errors[0]!["error"]).toContain(message);
+  });
+});
+
+describe("with subrequests", () => {
+  test("a subrequest reads the client's body, and the client is told to send it", async () => {
+    await using origin = await echoing();
+    const read: string[] = [];
+    await using proxy = await startProxy(
+      piping(
+        origin,
+        { body: "expect" },
+        {},
+        {
+          upstreamPeer: async (session) => {
+            read.push((await session.readRequestBody({ maxBytes: 10 })).toString());
+            return new HttpPeer(origin.address);
+          },
+        },
+      ),
+    );
+    const client = await proxy.send(
+      "POST / HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
+    expect((await client.message()).status).toBe(100);
+    client.send("hello");
+    const answer = await client.message();
+    expect([answer.status, answer.body.toString(), answer.field("connection"), read]).toEqual([
+      200,
+      "hello",
+      undefined,
+      ["hello"],
+    ]);
+  });
+
+  test("what was read can be given to several of them", async () => {
+    await using origin = await echoing();
+    const first: string[] = [];
+    await using proxy = await startProxy(
+      spawning(origin, async (session) => {
+        const input = presetBody(await session.readRequestBody({ maxBytes: 10 }));
+        const create = { body: "expect" } as const;
+        first.push((await answerOf(session.subrequests!.create())).body);
+        return (await pipeSubrequest(session, session.subrequests!.create(create), { input })).responded;
+      }),
+    );
+    const client = await proxy.send(post(Buffer.from("hello"), "chunked"), post(Buffer.from("again")));
+    expect((await client.message()).body.toString()).toBe("hello");
+    expect((await client.message()).body.toString()).toBe("again");
+    expect(first).toEqual(["", ""]);
+  });
+
+  test("a body that a pipe did not come to read is read", async () => {
+    await using origin = await answering(OK);
+    let read = "";
+    await using proxy = await startProxy(
+      spawning(
+        origin,
+        async (session) => {
+          const filter = (): never => {
+            throw new Error("no more");
+          };
+          const prepared = session.subrequests!.create({ body: "expect" });
+          await rejection(pipeSubrequest(session, prepared, { filter }));
+          read = (await session.readRequestBody({ maxBytes: 10 })).toString();
+        },
+        { proxyUpstreamFilter: (session) => (session.isSubrequest ? session.respond(204) : undefined) },
+      ),
+    );
+    const client = await proxy.send(post(Buffer.from("hello")));
+    expect([(await client.message()).status, read]).toEqual([200, "hello"]);
+  });
+
+  test("a body of which a pipe has taken a part is not taken for whole", async () => {
+    let error: unknown;
+    await using origin = await Origin.start(async (connection) => {
+      await connection.upTo("\r\n\r\n");
+      await connection.bytes(5);
+      connection.close();
+    });
+    await using proxy = await startProxy(
+      spawning(origin, async (session) => {
+        const filter = (): never => {
+          throw new Error("no more");
+        };
+        const prepared = session.subrequests!.create({ body: "expect" });
+        await rejection(pipeSubrequest(session, prepared, { filter }));
+        error = await rejection(session.readRequestBody({ maxBytes: 10 }));
+      }),
+    );
+    const client = await proxy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello");
+    expect((await client.message()).status).toBe(500);
+    expect(error).toMatchObject({ context: expect.stringContaining("somebody else has read") });
   });
 });
 

@@ -86,8 +86,7 @@ describe("a delay of a response body filter", () => {
     await using origin = await answering(`${HEAD}${chunk("all")}${END}`);
     await using proxy = await startProxy({
       origin,
-      responseBodyFilter: (_session, _piece, end) =>
-        end ? { piece: Buffer.from("of it"), delayMs: 50 } : undefined,
+      responseBodyFilter: (_session, _piece, end) => (end ? { piece: Buffer.from("of it"), delayMs: 50 } : undefined),
     });
     const client = await proxy.send(get());
     await client.upTo(chunk("all"));
@@ -147,15 +146,16 @@ describe("a delay of a response body filter", () => {
   test("is over when the client leaves: the upstream closes at once, and no filter runs any more", async () => {
     const { origin, begun } = await openOrigin();
     await using _origin = origin;
-    let calls = 0;
+    const calls: string[] = [];
     const inside = gate();
     await using proxy = await startProxy({
       origin,
-      responseBodyFilter() {
-        calls++;
+      upstreamResponseBodyFilter(_session, piece) {
+        calls.push(`upstream ${text(piece)}`);
         inside.open();
         return { delayMs: 60_000 };
       },
+      responseBodyFilter: (_session, piece) => void calls.push(`down ${text(piece)}`),
     });
     const client = await proxy.send(get());
     (await begun).send(chunk("a"), chunk("b"));
@@ -165,7 +165,7 @@ describe("a delay of a response body filter", () => {
     await (await begun).whenEnded();
     vi.advanceTimersByTime(120_000);
     await settle();
-    expect(calls).toBe(1);
+    expect(calls).toEqual(["upstream a"]);
   });
 
   test("ends with a server that is stopped by force", async () => {

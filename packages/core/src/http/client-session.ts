@@ -18,8 +18,10 @@ export interface ClientSession {
 
   /**
    * Sends the head, with framing by `body`; hop-by-hop fields must have left it, but for Upgrade, which asks to change the
-   * protocol. Held until {@link flush} or body bytes. Events begin to come. After a 101 head body bytes are raw, both ways,
-   * and {@link finishRequest} ends our direction.
+   * protocol. Held until {@link flush} or body bytes. Events begin to come.
+   *
+   * After a 101 head, or a 2xx to CONNECT, what comes is raw at once. What is written is raw when the request body has ended, which
+   * may be still going up then, under its own framing: its {@link finishRequest} ends the body, and another ends our direction.
    */
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */

@@ -24,7 +24,7 @@ export interface SessionLimitValues {
   earlyResponse: "close" | "drain";
   /** For draining, in all. Default 5000, as `lingerMs`. On expiry: the connection closes. */
   drainMs: number;
-  /** Bytes that draining reads. Default 16,777,216: an upload larger than that is cheaper to begin anew. Beyond: close. */
+  /** Bytes that draining reads. Default 16,777,216: beyond, a new connection costs less. Then: close. */
   maxDrainBytes: number;
   /**
    * Whether interim (1xx) responses are passed on. Default `pass`; `drop` keeps `100 Continue` for a client that asked for it by
@@ -58,6 +58,8 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   halfClose: ["leaves", "waits"],
 };
 
+const RATE = "minSendBytesPerSecond";
+
 /**
  * Checks one of {@link SessionLimitValues}.
  * @throws RangeError naming the limit and what was expected.
@@ -68,8 +70,8 @@ export function checkSessionLimit<T>(name: string, value: T): T {
     if (choices.includes(value as string)) return value;
     throw new RangeError(`${name}: expected ${choices.join(" or ")}, got ${String(value)}`);
   }
-  // Also false for NaN.
-  if (typeof value === "number" && value >= 0) return value;
+  // Also false for NaN. For ever is a time, but no rate.
+  if (typeof value === "number" && value >= 0 && (name !== RATE || value < Number.POSITIVE_INFINITY)) return value;
   throw new RangeError(`${name}: expected a number of at least 0, got ${String(value)}`);
 }
 

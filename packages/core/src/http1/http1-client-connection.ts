@@ -9,14 +9,15 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
-import { Framing, parseLength } from "./framing.ts";
+import { Framing } from "./framing.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
 import { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
+import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
-import { lastChunkText, requestHeadText, type BodyFraming } from "./serialize.ts";
+import { lastChunkText, requestHeadText } from "./serialize.ts";
 import { isWriteError, upstreamClosed, upstreamTakesNothing, upstreamTooLate } from "./upstream-errors.ts";
 import type { WriteLimits } from "./write-watch.ts";
 
@@ -39,14 +40,6 @@ export interface ExchangeLimits {
   /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
   idleMs: number | undefined;
 }
-
-/**
- * What becomes of what we write:
- * - `body`: as the request is framed → `done`; after a change of protocol → `raw`
- * - `raw`: bytes as they are → `done`
- * - `done`: nothing → `raw`, by a change of protocol
- */
-type Writing = "body" | "raw" | "done";
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
@@ -91,10 +84,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #tunnel = false;
   /** There while a head comes in parts. */
   #partialHead: PartialHead | undefined = undefined;
-  #requestFraming: BodyFraming = "none";
-  /** Body bytes that the request's Content-Length still promises. */
-  #owedBytes = 0;
-  #writing: Writing = "done";
+  readonly #writing = new RequestWriting();
   #reusable = false;
   #paused = false;
   #requests = 0;
@@ -142,9 +132,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
-    const owedBytes = body === "content-length" ? parseLength(header.get("content-length") ?? "") : 0;
-    if (owedBytes < 0)
-      throw ProxyError.internal("InvalidHTTPHeader", "a request body without a Content-Length to end it");
+    const framing = this.#writing.start(header, body);
     this.#state = "head";
     this.#requests++;
     this.#events = events;
@@ -152,57 +140,33 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#isConnect = header.method === "CONNECT";
     this.#asksToUpgrade = header.has("upgrade");
     this.#reusable = false;
-    this.#writing = body === "none" ? "done" : "body";
-    this.#requestFraming = body === "unknown-length" ? "chunked" : body;
-    this.#owedBytes = owedBytes;
     this.receivedBytes = 0;
     this.#informational = 0;
-    this.hold(requestHeadText(header, this.#requestFraming));
+    this.hold(requestHeadText(header, framing));
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
     if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
   }
 
   writeBody(chunk: Uint8Array): boolean {
-    if (chunk.length === 0 || this.#writing === "done") return true;
-    let writable: boolean;
-    if (this.#writing === "raw") {
-      writable = this.send(chunk);
-    } else if (this.#requestFraming === "chunked") {
-      this.hold(`${chunk.length.toString(16)}\r\n`);
-      writable = this.send(chunk);
-      this.hold("\r\n");
-    } else {
-      // What goes beyond the promised length would be read as the next request, and what fits would look like all.
-      if (chunk.length > this.#owedBytes) {
-        const longer = chunk.length - this.#owedBytes;
-        throw ProxyError.internal(
-          "InternalError",
-          `the request body is ${longer} bytes or more longer than its Content-Length`,
-        );
-      }
-      this.#owedBytes -= chunk.length;
-      writable = this.send(chunk);
-    }
+    const writing = this.#writing;
+    if (chunk.length === 0 || writing.done) return true;
+    writing.take(chunk.length);
+    if (!writing.chunked) return this.send(chunk);
+    this.hold(`${chunk.length.toString(16)}\r\n`);
+    const writable = this.send(chunk);
+    this.hold("\r\n");
     return writable;
   }
 
   finishRequest(trailers?: HeaderFields): void {
-    if (this.#writing === "done") return;
-    if (this.#writing === "raw") {
-      this.#writing = "done";
-      this.flush();
-      this.stream.end();
-      return;
-    }
-    if (this.#owedBytes > 0) {
-      const context = `the request body ended ${this.#owedBytes} bytes before its Content-Length`;
-      throw ProxyError.internal("PrematureBodyEnd", context);
-    }
-    if (this.#requestFraming === "chunked") this.hold(lastChunkText(trailers));
+    const { chunked, done, raw } = this.#writing;
+    if (done) return;
+    this.#writing.end(this.#tunnel);
+    if (chunked) this.hold(lastChunkText(trailers));
     this.flush();
-    this.#writing = this.#tunnel ? "raw" : "done";
-    this.#awaitResponse();
+    if (raw) this.stream.end();
+    else this.#awaitResponse();
   }
 
   pause(): void {
@@ -240,7 +204,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   destroy(): void {
     this.#events = undefined;
     // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.
-    if (this.#tunnel && (this.#writing !== "done" || this.stream.writableLength > 0)) this.reset();
+    if (this.#tunnel && (!this.#writing.done || this.stream.writableLength > 0)) this.reset();
     else this.stream.destroy();
   }
 
@@ -362,7 +326,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     header.remove("content-length");
     header.remove("transfer-encoding");
     this.#tunnel = true;
-    if (this.#writing === "done") this.#writing = "raw";
+    this.#writing.changeProtocol();
     this.#reusable = false;
     this.#body.startUntilClose();
   }
@@ -386,7 +350,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** As far as the exchange goes; the pool looks at the connection itself, and counts those whose peer said too much. */
   #mayBeReused(): boolean {
-    return this.#reusable && this.#writing === "done" && this.#state === "ended";
+    return this.#reusable && this.#writing.done && this.#state === "ended";
   }
 
   #warnOfData(message: string): void {
@@ -412,7 +376,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         return;
       case "ended":
         // In a tunnel the client may still be sending.
-        if (this.#events === undefined || !this.closed || !this.#tunnel || this.#writing === "done") return;
+        if (this.#events === undefined || !this.closed || !this.#tunnel || this.#writing.done) return;
         break;
       case "body":
         if (this.#events === undefined) return;
@@ -456,7 +420,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       this.#readDeadline.clear();
       return;
     }
-    const onTurn = this.#state === "body" || (this.#state === "head" && this.#writing === "done");
+    const onTurn = this.#state === "body" || (this.#state === "head" && this.#writing.done);
     // A timer that is set on a closed connection would outlive it.
     if (onTurn && !this.#paused && !this.closed) this.#readDeadline.set(this.#limits.readMs);
   }

@@ -11,7 +11,7 @@ import { WebSocketServer } from "ws";
 import { Origin, type OriginConnection } from "./origin.ts";
 
 /** The wait of a route, in seconds. A test resolves it when what it waits for has happened. */
-export type Wait = (seconds: number) => Promise<unknown>;
+type Wait = (seconds: number) => Promise<unknown>;
 
 export interface ReferenceOriginOptions {
   /** Default: no wait is one. Run by hand, it may be a real one. */
