@@ -30,13 +30,14 @@ const log = logger("gateway");
 export function logAccess(session: Session, error: ProxyError | undefined): void {
   if (!log.isLevelEnabled("info")) return;
   const { status, sent, how } = session.outcome;
+  const { headReadAtMs, endedAtMs } = session.timing;
   const record: AccessRecord = {
     method: session.request.method,
     target: session.request.target,
     status,
     bytes: sent,
     ended: how === "complete" ? undefined : how,
-    duration_ms: Math.round((performance.now() - session.startedAtMs) * 100) / 100,
+    duration_ms: Math.round((endedAtMs! - headReadAtMs) * 100) / 100,
     upstream: session.peer?.address.text,
     reused: session.peer === undefined ? undefined : session.upstreamReused,
     client: session.clientAddress,

@@ -41,6 +41,7 @@ async function upload(
   origin.resetAndDestroy();
   await once(origin, "close");
   session.writeBody(Buffer.alloc(100_000));
+  session.flush();
   return { session, seen, outcome };
 }
 

@@ -35,7 +35,7 @@ export interface AttemptFailedMessage extends RequestStartMessage {
   readonly tries: number;
   /** As `failToConnect` and `errorWhileProxy` left it. */
   readonly error: ProxyError;
-  /** Another attempt follows; without it the request fails. */
+  /** Another attempt follows, unless the client leaves first. Otherwise the request fails with this error. */
   readonly retried: boolean;
 }
 

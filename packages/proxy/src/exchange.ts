@@ -121,8 +121,11 @@ export class Exchange<Ctx> implements ServerSessionEvents {
   }
 
   onRequestBatch(): void {
-    if (!this.over) this.#flushUp();
-    else if (this.downstream.events === this) this.downstream.events = undefined;
+    if (!this.over) {
+      this.#flushUp();
+      // What was gathered may be still to be sent.
+      if (this.upstream.holdsBytes) this.downstream.keepChunk();
+    } else if (this.downstream.events === this) this.downstream.events = undefined;
   }
 
   onDownstreamWritable(): void {
@@ -212,7 +215,8 @@ export class Exchange<Ctx> implements ServerSessionEvents {
 
   /** The head of a request without body is held until its filters are through: one that fails it, fails it before it is served. */
   #flushUp(): void {
-    if (this.tunnel || isDone(this.#request) || !this.downstream.requestBodyEmpty) this.upstream.flush();
+    if (!this.tunnel && !isDone(this.#request) && this.downstream.requestBodyEmpty) return;
+    if (!this.upstream.flush()) this.#up?.onFull();
   }
 
   /** Sends what a hook or an earlier attempt has read of the body, then lets the rest come. */

@@ -80,22 +80,13 @@ export class RequestBodyReader implements ServerSessionEvents {
   }
 
   /** See `Session.readRequestBody`. */
-  async read(options: RequestBodyOptions): Promise<Buffer> {
-    const limits = checkedOptions("readRequestBody", options, MAX_READ_BYTES);
-    this.#checkCall("readRequestBody");
-    if (this.drained) throw misuse("readRequestBody", "the body was drained before");
-    if (this.ended) checkBytes(this.bytes, limits.maxBytes);
-    else await this.#toEnd("readRequestBody", limits);
-    if (this.#whole === undefined)
-      throw misuse("readRequestBody", `there is no memory for ${this.bytes} bytes at once`);
-    return this.#whole;
+  read(options: RequestBodyOptions): Promise<Buffer> {
+    return heard(this.#read(options));
   }
 
   /** See `Session.drainRequestBody`. */
-  async drain(options: RequestBodyOptions): Promise<void> {
-    const limits = checkedOptions("drainRequestBody", options, Number.POSITIVE_INFINITY);
-    this.#checkCall("drainRequestBody");
-    if (!this.ended) await this.#toEnd("drainRequestBody", limits);
+  drain(options: RequestBodyOptions): Promise<void> {
+    return heard(this.#drain(options));
   }
 
   /** The head goes up; the client, which has sent its body or been told to, waits for no permission any more. */
@@ -146,6 +137,23 @@ export class RequestBodyReader implements ServerSessionEvents {
 
   onDownstreamError(error: ProxyError): void {
     this.#endAll(error);
+  }
+
+  async #read(options: RequestBodyOptions): Promise<Buffer> {
+    const limits = checkedOptions("readRequestBody", options, MAX_READ_BYTES);
+    this.#checkCall("readRequestBody");
+    if (this.drained) throw misuse("readRequestBody", "the body was drained before");
+    if (this.ended) checkBytes(this.bytes, limits.maxBytes);
+    else await this.#toEnd("readRequestBody", limits);
+    if (this.#whole === undefined)
+      throw misuse("readRequestBody", `there is no memory for ${this.bytes} bytes at once`);
+    return this.#whole;
+  }
+
+  async #drain(options: RequestBodyOptions): Promise<void> {
+    const limits = checkedOptions("drainRequestBody", options, Number.POSITIVE_INFINITY);
+    this.#checkCall("drainRequestBody");
+    if (!this.ended) await this.#toEnd("drainRequestBody", limits);
   }
 
   #checkCall(use: Use): void {
@@ -283,6 +291,12 @@ function tooLarge(maxBytes: number): ProxyError {
 function tooLate(timeoutMs: number, bytes: number): ProxyError {
   const context = `the request body was not complete within ${timeoutMs} ms; ${bytes} bytes came`;
   return new ProxyError("ReadTimedout", { source: "downstream", status: 408, context });
+}
+
+/** A promise that nobody waits for must not end the process. */
+function heard<T>(reading: Promise<T>): Promise<T> {
+  reading.catch(() => undefined);
+  return reading;
 }
 
 function misuse(use: Use, what: string): ProxyError {

@@ -55,6 +55,14 @@ export class RequestPipe<Ctx> extends Pipe {
     this.inTurn(() => this.#filter(piece, end, trailers));
   }
 
+  /** The upstream takes no more for now. */
+  onFull(): void {
+    if (this.#full) return;
+    this.#full = true;
+    this.session.times.upstreamFull();
+    this.#exchange.downstream.pauseBody();
+  }
+
   /** The upstream can take bytes again. */
   onWritable(): void {
     this.#full = false;
@@ -72,7 +80,7 @@ export class RequestPipe<Ctx> extends Pipe {
     const { downstream, intake, upstream } = this.#exchange;
     let sent = false;
     while (!this.#stopped && (this.#sendKept() || intake?.takeRead() === true)) sent = true;
-    if (sent) upstream.flush();
+    if (sent && !upstream.flush()) this.onFull();
     if (!this.#stopped) downstream.resumeBody();
   }
 
@@ -155,11 +163,7 @@ export class RequestPipe<Ctx> extends Pipe {
         "a body filter or module gave bytes for a request without a body; its head has gone up already",
       );
     }
-    if (piece !== undefined && !exchange.upstream.writeBody(piece)) {
-      this.#full = true;
-      exchange.session.times.upstreamFull();
-      downstream.pauseBody();
-    }
+    if (piece !== undefined && !exchange.upstream.writeBody(piece)) this.onFull();
     if (!end) return;
     if (trailers === undefined || exchange.app.requestTrailerFilter === undefined) this.#finish(trailers);
     else this.#filterTrailers(trailers);

@@ -12,6 +12,7 @@ import { checkBodyIsThere } from "./request-body.ts";
 import type { Responded } from "./responded.ts";
 import { RetryBuffer } from "./retry-buffer.ts";
 import { defaultErrorWhileProxy } from "./retry-rule.ts";
+import { startModules, startUpstreamModules } from "./session-modules.ts";
 import { Session } from "./session.ts";
 import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
 import { SubrequestSpawner } from "./subrequest/subrequest-spawner.ts";
@@ -72,7 +73,7 @@ export async function runRequest<Ctx>(
     }
 
     // A filter that answered has answered, whether or not it said so.
-    const modules = session.answered ? undefined : session.startModules();
+    const modules = session.answered ? undefined : startModules(session);
     if (modules !== undefined) {
       session.phase = "requestModules";
       const waiting = modules.requestHeader();
@@ -228,7 +229,7 @@ async function attempt<Ctx>(
     }
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
     session.bodyReader?.prepare(outgoing);
-    session.startUpstreamModules(outgoing);
+    startUpstreamModules(session, outgoing);
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);

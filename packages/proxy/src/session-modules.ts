@@ -11,6 +11,7 @@ import type { RequestHeader, ResponseHeader } from "@sluice/http";
 import { isClientGone } from "./error-answers.ts";
 import { refusePromise } from "./hook.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
+import type { Session } from "./session.ts";
 import { UpstreamCompression, UpstreamCompressionModule } from "./upstream-compression.ts";
 
 /** Where a hook finds the modules of its request. */
@@ -112,6 +113,33 @@ export class SessionModules {
     this.upstream?.close();
     this.downstream?.close();
   }
+}
+
+/** @internal For a request that is about to have modules. */
+export function openModules(session: Session): SessionModules {
+  session.ownModules ??= new SessionModules(session.moduleLists);
+  return session.ownModules;
+}
+
+/** @internal The time has come for those that every request gets. Gives the client's side; `undefined` if there are none. */
+export function startModules(session: Session): HttpModuleContext | undefined {
+  if (session.activeModules === undefined) {
+    const started = session.moduleLists.downstream.start(session.downstream.request);
+    if (started !== undefined) openModules(session).downstream = started;
+  }
+  return session.activeModules;
+}
+
+/** @internal `outgoing` is about to go up, through the modules of its own attempt. */
+export function startUpstreamModules(session: Session, outgoing: RequestHeader): void {
+  session.outgoing = outgoing;
+  session.upstreamHeadPassed = false;
+  if (session.ownModules !== undefined) {
+    session.ownModules.beginAttempt(outgoing);
+    return;
+  }
+  const started = session.moduleLists.upstream.start(outgoing);
+  if (started !== undefined) openModules(session).upstream = started;
 }
 
 async function sendThrough(

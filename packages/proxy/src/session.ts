@@ -15,7 +15,14 @@ import type { Phase } from "./phase.ts";
 import type { ProxyStatus } from "./proxy-status.ts";
 import { RequestBodyReader, type RequestBodyOptions } from "./request-body.ts";
 import { RESPONDED, type Responded } from "./responded.ts";
-import { NO_MODULES, SessionModules, type ModuleLists, type ModuleLookup } from "./session-modules.ts";
+import {
+  NO_MODULES,
+  openModules,
+  startModules,
+  type ModuleLists,
+  type ModuleLookup,
+  type SessionModules,
+} from "./session-modules.ts";
 import type { SubrequestFamily } from "./subrequest/subrequest-family.ts";
 import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
 import type { SubrequestSpawner } from "./subrequest/subrequest-spawner.ts";
@@ -57,8 +64,12 @@ export class Session {
   subrequests: SubrequestSpawner | undefined = undefined;
   /** @internal The subrequests of this request; `undefined` as long as there are none. */
   family: SubrequestFamily | undefined = undefined;
+  /** @internal The modules that there are. */
+  readonly moduleLists: ModuleLists;
   /** @internal The modules of this request; `undefined` as long as it has none. */
   ownModules: SessionModules | undefined = undefined;
+  /** @internal The head that goes up in the latest attempt. */
+  outgoing: RequestHeader | undefined = undefined;
   /** @internal The final head of the latest attempt has passed the upstream's modules. */
   upstreamHeadPassed = false;
   /** @internal The app's own. */
@@ -68,10 +79,7 @@ export class Session {
   /** @internal Reads the body for hooks; `undefined` as long as none has asked for it. */
   bodyReader: RequestBodyReader | undefined = undefined;
   readonly #proxyStatus: ProxyStatus | undefined;
-  readonly #moduleLists: ModuleLists;
   readonly #service: { readonly stopping: boolean } | undefined;
-  /** The head that goes up in the latest attempt. */
-  #outgoing: RequestHeader | undefined = undefined;
 
   /**
    * @param proxyStatus Makes the `Proxy-Status` of our own answers; without it they have none.
@@ -88,7 +96,7 @@ export class Session {
     this.#service = service;
     this.sentMethod = downstream.request.method;
     this.#proxyStatus = proxyStatus;
-    this.#moduleLists = moduleLists;
+    this.moduleLists = moduleLists;
   }
 
   /** When the head was read, in `performance.now()` milliseconds. */
@@ -139,7 +147,7 @@ export class Session {
    * request's head is asked for in `earlyRequestFilter`, what is to see the response's before it goes down.
    */
   get modules(): ModuleLookup {
-    return this.#openModules().openDownstream(this.downstream);
+    return openModules(this).openDownstream(this.downstream);
   }
 
   /**
@@ -147,12 +155,12 @@ export class Session {
    * @throws ProxyError `InternalError` before `upstreamRequestFilter`: there are none yet.
    */
   get upstreamModules(): ModuleLookup {
-    return this.#openModules().openUpstream(this.#outgoing, this.upstreamHeadPassed, this.phase);
+    return openModules(this).openUpstream(this.outgoing, this.upstreamHeadPassed, this.phase);
   }
 
   /** Whether what the upstream sends is compressed or decompressed at once. Can be set until its final head has come. */
   get upstreamCompression(): UpstreamCompression {
-    return this.#openModules().openCompression(this.#outgoing, this.upstreamHeadPassed);
+    return openModules(this).openCompression(this.outgoing, this.upstreamHeadPassed);
   }
 
   /** Whether this request was spawned by another one, instead of sent by a client. */
@@ -200,7 +208,7 @@ export class Session {
    * for options that cannot be.
    */
   readRequestBody(options: RequestBodyOptions): Promise<Buffer> {
-    return heard(this.#openBody().read(options));
+    return this.#openBody().read(options);
   }
 
   /**
@@ -208,7 +216,7 @@ export class Session {
    * not want it. The request cannot go up then. Where, limits and errors as with {@link readRequestBody}.
    */
   drainRequestBody(options: RequestBodyOptions): Promise<void> {
-    return heard(this.#openBody().drain(options));
+    return this.#openBody().drain(options);
   }
 
   /** What followed the request body, once {@link readRequestBody} has read it; edits go up. `undefined` without trailers. */
@@ -269,27 +277,6 @@ export class Session {
     return this.ownModules?.downstream;
   }
 
-  /** @internal The same, when the time has come to make those that every request gets. */
-  startModules(): HttpModuleContext | undefined {
-    if (this.ownModules?.downstream === undefined) {
-      const started = this.#moduleLists.downstream.start(this.downstream.request);
-      if (started !== undefined) this.#openModules().downstream = started;
-    }
-    return this.activeModules;
-  }
-
-  /** @internal `outgoing` is about to go up, through the modules of its own attempt. */
-  startUpstreamModules(outgoing: RequestHeader): void {
-    this.#outgoing = outgoing;
-    this.upstreamHeadPassed = false;
-    if (this.ownModules !== undefined) {
-      this.ownModules.beginAttempt(outgoing);
-      return;
-    }
-    const started = this.#moduleLists.upstream.start(outgoing);
-    if (started !== undefined) this.#openModules().upstream = started;
-  }
-
   /** @internal */
   connected(upstream: ClientSession): void {
     this.upstreamReused = upstream.reused;
@@ -312,11 +299,6 @@ export class Session {
   #openBody(): RequestBodyReader {
     this.bodyReader ??= new RequestBodyReader(this);
     return this.bodyReader;
-  }
-
-  #openModules(): SessionModules {
-    this.ownModules ??= new SessionModules(this.#moduleLists);
-    return this.ownModules;
   }
 
   /** @param modules What the answer passes; `undefined` sends it as it is. */
@@ -351,7 +333,7 @@ export class Session {
 
   /** The modules that an answer of the app passes. One to a request that failed starts none: they may be why. */
   #answerModules(): HttpModuleContext | undefined {
-    return this.failure === undefined ? this.startModules() : this.activeModules;
+    return this.failure === undefined ? startModules(this) : this.activeModules;
   }
 
   /** @internal Elsewhere the upstream would be asked all the same, or is answering already. */
@@ -360,12 +342,6 @@ export class Session {
     const hint = `a request is answered in ${[...ANSWERING].join(", ")}; here, throw ProxyError.httpStatus(…)`;
     throw ProxyError.internal("InternalError", `${what} in ${this.phase}: ${hint}`);
   }
-}
-
-/** A promise that nobody waits for must not end the process. */
-function heard<T>(reading: Promise<T>): Promise<T> {
-  reading.catch(() => undefined);
-  return reading;
 }
 
 const NOT_TO_BE_STORED: HeaderFieldsInit = { "Cache-Control": "private, no-store" };

@@ -1,6 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
-import { ResponseCompression, type HttpModule, type HttpModuleBuilder, type HttpModules } from "@sluice/core";
+import {
+  ResponseCompression,
+  type HttpModule,
+  type HttpModuleBuilder,
+  type HttpModules,
+  type HttpModuleType,
+} from "@sluice/core";
 import { ProxyError, type Session } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { answering, OK, Origin } from "./support/origin.ts";
@@ -17,10 +23,10 @@ const upper = (piece: Uint8Array | undefined): Uint8Array | undefined =>
 
 /** A builder of a class that has the hooks of `module`, which is shared by all requests. */
 function shared(module: HttpModule, order = 0): HttpModuleBuilder {
-  class Shared implements HttpModule {
-    readonly hooks: HttpModule = Object.assign(this, module);
+  class Shared {
+    readonly hooks: object = Object.assign(this, module);
   }
-  return { type: Shared, order, init: () => new Shared() };
+  return { type: Shared as HttpModuleType, order, init: () => new Shared() as HttpModule };
 }
 
 /** An app whose requests have these modules on the client's side. */

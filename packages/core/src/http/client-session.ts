@@ -26,12 +26,15 @@ export interface ClientSession {
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */
   readonly holdsBytes: boolean;
-  /** Takes body bytes; `false` asks to wait for `events.onUpstreamWritable`. */
+  /**
+   * Takes body bytes, which may be held until {@link flush}; `false` asks to wait for `events.onUpstreamWritable`. Their memory
+   * must stay as it is until then, and after it as long as {@link holdsBytes} says.
+   */
   writeBody(chunk: Uint8Array): boolean;
   /** Ends the request, with trailers if its length was unknown. */
   finishRequest(trailers?: HeaderFields): void;
-  /** Sends what is held. */
-  flush(): void;
+  /** Sends what is held; `false` asks to wait for `events.onUpstreamWritable`. */
+  flush(): boolean;
   /**
    * Inside `onResponseData`: its chunk is kept beyond the call. Without it the memory is used for the next read.
    */

@@ -96,14 +96,26 @@ describe("the request", () => {
     expect(() => called.connection.finishRequest()).toThrow(/1 bytes before its Content-Length/);
   });
 
-  test("to an origin that reads slowly makes writeBody say false, and is waited for", async () => {
+  test("in chunks leaves together on flush", () => {
+    const called = call();
+    called.request("POST", "unknown-length");
+    const before = called.pair.local.writes.length;
+    for (const letter of "abc") called.connection.writeBody(Buffer.alloc(5000, letter));
+    expect(called.pair.local.writes.length).toBe(before);
+    expect(called.connection.flush()).toBe(true);
+    expect(called.pair.local.writes.length).toBe(before + 1);
+    expect(called.pair.local.writes.at(-1)!.length).toBeGreaterThan(15_000);
+  });
+
+  test("to an origin that reads slowly makes flush say false, and is waited for", async () => {
     const called = call({}, {}, { highWaterMark: 1000, toRemote: { windowBytes: 1000 } });
     const seen = called.request("POST", "unknown-length");
     called.origin.pause();
     let writable = true;
     let written = 0;
     while (writable && written < 1_000_000) {
-      writable = called.connection.writeBody(Buffer.alloc(10_000, "x"));
+      called.connection.writeBody(Buffer.alloc(10_000, "x"));
+      writable = called.connection.flush();
       written += 10_000;
     }
     expect(writable).toBe(false);
@@ -611,7 +623,8 @@ describe("time", () => {
     const called = call({ writeMs: 1000 }, {}, { toRemote: { windowBytes: 1000 } });
     called.origin.pause();
     const seen = called.request("POST", "unknown-length");
-    expect(called.connection.writeBody(Buffer.alloc(200_000))).toBe(false);
+    called.connection.writeBody(Buffer.alloc(200_000));
+    expect(called.connection.flush()).toBe(false);
     await advance(999);
     expect(seen.error).toBeUndefined();
     await advance(2);
@@ -624,6 +637,7 @@ describe("time", () => {
     called.origin.pause();
     const seen = called.request("POST", "unknown-length");
     called.connection.writeBody(Buffer.alloc(200_000));
+    called.connection.flush();
     await advance(900);
     called.origin.resume();
     await called.pair.flush();

@@ -154,9 +154,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     writing.take(chunk.length);
     if (!writing.chunked) return this.send(chunk);
     this.hold(`${chunk.length.toString(16)}\r\n`);
-    const writable = this.send(chunk);
+    this.gather(chunk);
     this.hold("\r\n");
-    return writable;
+    return this.writable;
   }
 
   finishRequest(trailers?: HeaderFields): void {

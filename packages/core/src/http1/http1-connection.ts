@@ -48,6 +48,8 @@ export abstract class Http1Connection {
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
+  /** The stream is corked until {@link flush}. */
+  #gathering = false;
   #streamPaused = false;
   #pumping = false;
   /** Made when the peer falls behind for the first time. */
@@ -108,9 +110,9 @@ export abstract class Http1Connection {
     else this.stream.resume();
   }
 
-  /** The stream holds bytes that it was given, and so their memory. */
+  /** The stream holds bytes that it was given, and so their memory; while they are gathered that is not known yet. */
   get holdsBytes(): boolean {
-    return this.stream.writableLength > 0;
+    return !this.#gathering && this.stream.writableLength > 0;
   }
 
   /** The peer takes what it is given. */
@@ -143,6 +145,20 @@ export abstract class Http1Connection {
     return !this.congested;
   }
 
+  /**
+   * As {@link send}, but until {@link flush}, so that what one read brought leaves by one system call, in however many chunks.
+   * (Four chunks of 16 KB that came together took four: 15 % of what a chunked upload costs.)
+   */
+  protected gather(chunk: Uint8Array): void {
+    if (this.closed) return;
+    if (!this.#gathering) {
+      this.#gathering = true;
+      this.stream.cork();
+    }
+    this.#writeHeld();
+    this.#sendBytes(chunk);
+  }
+
   #sendBytes(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length; at += MAX_PIECE_BYTES) {
       const piece = chunk.length <= MAX_PIECE_BYTES ? chunk : chunk.subarray(at, at + MAX_PIECE_BYTES);
@@ -150,8 +166,18 @@ export abstract class Http1Connection {
     }
   }
 
-  /** Writes what is held. */
-  flush(): void {
+  /** Writes what is held or gathered. Returns `false` to ask to wait for {@link onDrained}. */
+  flush(): boolean {
+    this.#writeHeld();
+    if (this.#gathering) {
+      this.#gathering = false;
+      this.stream.uncork();
+      this.#wrote(false, 0);
+    }
+    return !this.congested;
+  }
+
+  #writeHeld(): void {
     if (this.#held.length === 0) return;
     const text = this.#held;
     this.#held = "";
@@ -215,6 +241,7 @@ export abstract class Http1Connection {
   onClose(): void {
     this.closed = true;
     this.#held = "";
+    this.#gathering = false;
     this.#writeWatch?.dispose();
     this.onStreamClosed();
   }
@@ -246,7 +273,7 @@ export abstract class Http1Connection {
    */
   #wrote(accepted: boolean, bytes: number): void {
     this.#writeWatch?.add(bytes);
-    if (accepted) return;
+    if (accepted || this.#gathering) return;
     if (this.stream.errored) this.onWriteFailed();
     if (this.stream.writableLength < MAX_UNSENT_BYTES) return;
     this.congested = true;

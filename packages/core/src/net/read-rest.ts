@@ -2,6 +2,8 @@ import { readSync } from "node:fs";
 import type { ByteStream } from "./byte-stream.ts";
 
 const PIECE_BYTES = 65_536;
+/** An answer is short; who sends faster than we read must not keep us here. */
+const MAX_PIECES = 16;
 
 /**
  * Reads, at once, what the system has received for a plaintext socket that failed to write and is about to be closed by Node:
@@ -15,12 +17,13 @@ export function readRest(stream: ByteStream): Buffer[] {
   const pieces: Buffer[] = [];
   if (fd < 0) return pieces;
   try {
-    for (;;) {
+    while (pieces.length < MAX_PIECES) {
       const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
       const bytes = readSync(fd, piece, 0, PIECE_BYTES, null);
       if (bytes === 0) return pieces;
       pieces.push(piece.subarray(0, bytes));
     }
+    return pieces;
   } catch {
     // EAGAIN: there is no more. Anything else tells no more than that writing failed.
     return pieces;

@@ -8,7 +8,6 @@ import { tcpClient, type TestClient } from "../../test/net-harness.ts";
 import { connectionChannels } from "../diagnostics.ts";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { HttpApp, ServerSession } from "../http/server-session.ts";
-import type { Http1ServerOptions } from "../http1/server-options.ts";
 import { AcceptGate } from "../listeners/accept-gate.ts";
 import { configureLogs } from "../log/logger.ts";
 import { SocketAddress } from "../net/socket-address.ts";
@@ -54,9 +53,9 @@ interface Running {
   readonly address: string;
 }
 
-async function start(app: HttpApp = direct, options: Partial<Http1ServerOptions> = {}): Promise<Running> {
+async function start(app: HttpApp = direct): Promise<Running> {
   digests = [];
-  const service = new HttpService("web", app, options).listenTcp("127.0.0.1:0");
+  const service = new HttpService("web", app).listenTcp("127.0.0.1:0");
   await service.start();
   stopping.push(() => service.stop(AbortSignal.abort()));
   return { service, address: service.addresses[0]! };
@@ -187,7 +186,13 @@ describe("a connection ends", () => {
       "idle-timeout",
       "by keepAliveMs",
       async () => {
-        using client = await served((await start(direct, { keepAliveMs: 1 })).address);
+        const app: HttpApp = {
+          handleRequest: (session) => {
+            session.limits.keepAliveMs = 1;
+            return direct.handleRequest(session);
+          },
+        };
+        using client = await served((await start(app)).address);
         await client.ended;
         await log.next("closed");
       },
