@@ -50,6 +50,6 @@ export async function censusWhenIdle(child: ChildProcess, idle: Census, timeoutM
   }
 }
 
-export function isIdle(census: Census, idle: Census): boolean {
+function isIdle(census: Census, idle: Census): boolean {
   return census.descriptors <= idle.descriptors && census.timers <= idle.timers && census.begun === census.logged;
 }
