@@ -16,6 +16,13 @@ export const CONTENDERS: readonly Contender[] = [
     hooks: true,
     stopSignal: "SIGINT", // stops at once; SIGTERM would first drain
   }),
+  nodeProgram({
+    name: "sluice-every-hook",
+    program: "sluice-every-hook.ts",
+    npmPackage: "@sluice/proxy",
+    hooks: true,
+    stopSignal: "SIGINT",
+  }),
   haproxy,
   nginxStockBuffers,
   nodeProgram({ name: "node:http+undici", program: "node-http-undici.ts", npmPackage: "undici" }),
