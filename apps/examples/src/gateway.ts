@@ -22,7 +22,9 @@ let requestCount = 0;
 const app: ProxyHttp<undefined> = {
   newCtx: () => undefined,
 
-  // Who answers here goes no further: no upstream sees the request.
+  // Who answers here goes no further: no upstream sees the request. The path is compared as it came: `/%6cogin`, `//login` and
+  // `/x/../login` pass, and are the same page to some upstreams. What matters is guarded by the upstream itself, or by a list of
+  // the paths that may pass instead of those that may not.
   requestFilter(session) {
     const { request } = session;
     if (!request.path.startsWith("/login") || request.get("authorization") === "password") return undefined;

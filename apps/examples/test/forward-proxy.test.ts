@@ -86,13 +86,39 @@ describe("nobody", () => {
     const port = portOf(origin);
     await using example = await Example.start("forward-proxy", "LISTEN", "--port", port);
     const [url] = example.urls as [string];
-    const hosts = ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"];
-    for (const host of [...hosts, "10.1.2.3", "169.254.169.254", "[fd00::1]", "[64:ff9b::7f00:1]"]) {
+    const own = ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "0.0.0.0", "10.1.2.3", "169.254.169.254", "[::1]"];
+    const disguised = [
+      "[::127.0.0.1]",
+      "[::ffff:127.0.0.1]",
+      "[::ffff:0:127.0.0.1]",
+      "[64:ff9b::7f00:1]",
+      "[2002:7f00:1::]",
+    ];
+    const others = [
+      "192.88.99.1",
+      "203.0.113.1",
+      "[100::1]",
+      "[2001:0:7f00:1::]",
+      "[2001:db8::1]",
+      "[3fff::1]",
+      "[5f00::1]",
+    ];
+    for (const host of [...own, ...disguised, ...others, "[fd00::1]", "[fe80::1]", "[ff02::1]"]) {
       expect((await connectBy(url, `${host}:${port}`)).status, host).toBe(403);
     }
     expect((await ask(url, `http://localhost:${port}/`)).status).toBe(403);
     expect(origin.requests).toBe(0);
   });
+});
+
+test("only http goes without a tunnel", async () => {
+  await using origin = await telling();
+  await using example = await Example.start("forward-proxy", "LISTEN", "--allow-private", "--port", portOf(origin));
+  const [url] = example.urls as [string];
+  expect((await ask(url, `https://${origin.address}/`)).status).toBe(400);
+  expect((await ask(url, "/", { headers: { ...LOGIN, Host: origin.address } })).status).toBe(400);
+  expect(origin.requests).toBe(0);
+  expect((await ask(url, `HTTP://${origin.address}/`)).status).toBe(200);
 });
 
 test("a name that is none is a bad gateway, and says why", async () => {

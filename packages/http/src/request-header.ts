@@ -14,6 +14,12 @@ export class RequestHeader extends HeaderFields {
    * (`false`, which gRPC-web needs).
    */
   sendEndStream = true;
+  /**
+   * The scheme of an absolute target (`GET https://a.test/x`), which the server turns into a path and Host; `undefined` if the
+   * target came without one. It is not sent. Who goes where clients say, as a forward proxy does, must heed it: what was asked for
+   * by https must not be fetched in clear text (RFC 9110, section 4.2.2).
+   */
+  scheme: "http" | "https" | undefined = undefined;
   #method: string;
   #target: string;
 
@@ -82,6 +88,7 @@ export class RequestHeader extends HeaderFields {
     const copy = new RequestHeader(this.#method, this.#target, this.version);
     copy.takeFieldsOf(this);
     copy.sendEndStream = this.sendEndStream;
+    copy.scheme = this.scheme;
     return copy;
   }
 }

@@ -4,14 +4,15 @@ import type { Session } from "./session.ts";
 
 /**
  * What a body filter may return instead of bytes: the same, later. This is how bandwidth is limited. What follows waits, too;
- * the other direction and the watch over the client go on.
+ * the other direction goes on, and so does the watch over the client, unless more of its body has come and waits unread.
  */
 export interface BodyStep {
   /** What goes on instead of the piece; `undefined` passes the piece on. */
   piece?: Uint8Array | undefined;
   /**
    * How long to wait before it goes on. Milliseconds, from 0 to 2,147,483,647. The side that the piece came from is not
-   * read meanwhile, and none of its time limits runs.
+   * read meanwhile, and none of its time limits runs. That a client left while more of its body was waiting shows only when
+   * reading goes on.
    */
   delayMs: number;
 }

@@ -56,7 +56,9 @@ export interface ProxyHttp<Ctx, Conn = unknown> {
   allowSpawningSubrequest?(session: Session, ctx: Ctx): boolean;
 
   /**
-   * Validate, limit, authorise, answer. `return session.respond(403)` ends the request here; returning nothing goes on.
+   * Validate, limit, authorise, answer. `return session.respond(403)` ends the request here; returning nothing goes on. A client
+   * that leaves ends the wait for it; with 64 KiB of the body waiting it is not read on, and its leaving shows when the hook is
+   * through.
    */
   requestFilter?(session: Session, ctx: Ctx): Awaitable<Responded | void>;
 
@@ -96,8 +98,12 @@ export interface ProxyHttp<Ctx, Conn = unknown> {
   /**
    * Every piece of the request body, then once with `end` and no piece; a request without a body gets that one call only. After
    * a 101 the client's bytes follow, and the end once more. Returns what is sent instead (an empty array: nothing, for now), or
-   * the same with a delay; nothing returned passes the piece on. While it waits, no more is read from the client. On a retry the
-   * pieces come again, once the call that the failed attempt was waiting for is through.
+   * the same with a delay; nothing returned passes the piece on. While it waits, no more is read from the client, and
+   * that the client left may show only afterwards. On a retry the pieces come again, once the call that the failed attempt was
+   * waiting for is through.
+   *
+   * Throwing with `end` is too late to keep back a body with Content-Length: the upstream has all of it, and may act on it. (One
+   * that is chunked is cut, for its last chunk is missing.) To judge a whole body before it goes up: `session.readRequestBody`.
    */
   requestBodyFilter?(
     session: Session,

@@ -75,9 +75,12 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
     const { app, session } = this.exchange;
     const { ownModules } = session;
     this.changesBody = app.upstreamResponseBodyFilter !== undefined || app.responseBodyFilter !== undefined;
-    if (ownModules === undefined) return;
-    this.#upstreamModules = this.#ifChanging(ownModules.upstream, UPSTREAM_FILTER);
-    this.#modules = this.#ifChanging(ownModules.downstream, CLIENT);
+    if (ownModules !== undefined) {
+      this.#upstreamModules = this.#ifChanging(ownModules.upstream, UPSTREAM_FILTER);
+      this.#modules = this.#ifChanging(ownModules.downstream, CLIENT);
+    }
+    // What fails at the end of the body must show, also where a Content-Length tells the client its end.
+    if (this.changesBody) this.exchange.downstream.holdsEnd = true;
   }
 
   #ifChanging(modules: HttpModuleContext | undefined, next: number): HttpModuleContext | undefined {

@@ -46,7 +46,7 @@ export const HABITS: Readonly<Record<string, Habit>> = {
   },
   async "an upload"(port, random) {
     await using client = await Client.connect(port);
-    const bytes = Math.floor(random() * 300_000);
+    const bytes = 1 + Math.floor(random() * 300_000);
     client.send(`POST /echo HTTP/1.1\r\n${FIELDS}Content-Length: ${bytes}\r\n\r\n`, "u".repeat(bytes));
     await client.until((text) => text.endsWith("0\r\n\r\n"));
   },

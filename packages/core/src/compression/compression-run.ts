@@ -33,8 +33,8 @@ export class CompressionRun implements HttpModule {
   readonly #exchange: Pick<HttpModuleExchange, "request" | "wantFlush">;
   #decision: CompressionDecision | undefined = undefined;
   #coder: PieceStream | undefined = undefined;
-  /** Asks for a flush when nothing more comes. */
-  #idle: Deadline | undefined = undefined;
+  /** Asks for a flush when bytes were held for long enough, whether or not more comes. */
+  #heldTooLong: Deadline | undefined = undefined;
   /** Something was given to the encoder since it gave all that it had. */
   #holds = false;
   #ended = false;
@@ -79,24 +79,24 @@ export class CompressionRun implements HttpModule {
       const { maxDecompressedBytes: maxBytes, maxDecompressionRatio: maxRatio } = settings;
       this.#coder = createDecoder(decision.algorithm, { maxBytes, maxRatio });
     }
-    editHead(response, decision, decision.kind !== "none" && settings.preservesEtag(decision.algorithm));
+    const coding = decision.kind === "none" ? decision.wouldBe : decision.algorithm;
+    editHead(response, decision, coding !== undefined && settings.preservesEtag(coding));
   }
 
   responseBody(piece: Uint8Array | undefined, end: boolean): Awaitable<Uint8Array | void> {
     const coder = this.#coder;
     if (coder === undefined || this.#ended) return undefined;
-    this.#idle?.clear();
     const given = piece === undefined || piece.length === 0 ? undefined : piece;
     if (!end) return given && this.#write(coder, given);
     this.#ended = true;
-    this.#idle?.dispose();
+    this.#heldTooLong?.dispose();
     return given === undefined ? coder.end() : writeLast(coder, given);
   }
 
   responseFlush(): Awaitable<Uint8Array | void> {
     const decision = this.#decision;
     if (this.#coder === undefined || !this.#holds || this.#ended || decision?.kind !== "compress") return undefined;
-    this.#idle?.clear();
+    this.#heldTooLong?.clear();
     this.#holds = false;
     return this.#coder.flush(flushKind(decision.algorithm));
   }
@@ -104,15 +104,15 @@ export class CompressionRun implements HttpModule {
   /** Gives back the memory of a response that did not come to its end. */
   close(): void {
     this.#ended = true;
-    this.#idle?.dispose();
+    this.#heldTooLong?.dispose();
     this.#coder?.destroy();
   }
 
-  async #write(coder: PieceStream, piece: Uint8Array): Promise<Uint8Array> {
+  #write(coder: PieceStream, piece: Uint8Array): Promise<Uint8Array> {
+    // From the first byte on: if each piece put it off, a stream that never rests would be held until the encoder is full.
+    if (!this.#holds) this.#heldTooLong?.set(this.#settings.flushAfterMs);
     this.#holds = true;
-    const bytes = await coder.write(piece);
-    if (!this.#ended) this.#idle?.set(this.#settings.flushAfterMs);
-    return bytes;
+    return coder.write(piece);
   }
 
   #compress(algorithm: CompressionAlgorithm, response: ResponseHeader): void {
@@ -127,7 +127,7 @@ export class CompressionRun implements HttpModule {
       bytes: Number.isSafeInteger(length) ? length : 0,
       dictionary: settings.dictionary,
     });
-    if (!live && settings.flushAfterMs > 0) this.#idle = new Deadline(() => this.#exchange.wantFlush());
+    if (!live && settings.flushAfterMs > 0) this.#heldTooLong = new Deadline(() => this.#exchange.wantFlush());
   }
 }
 

@@ -26,9 +26,9 @@ export interface CompressionOptions {
    */
   maxDecompressionRatio?: number;
   /**
-   * When nothing more has come for so long, what was held back to be compressed with it is sent, so that a live response
-   * stays live. Milliseconds; default 50, which is felt by nobody and hardly costs size. 0: held back until there is enough,
-   * or the end. A `text/event-stream` never waits.
+   * How long bytes are held back at most, to be compressed with those that follow: so a live response stays live, also one
+   * that never rests. Milliseconds; default 50, which is felt by nobody and hardly costs size. 0: held back until there is
+   * enough, or the end. A `text/event-stream` never waits.
    */
   flushAfterMs?: number;
 }

@@ -127,6 +127,41 @@ describe("what is done", () => {
   });
 });
 
+/** What the body would be coded as or decoded from, and what that depends on. */
+function wouldBe(fields: Record<string, string>, given: Case): unknown {
+  const decision = decide(fields, { end: true, ...given });
+  return decision.kind === "none" && [decision.reason, decision.wouldBe, ...decision.varyBy];
+}
+
+const VARIES = "accept-encoding";
+
+describe("what a head without a body says of that of a 200 to a GET", () => {
+  test.each([
+    ["304 without a type", {}, { accept: "gzip" }, ["gzip", VARIES]],
+    ["304 of a text", html, { accept: "br" }, ["br", VARIES]],
+    ["304 of an image", { "Content-Type": "image/png" }, { accept: "gzip" }, [undefined]],
+    ["304 of what is too short", { "Content-Length": "19" }, { accept: "gzip" }, [undefined]],
+    ["304 for a client that accepts nothing", {}, {}, [undefined, VARIES]],
+    ["304 with the level off", {}, { accept: "gzip", options: { decompression: true } }, [undefined]],
+    ["304 of what is never transformed", { "Cache-Control": "no-transform" }, { accept: "gzip" }, [undefined]],
+    ["304 of what was coded", { "Content-Encoding": "gzip" }, { accept: "br" }, ["gzip", VARIES]],
+  ] as [string, Record<string, string>, Case, unknown[]][])("%s", (_, fields, given, expected) => {
+    expect(wouldBe(fields, { status: 304, ...given })).toEqual(["noBody", ...expected]);
+  });
+
+  test.each([
+    ["of a text", html, { accept: "gzip" }, ["gzip", VARIES]],
+    ["of no known type", {}, { accept: "gzip" }, [undefined]],
+    ["for a client that accepts nothing", html, {}, [undefined, VARIES]],
+    ["of what would be decompressed", { ...html, "Content-Encoding": "br" }, { accept: "gzip" }, ["br", VARIES]],
+    ["answered by 204", html, { accept: "gzip", status: 204 }, [undefined]],
+    ["of a part", { ...html, "Content-Range": "bytes 0-99/200" }, { accept: "gzip", status: 206 }, [undefined]],
+    ["of nothing", { ...html, "Content-Length": "0" }, { accept: "gzip" }, [undefined]],
+  ] as [string, Record<string, string>, Case, unknown[]][])("HEAD %s", (_, fields, given, expected) => {
+    expect(wouldBe(fields, { method: "HEAD", ...given })).toEqual(["noBody", ...expected]);
+  });
+});
+
 describe("what it depends on", () => {
   test.each([
     ["compressed", html, { accept: "gzip" }, ["accept-encoding"]],

@@ -7,7 +7,12 @@ import { codingOf, type CompressionAlgorithm, type DecompressionAlgorithm } from
 export type CompressionDecision = { readonly varyBy: readonly string[] } & (
   | { readonly kind: "compress"; readonly algorithm: CompressionAlgorithm }
   | { readonly kind: "decompress"; readonly algorithm: DecompressionAlgorithm }
-  | { readonly kind: "none"; readonly reason: NoCompressionReason }
+  | {
+      readonly kind: "none";
+      readonly reason: NoCompressionReason;
+      /** In a response to HEAD, or a 304: what the body of the 200 to a GET would be coded as, or decoded from. */
+      readonly wouldBe?: CompressionAlgorithm;
+    }
 );
 
 /**
@@ -57,16 +62,29 @@ export function decideCompression(
   // RFC 9110, section 9.3.6: a tunnel, whatever its head says of a body.
   if (status === 101 || (request.method === "CONNECT" && status >= 200 && status < 300)) return none("upgraded");
   if (status < 200) return none("interim");
-  const length = response.get("content-length");
-  if (end || length === "0" || request.method === "HEAD" || hasNoBody(status)) return none("noBody");
+  // RFC 9110, sections 9.3.2 and 15.4.5: these heads are about the 200 to a GET.
+  if (status === 304 || (request.method === "HEAD" && !hasNoBody(status))) {
+    const body = decideBody(request, response, settings);
+    if (body.kind === "none") return none("noBody", body.varyBy);
+    return { kind: "none", reason: "noBody", varyBy: body.varyBy, wouldBe: body.algorithm };
+  }
+  if (end || hasNoBody(status) || response.get("content-length") === "0") return none("noBody");
+  return decideBody(request, response, settings);
+}
+
+function decideBody(
+  request: RequestHeader,
+  response: ResponseHeader,
+  settings: CompressionSettings,
+): CompressionDecision {
   // RFC 9110, section 14: ranges are of one representation, and the parts of another do not fit to them.
-  if (status === 206 || response.has("content-range")) return none("partial");
+  if (response.status === 206 || response.has("content-range")) return none("partial");
   // RFC 9110, section 7.7; RFC 9111, section 5.2.2.6.
   if (response.getAll("cache-control").some(forbidsTransform)) return none("noTransform");
   if (DIGESTS.some((name) => response.has(name))) return none("digest");
 
   const codings = tokensOf(response.getAll("content-encoding"));
-  const compressible = isCompressible(response, length);
+  const compressible = isCompressible(response);
   // RFC 9110, section 12.5.5: also of what goes out as it came, since another client would have got something else.
   const varyBy =
     (settings.decompressing && codings.length > 0) || (settings.compressing && compressible)
@@ -117,14 +135,17 @@ function none(reason: NoCompressionReason, varyBy: readonly string[] = BY_NOTHIN
 }
 
 function hasNoBody(status: number): boolean {
-  return status === 204 || status === 205 || status === 304;
+  return status === 204 || status === 205;
 }
 
-function isCompressible(response: ResponseHeader, length: string | undefined): boolean {
+function isCompressible(response: ResponseHeader): boolean {
+  const length = response.get("content-length");
   // What is no number says nothing, and the session refuses it.
   if (length !== undefined && Number(length) < MIN_BYTES) return false;
   const type = response.get("content-type");
-  return type !== undefined && TYPES.test(type) && !PACKED_TYPES.test(type);
+  // A 304 seldom names it. To take it for one that is compressed is the safe side: a weak ETag still matches a strong one.
+  if (type === undefined) return response.status === 304;
+  return TYPES.test(type) && !PACKED_TYPES.test(type);
 }
 
 function forbidsTransform(line: string): boolean {

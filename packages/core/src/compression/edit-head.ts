@@ -7,14 +7,17 @@ import type { CompressionDecision } from "./decide.ts";
  */
 export function editHead(response: ResponseHeader, decision: CompressionDecision, preserveEtag: boolean): void {
   for (const field of decision.varyBy) addVary(response, field);
+  if (decision.kind === "none" && decision.wouldBe === undefined) return;
+  // RFC 9110, section 8.6: also of a body that is not sent, there must be no length but that of the one to a GET.
+  response.remove("content-length");
+  // RFC 9110, section 15.4.5; RFC 9111, section 4.3.4: a 304 with a strong ETag would be of no stored response.
+  if (!preserveEtag) weakenEtag(response);
   if (decision.kind === "none") return;
   // RFC 9110, section 8.4.
   if (decision.kind === "compress") response.set("Content-Encoding", decision.algorithm);
   else response.remove("content-encoding");
-  response.remove("content-length");
   // RFC 9110, section 14.3: a range would be of bytes that nobody has.
   response.remove("accept-ranges");
-  if (!preserveEtag) weakenEtag(response);
 }
 
 /** RFC 9110, section 12.5.5: the response was chosen by `field`. One line names it, or `*`, which stands for everything. */

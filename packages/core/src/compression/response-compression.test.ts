@@ -150,6 +150,24 @@ describe("what passes as it is", () => {
   });
 });
 
+test.each([
+  ["a 304", ResponseHeader.build(304, { ETag: '"1"' }), "GET", {}, 'W/"1"'],
+  ["a 304, told to keep its ETag", ResponseHeader.build(304, { ETag: '"1"' }), "GET", { preserveEtag: true }, '"1"'],
+  ["a HEAD", html({ ETag: '"1"', "Content-Length": "4000" }), "HEAD", {}, 'W/"1"'],
+])("the head of %s says what the 200 to a GET does", async (_, head, method, options, etag) => {
+  const request = requestFor();
+  request.method = method;
+  const context = new HttpModules().add(responseCompression({ level: 6, ...options })).open(request);
+  await context.responseHeader(head, true);
+  expect([head.get("etag"), head.get("vary"), head.get("content-length"), head.get("content-encoding")]).toEqual([
+    etag,
+    "accept-encoding",
+    undefined,
+    undefined,
+  ]);
+  expect(context.hasResponseBody).toBe(false);
+});
+
 describe("decompression", () => {
   test("for a client that does not accept the coding", async () => {
     const context = contextWith({ decompression: true });
@@ -188,7 +206,7 @@ describe("flushing", () => {
     context.close();
   });
 
-  test("what is held back is asked for when nothing more comes, once", async () => {
+  test("what is held back is asked for flushAfterMs after its first byte, once, though more comes meanwhile", async () => {
     vi.useFakeTimers();
     const context = contextWith({ level: 6, flushAfterMs: 50 });
     let asked = 0;
@@ -197,15 +215,21 @@ describe("flushing", () => {
     const first = await context.responseBody(Buffer.from("tick "));
     vi.advanceTimersByTime(40);
     const second = await context.responseBody(Buffer.from("tock "));
-    vi.advanceTimersByTime(40);
+    vi.advanceTimersByTime(9);
     expect(asked).toBe(0);
-    vi.advanceTimersByTime(10);
+    vi.advanceTimersByTime(1);
     expect(asked).toBe(1);
     const flushed = (await context.flushResponse())!;
     const sent = Buffer.concat([first, second, flushed]);
     expect(gunzipSync(sent, { finishFlush: 2 }).toString()).toBe("tick tock ");
     vi.advanceTimersByTime(1000);
     expect(asked).toBe(1);
+    // The first byte after a flush begins anew.
+    await context.responseBody(Buffer.from("tick "));
+    vi.advanceTimersByTime(49);
+    expect(asked).toBe(1);
+    vi.advanceTimersByTime(1);
+    expect(asked).toBe(2);
     context.close();
   });
 

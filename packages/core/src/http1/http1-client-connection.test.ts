@@ -32,6 +32,19 @@ async function exchange(called: Called, response = OK): Promise<void> {
   await called.pair.flush();
 }
 
+test("a stream that gives strings fails its request, and is closed", async () => {
+  const called = call();
+  const seen = called.request();
+  called.pair.local.setEncoding("latin1");
+  await called.send(OK);
+  expect(seen.error).toMatchObject({
+    type: "ReadError",
+    source: "upstream",
+    cause: { message: "the stream of a connection must give bytes; it gave string" },
+  });
+  expect(called.pair.local.destroyed).toBe(true);
+});
+
 describe("the request", () => {
   test("is written as given, with framing by the session", async () => {
     const called = call();

@@ -295,7 +295,15 @@ function asBuffer(chunk: Uint8Array): Buffer {
 }
 
 function onData(this: OwnedStream, chunk: Buffer): void {
-  this[CONNECTION]!.onData(chunk, chunk.length);
+  const connection = this[CONNECTION]!;
+  if (Buffer.isBuffer(chunk)) {
+    connection.onData(chunk, chunk.length);
+    return;
+  }
+  // An encoding that was set meanwhile: what was lost by it, nobody can tell.
+  const error = new TypeError(`the stream of a connection must give bytes; it gave ${typeof chunk}`);
+  connection.onError(error);
+  this.destroy(error);
 }
 
 function onEnd(this: OwnedStream): void {

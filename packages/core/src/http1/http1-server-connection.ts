@@ -48,6 +48,10 @@ export class Http1ServerConnection extends Http1RequestIntake {
   #drain: BodyDrain | undefined = undefined;
   /** While lingering. */
   #lingering: Lingering | undefined = undefined;
+  /** We broke an exchange off because the server stops. */
+  #cutByStop = false;
+  /** A response ends where the connection does. */
+  #endsByClosing = false;
 
   /**
    * @param onClosed Called once, when the stream is gone.
@@ -97,7 +101,8 @@ export class Http1ServerConnection extends Http1RequestIntake {
   get #closeReason(): ConnectionCloseReason {
     if (this.#state === "lingering") return this.shuttingDown ? "server-stop" : "last-response";
     if (this.streamError !== undefined) return "error";
-    if (this.peerEnded) return "client";
+    // A client may have ended its direction of a tunnel long before.
+    if (this.peerEnded && !this.#cutByStop) return "client";
     if (this.shuttingDown) return "server-stop";
     return this.#state === "head" && !this.congested ? "idle-timeout" : "cut";
   }
@@ -114,8 +119,24 @@ export class Http1ServerConnection extends Http1RequestIntake {
 
   /** Ends at once, because the server does. */
   destroy(): void {
-    this.session?.fail(clientErrors.serverStops());
-    this.stream.destroy();
+    const { session } = this;
+    this.#cutByStop = session !== undefined && session.error === undefined && !session.responseDone;
+    if (this.#state === "head" && !this.congested && this.hasPartOfHead()) this.refuse(clientErrors.serverStops());
+    else session?.fail(clientErrors.serverStops());
+    this.#cut();
+  }
+
+  /** Closes at once, so that nobody takes what was cut for whole. */
+  #cut(): void {
+    const { session, stream } = this;
+    const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
+    if (looksDone) this.reset();
+    else stream.destroy();
+  }
+
+  /** @internal The end of the connection will be the end of a response. */
+  endsByClosing(): void {
+    this.#endsByClosing = true;
   }
 
   // Called by the session, which gives itself: one that is over must not reach into the next exchange.
@@ -153,10 +174,8 @@ export class Http1ServerConnection extends Http1RequestIntake {
   }
 
   /** @internal */
-  abort(session: Http1ServerSession, byReset: boolean): void {
-    if (session !== this.session || this.closed) return;
-    if (byReset) this.reset();
-    else this.stream.destroy();
+  abort(session: Http1ServerSession): void {
+    if (session === this.session && !this.closed) this.#cut();
   }
 
   protected consume(): boolean {
@@ -250,7 +269,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   readonly #handled = (): void => this.#afterExchange();
   readonly #handlerFailed = (error: unknown): void => {
     log.error({ err: error, client: this.digest.remoteAddress }, "an app failed to handle a request");
-    this.stream.destroy();
+    this.#cut();
   };
 
   #afterExchange(): void {
@@ -261,7 +280,8 @@ export class Http1ServerConnection extends Http1RequestIntake {
     if (this.closed) return;
     this.flush();
     if (!session.responseDone) {
-      this.stream.destroy();
+      if (session.wouldLookDone) this.reset();
+      else this.stream.destroy();
     } else if (!session.keepAlive || this.peerEnded || this.shuttingDown) {
       this.#close(session);
     } else {
@@ -331,7 +351,9 @@ export class Http1ServerConnection extends Http1RequestIntake {
     this.#state = "lingering";
     this.input = undefined;
     this.readingPaused = false;
-    this.#lingering = new Lingering(this.stream, this.readDeadline, this.options.lingerMs, this.limitsOf(session));
+    this.#lingering = new Lingering(this.stream, this.readDeadline, this.options.lingerMs, this.limitsOf(session), () =>
+      this.#cut(),
+    );
     this.updateReading();
   }
 
@@ -360,6 +382,6 @@ export class Http1ServerConnection extends Http1RequestIntake {
     // The response was given to us whole, and its request is told as served.
     if (this.session === undefined) log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
     else this.session.fail(error);
-    this.stream.destroy();
+    this.#cut();
   }
 }

@@ -20,6 +20,7 @@ export class Http1ServerSession implements ServerSession {
   response: ResponseHeader | undefined = undefined;
   responseBodyBytes = 0;
   responseDone = false;
+  holdsEnd = false;
   failedBefore: "head" | "end" | undefined = undefined;
   /** @internal Made when the first is asked for. */
   ownLimits: SessionLimits | undefined = undefined;
@@ -33,6 +34,8 @@ export class Http1ServerSession implements ServerSession {
   #framing: BodyFraming = "none";
   /** Body bytes that Content-Length still promises. */
   #owedBytes = 0;
+  /** The end of the body, as {@link holdsEnd} asks. */
+  #lastBytes: Uint8Array | undefined = undefined;
   /** The protocol was changed. */
   #tunnel = false;
   /** A client that waited for it sends its body. */
@@ -143,6 +146,7 @@ export class Http1ServerSession implements ServerSession {
     // What the client may have sent for its tunnel is no request either.
     if (this.isConnect || this.ownLimits?.keepAliveMs === 0) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
+    if (this.#endsByClosing) this.#connection.endsByClosing();
     this.#connection.write(this, responseHeadText(header, this.#framing, this.#connectionValue()), false);
   }
 
@@ -157,7 +161,9 @@ export class Http1ServerSession implements ServerSession {
         if (chunk.length > this.#owedBytes) throw this.#tooLong(chunk.length);
         this.#owedBytes -= chunk.length;
         this.responseBodyBytes += chunk.length;
-        return this.#connection.writeBytes(this, chunk);
+        if (!this.holdsEnd || this.#owedBytes > 0) return this.#connection.writeBytes(this, chunk);
+        this.#lastBytes = chunk;
+        return this.#connection.writable;
       }
       case "chunked": {
         this.responseBodyBytes += chunk.length;
@@ -184,20 +190,38 @@ export class Http1ServerSession implements ServerSession {
       });
     }
     if (this.#framing === "chunked") this.#connection.write(this, lastChunkText(trailers), false);
+    if (this.#lastBytes !== undefined) this.#connection.writeBytes(this, this.#lastBytes);
+    this.#lastBytes = undefined;
     this.responseDone = true;
     this.#connection.write(this, "", true);
     if (this.#tunnel) this.#connection.endDirection(this);
   }
 
   flush(): void {
+    const last = this.#lastBytes;
+    if (last !== undefined && last.length > 1) {
+      this.#connection.writeBytes(this, last.subarray(0, -1));
+      this.#lastBytes = last.subarray(-1);
+    }
     this.#connection.write(this, "", true);
   }
 
   abort(): void {
     this.keepAlive = false;
     // What is there of a response that will show to be cut is not kept from the client.
-    if (this.#owedBytes > 0 || this.#framing === "chunked" || this.#framing === "until-close") this.flush();
-    this.#connection.abort(this, this.#framing === "until-close" && !this.responseDone);
+    if (this.#owedBytes > 0 || this.#lastBytes !== undefined || this.#framing === "chunked" || this.#endsByClosing) {
+      this.flush();
+    }
+    this.#connection.abort(this);
+  }
+
+  get #endsByClosing(): boolean {
+    return this.#framing === "until-close";
+  }
+
+  /** @internal An end of the connection would be taken for the end of the response, which is not there yet. */
+  get wouldLookDone(): boolean {
+    return this.#endsByClosing && !this.responseDone;
   }
 
   disableKeepAlive(): void {

@@ -10,17 +10,20 @@ export class Lingering {
   readonly #stream: ByteStream;
   readonly #deadline: Deadline;
   readonly #limits: WriteLimits;
+  readonly #cut: () => void;
   /** The bytes of the response that had not left when its time was over. */
   #unsentBytes = 0;
 
   /**
    * @param lingerMs How long what the client sends is read.
    * @param limits How slowly it may take what it was sent before.
+   * @param cut Closes, whatever has not left.
    */
-  constructor(stream: ByteStream, deadline: Deadline, lingerMs: number, limits: WriteLimits) {
+  constructor(stream: ByteStream, deadline: Deadline, lingerMs: number, limits: WriteLimits, cut: () => void) {
     this.#stream = stream;
     this.#deadline = deadline;
     this.#limits = limits;
+    this.#cut = cut;
     stream.end();
     deadline.set(lingerMs);
   }
@@ -28,7 +31,7 @@ export class Lingering {
   /** The time that was set last is over. */
   onTimeout(): void {
     // Long enough: nothing that was promised is lost.
-    if (!this.#takesBytes()) this.#stream.destroy();
+    if (!this.#takesBytes()) this.#cut();
     else this.#deadline.set(sendWindowMs(this.#limits, this.#unsentBytes));
   }
 

@@ -73,6 +73,8 @@ describe("target", () => {
     ["GET", "HTTPS://a.test"],
     ["CONNECT", "a.test:443"],
     ["CONNECT", "[::1]:443"],
+    ["CONNECT", "a.test:1"],
+    ["CONNECT", "a.test:65535"],
   ] as const)("%s %s", ([method, target]) => {
     expect(() => check(method, target)).not.toThrow();
   });
@@ -89,6 +91,9 @@ describe("target", () => {
     ["CONNECT", "a.test"],
     ["CONNECT", "a.test:"],
     ["CONNECT", ":443"],
+    ["CONNECT", "a.test:0"],
+    ["CONNECT", "a.test:65536"],
+    ["CONNECT", "[::1]:99999"],
     ["CONNECT", "http://a.test:443"],
     ["CONNECT", "u@a.test:443"],
   ] as const)("not %s %s", ([method, target]) => {
@@ -110,6 +115,19 @@ describe("the absolute form", () => {
     const request = new RequestHeader(method, target, "1.1", ["A", "1", "host", "a.test"]);
     normaliseTarget(request);
     expect([request.target, ...request.raw]).toEqual([path, "A", "1", "Host", host]);
+  });
+
+  test.for([
+    ["GET", "http://b.test/", "http"],
+    ["GET", "https://b.test/", "https"],
+    ["GET", "HTTPS://b.test/", "https"],
+    ["GET", "/https://b.test/", undefined],
+    ["OPTIONS", "*", undefined],
+    ["CONNECT", "b.test:443", undefined],
+  ] as const)("of %s %s the scheme is %s, and of its copies", ([method, target, scheme]) => {
+    const request = new RequestHeader(method, target, "1.1", ["Host", "a.test"]);
+    normaliseTarget(request);
+    expect([request.scheme, request.clone().scheme]).toEqual([scheme, scheme]);
   });
 
   test.for(["http:///a", "http://:80/", "http://u@b.test/", "http://b.test:x/", "http://b c/"])(

@@ -3,7 +3,7 @@ import type { Framing } from "./framing.ts";
 import { malformed } from "./reject.ts";
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
-const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
+const ABSOLUTE = /^(https?):\/\/([^/?]*)(.*)$/i;
 // RFC 3986, section 3.2.2, without the user part: a host with an optional port. No list, no space, no path.
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
 
@@ -53,17 +53,18 @@ export function wantsUpgrade(request: RequestHeader, framing: Framing): boolean 
 
 /**
  * Turns an absolute target into origin form and its authority into Host, which it overrides (RFC 9112, section 3.2.2): two
- * readers that looked at different ones of the two would see two requests.
+ * readers that looked at different ones of the two would see two requests. Its scheme stays on the request.
  */
 export function normaliseTarget(request: RequestHeader): void {
   const match = ABSOLUTE.exec(request.target);
   if (match === null) return;
-  const [, authority, rest] = match as unknown as [string, string, string];
+  const [, scheme, authority, rest] = match as unknown as [string, string, string, string];
   // RFC 9110, section 4.2.1: an empty host is invalid; section 4.2.4: a user part is to be treated as an error.
   if (authority === "" || authority.startsWith(":") || !HOST.test(authority))
     throw malformed(`a target without a valid host: ${JSON.stringify(authority)}`);
   if (rest === "") request.target = request.method === "OPTIONS" ? "*" : "/";
   else request.target = rest.startsWith("?") ? `/${rest}` : rest;
+  request.scheme = scheme.length === 5 ? "https" : "http";
   request.set("Host", authority);
 }
 
@@ -72,6 +73,8 @@ function checkTarget(method: string, target: string): void {
   if (method === "CONNECT") {
     if (target.startsWith(":") || !HOST.test(target) || !/:\d+$/.test(target))
       throw malformed("a CONNECT whose target is not host:port");
+    const port = Number(target.slice(target.lastIndexOf(":") + 1));
+    if (port < 1 || port > 65_535) throw malformed("a CONNECT whose port is not between 1 and 65535");
   } else if (target.charCodeAt(0) !== 0x2f) {
     if (target === "*" && method === "OPTIONS") return;
     if (!SCHEME.test(target))

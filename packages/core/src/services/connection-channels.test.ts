@@ -236,6 +236,36 @@ describe("a connection ends", () => {
         await log.next("closed");
       },
     ],
+    [
+      "server-stop",
+      "by a service that stops, of a tunnel whose client ended its direction",
+      async () => {
+        const ended = Promise.withResolvers<void>();
+        const over = Promise.withResolvers<void>();
+        const app: HttpApp = {
+          handleRequest: (session) => {
+            session.events = {
+              onRequestData: () => undefined,
+              onRequestBatch: () => undefined,
+              onRequestEnd: () => ended.resolve(),
+              onDownstreamWritable: () => undefined,
+              onDownstreamError: () => over.resolve(),
+            };
+            session.writeHeader(ResponseHeader.build(101, { Upgrade: "echo/1" }), false);
+            session.flush();
+            return over.promise;
+          },
+        };
+        const { service, address } = await start(app);
+        using client = await tcpClient(address);
+        client.socket.write("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n");
+        await client.until((text) => text.includes("\r\n\r\n"));
+        client.socket.end();
+        await ended.promise;
+        await service.stop(AbortSignal.abort());
+        await log.next("closed");
+      },
+    ],
   ];
   test.each(cases)("as %s %s", async (reason, _how, run, error) => {
     await run();

@@ -80,6 +80,9 @@ export class SubrequestSession implements ServerSession {
   }
 
   /** The reader has what it is given for as long as it likes. */
+  /** Without effect: the end of a subrequest is told by itself, not by a count of bytes. */
+  holdsEnd = false;
+
   get holdsBytes(): boolean {
     return !this.#link.dropping;
   }

@@ -1,3 +1,4 @@
+import { Duplex } from "node:stream";
 import { ProxyError } from "@sluice/error";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -88,6 +89,25 @@ test.for([
     source: "internal",
     context: expect.stringContaining(why as string) as string,
   });
+});
+
+test.for([
+  ["in object mode", new Duplex({ objectMode: true })],
+  ["in object mode", new Duplex({ readableObjectMode: true })],
+  ["in object mode", new Duplex({ writableObjectMode: true })],
+  ["that gives strings: its encoding is set to utf8", new Duplex({ encoding: "utf8" })],
+] as const)("a stream of something else than bytes is our own fault, and is closed: one %s", async ([what, stream]) => {
+  await expect(open(() => Promise.resolve(stream as ByteStream))).rejects.toMatchObject({
+    type: "InternalError",
+    source: "internal",
+    context: `connectStream of 10.0.0.1:80 must give a stream of bytes; it gave one ${what}`,
+  });
+  expect(stream.destroyed).toBe(true);
+});
+
+test("what is no stream is not closed by methods that are none", async () => {
+  const odd = { write: 1, on: 5, destroy: "now" };
+  await expect(open(() => Promise.resolve(odd as never))).rejects.toMatchObject({ type: "InternalError" });
 });
 
 test.for([

@@ -49,13 +49,16 @@ export function openStream(
     signal?.addEventListener("abort", onAbort, { once: true });
     const onStream = (stream: unknown): void => {
       if (over) {
-        closeLate(stream);
+        closeUnused(stream);
         return;
       }
       settle();
       const fault = faultOf(stream, peer);
       if (fault === undefined) resolve(stream as ByteStream);
-      else reject(fault);
+      else {
+        reject(fault);
+        closeUnused(stream);
+      }
     };
     const onError = (thrown: unknown): void => {
       if (over) return;
@@ -80,6 +83,13 @@ function faultOf(stream: unknown, peer: HttpPeer): ProxyError | undefined {
       `connectStream of ${peer.toString()} must give a stream; it gave ${what}`,
     );
   }
+  const unfit = noByteStream(stream as ByteModes);
+  if (unfit !== undefined) {
+    return ProxyError.internal(
+      "InternalError",
+      `connectStream of ${peer.toString()} must give a stream of bytes; it gave one ${unfit}`,
+    );
+  }
   if (given?.destroyed !== true) return undefined;
   return ProxyError.upstream(
     "ConnectError",
@@ -87,11 +97,25 @@ function faultOf(stream: unknown, peer: HttpPeer): ProxyError | undefined {
   );
 }
 
+/** What Node's streams say of how they give and count what they carry. */
+interface ByteModes {
+  readonly readableObjectMode?: boolean;
+  readonly writableObjectMode?: boolean;
+  readonly readableEncoding?: string | null;
+}
+
+function noByteStream({ readableObjectMode, writableObjectMode, readableEncoding }: ByteModes): string | undefined {
+  // What is written to it would be counted by the piece: an upstream that is slow would not be seen.
+  if (readableObjectMode === true || writableObjectMode === true) return "in object mode";
+  if (typeof readableEncoding !== "string") return undefined;
+  return `that gives strings: its encoding is set to ${readableEncoding}`;
+}
+
 /** Nobody waits for it any more, nor for its errors. */
-function closeLate(stream: unknown): void {
-  const late = stream as Partial<ByteStream> | null | undefined;
-  late?.on?.("error", () => undefined);
-  late?.destroy?.();
+function closeUnused(stream: unknown): void {
+  const unused = stream as Partial<ByteStream> | null | undefined;
+  if (typeof unused?.on === "function") unused.on("error", () => undefined);
+  if (typeof unused?.destroy === "function") unused.destroy();
 }
 
 function toConnectError(thrown: unknown, peer: HttpPeer): ProxyError {

@@ -1,9 +1,20 @@
-import type { SubrequestHandle } from "@sluice/core";
+import { logger, type SubrequestHandle } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
+
+/** What subrequests that were given up have for telling it to their `logging` hook. */
+const LAST_WORDS_MS = 1000;
+
+const log = logger("proxy");
+
+interface Running {
+  /** For the log. */
+  readonly name: string;
+  readonly done: Promise<void>;
+}
 
 /** The subrequests of one service that nobody waits for, but its end. */
 export class BackgroundSubrequests {
-  readonly #running = new Map<SubrequestHandle, Promise<void>>();
+  readonly #running = new Map<SubrequestHandle, Running>();
   #ended = false;
 
   /** How many run. */
@@ -16,29 +27,47 @@ export class BackgroundSubrequests {
     if (this.#ended) throw ProxyError.internal("InternalError", "a subrequest after the end of its service");
   }
 
-  /** @param done Resolves when it is over; never rejects. */
-  add(handle: SubrequestHandle, done: Promise<void>): void {
-    this.#running.set(handle, done);
+  /**
+   * @param name The method and target, for the log.
+   * @param done Resolves when it is over; never rejects.
+   */
+  add(handle: SubrequestHandle, name: string, done: Promise<void>): void {
+    this.#running.set(handle, { name, done });
     void done.then(() => this.#running.delete(handle));
   }
 
   /**
    * Waits until all are over, also those that begin meanwhile; then none can begin any more.
-   * @param force Gives up those that still run.
+   * @param force Gives up those that still run. Those that are not over a second later, as one whose `logging` hook never
+   * settles, are named in the log and left.
    */
   async end(force: AbortSignal): Promise<void> {
+    const late = Promise.withResolvers<boolean>();
+    let timer: NodeJS.Timeout | undefined;
     const cut = (): void => {
-      for (const handle of this.#running.keys()) {
-        const error = ProxyError.downstream("ConnectionClosed", "we cut the subrequest: the server stops");
-        handle.cancel(error.setDetail("server-stop"));
-      }
+      this.#cutAll();
+      timer ??= setTimeout(() => late.resolve(true), LAST_WORDS_MS);
     };
     force.addEventListener("abort", cut, { once: true });
-    while (this.#running.size > 0) {
+    for (let isLate = false; this.#running.size > 0 && !isLate;) {
       if (force.aborted) cut();
-      await Promise.all(this.#running.values());
+      const all = Promise.all(Array.from(this.#running.values(), ({ done }) => done));
+      isLate = await Promise.race([all.then(() => false), late.promise]);
     }
     force.removeEventListener("abort", cut);
+    clearTimeout(timer);
     this.#ended = true;
+    if (this.#running.size === 0) return;
+    // Some may have begun since.
+    this.#cutAll();
+    const requests = Array.from(this.#running.values(), ({ name }) => name);
+    log.warn({ requests }, `subrequests are still busy ${LAST_WORDS_MS} ms after they were cut; not waiting for them`);
+  }
+
+  #cutAll(): void {
+    for (const handle of this.#running.keys()) {
+      const error = ProxyError.downstream("ConnectionClosed", "we cut the subrequest: the server stops");
+      handle.cancel(error.setDetail("server-stop"));
+    }
   }
 }

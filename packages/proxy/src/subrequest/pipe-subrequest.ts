@@ -211,6 +211,7 @@ class SubrequestPipe {
     const modules = this.#modules;
     if (modules?.hasResponseBody === true) {
       this.#bodyModules = modules;
+      this.#downstream.holdsEnd = true;
       modules.onFlushWanted = () => {
         this.#flushWanted = true;
         this.#onFlushWanted?.();

@@ -75,8 +75,9 @@ export class SubrequestSpawner {
     background.checkOpen();
     const prepared = this.#prepare(options, "none", true);
     void prepared.handle.drain();
+    const { method, target } = prepared.request;
     const done = prepared.run();
-    background.add(prepared.handle, done);
+    background.add(prepared.handle, `${method} ${target}`, done);
     return done;
   }
 
