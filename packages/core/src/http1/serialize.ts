@@ -136,10 +136,15 @@ const NOT_IN_TRAILERS = new Set([
   "www-authenticate",
 ]);
 
+/** @param lowerName In lower case. */
+export function mayBeTrailer(lowerName: string): boolean {
+  return !NOT_IN_TRAILERS.has(lowerName);
+}
+
 function trailerText(raw: readonly string[]): string {
   let text = "";
   for (let at = 0; at < raw.length; at += 2) {
-    if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
+    if (mayBeTrailer(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
   }
   return text;
 }
