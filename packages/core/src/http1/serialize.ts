@@ -6,6 +6,7 @@ import {
   type RequestHeader,
   type ResponseHeader,
 } from "@sluice/http";
+import { mayBeTrailer } from "../http/trailer-fields.ts";
 import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
@@ -110,36 +111,10 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
   }
 }
 
-// Fields that frame, route or authorise have no meaning, or a dangerous one, after the body (RFC 9110, section 6.5.1).
-const NOT_IN_TRAILERS = new Set([
-  "authorization",
-  "cache-control",
-  "connection",
-  "cookie",
-  "content-encoding",
-  "content-length",
-  "content-range",
-  "content-type",
-  "expect",
-  "host",
-  "keep-alive",
-  "max-forwards",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "range",
-  "set-cookie",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "www-authenticate",
-]);
-
 function trailerText(raw: readonly string[]): string {
   let text = "";
   for (let at = 0; at < raw.length; at += 2) {
-    if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
+    if (mayBeTrailer(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
   }
   return text;
 }

@@ -88,11 +88,12 @@ function describe(stream: StreamFate, connection: ConnectionFate): ProxyError {
     return ProxyError.upstream("H2Error", context);
   }
   if (connection.over) {
-    if (isProtocolError(connection.cause)) {
-      const context = `the upstream broke the rules of HTTP/2 ${where(inBody)}`;
-      return ProxyError.upstream("InvalidH2", context, connection.cause);
+    // Streams hear of it before the connection does.
+    const cause = connection.cause ?? stream.error;
+    if (isProtocolError(cause)) {
+      return ProxyError.upstream("InvalidH2", `the upstream broke the rules of HTTP/2 ${where(inBody)}`, cause);
     }
-    return upstreamClosed(inBody, connection.cause, stream.receivedBytes);
+    return upstreamClosed(inBody, cause, stream.receivedBytes);
   }
   return resetError(stream, rstCode);
 }

@@ -57,27 +57,29 @@ function addFields(fields: string[], header: RequestHeader, body: RequestBody, k
   const { lines, added } = header;
   if (lines !== undefined) {
     for (let line = 0; line < lines.count; line++) {
-      if ((header.gone & (1 << line)) !== 0) continue;
-      const tag = lines.tag(line) & TAG_MASK;
-      if (tag !== 0 && !goes(tag, lines.value(line), body)) continue;
-      fields.push(lines.name(line), lines.value(line));
+      if ((header.gone & (1 << line)) === 0) {
+        addField(fields, lines.tag(line) & TAG_MASK, lines.name(line), lines.value(line), body);
+      }
     }
   }
   for (let at = 0; at < added.length; at += 2) {
-    const name = added[at]!;
-    const tag = knownField(name);
-    if (tag === 0 ? sameName(name, "http2-settings") : !goes(tag, added[at + 1]!, body)) continue;
-    fields.push(name, added[at + 1]!);
+    addField(fields, knownField(added[at]!), added[at]!, added[at + 1]!, body);
   }
   return kind === "websocket" ? withoutKey(fields) : fields;
 }
 
-function goes(tag: number, value: string, body: RequestBody): boolean {
-  if (tag === TE) return sameName(value, "trailers");
-  // RFC 9113, section 8.3.1: Host is :authority. A body of unknown length with a length would be two messages to two readers.
-  if (tag === HOST) return false;
-  if (tag === CONTENT_LENGTH) return body !== "unknown-length";
-  return !isHopByHop(tag);
+function addField(fields: string[], tag: number, name: string, value: string, body: RequestBody): void {
+  if (tag === 0) {
+    if (!sameName(name, "http2-settings")) fields.push(name, value);
+  } else if (tag === TE) {
+    // Node compares by case.
+    if (sameName(value, "trailers")) fields.push(name, "trailers");
+  } else if (tag === CONTENT_LENGTH) {
+    // With a body of unknown length it would be two messages to two readers.
+    if (body !== "unknown-length") fields.push(name, value);
+  } else if (tag !== HOST && !isHopByHop(tag)) {
+    fields.push(name, value);
+  }
 }
 
 /** RFC 8441, section 5: the key and what is answered to it are not used. */

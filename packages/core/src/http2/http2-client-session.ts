@@ -5,6 +5,7 @@ import { HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/h
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
+import { mayBeTrailer } from "../http/trailer-fields.ts";
 import { RequestWriting } from "../http1/request-writing.ts";
 import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.ts";
 import { WriteWatch } from "../http1/write-watch.ts";
@@ -274,7 +275,8 @@ export class Http2ClientSession implements ClientSession {
   onClose(): void {
     this.#writeWatch?.dispose();
     if (this.#events === undefined) return;
-    if (this.#state === "ended" && this.#writing.done) return;
+    // The end of a tunnel is that of both directions.
+    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done)) return;
     const connection = this.#connection;
     const stream = this.#stream!;
     const error = streamFailed(
@@ -471,6 +473,7 @@ function trailerObject(trailers: HeaderFields | undefined): Record<string, strin
   if (trailers === undefined) return object;
   for (const [name, value] of trailers) {
     const lower = name.toLowerCase();
+    if (!mayBeTrailer(lower)) continue;
     const known = object[lower];
     if (known === undefined) object[lower] = value;
     else object[lower] = Array.isArray(known) ? [...known, value] : [known, value];
