@@ -144,6 +144,7 @@ export interface UpstreamPooledMessage {
  * - `unexpected-data`: the upstream sent bytes that no request asked for.
  * - `idle-timeout`: it was idle for `idleMs`. `evicted`: the pool was full. `disabled`: nothing is pooled for this peer.
  *   `pool-closed`: the service stops.
+ * - `ping-timeout`: the upstream did not answer an HTTP/2 PING.
  */
 export type UpstreamCloseReason =
   | "not-reusable"
@@ -153,7 +154,8 @@ export type UpstreamCloseReason =
   | "idle-timeout"
   | "evicted"
   | "disabled"
-  | "pool-closed";
+  | "pool-closed"
+  | "ping-timeout";
 
 /** A connection to an upstream is closed. */
 export interface UpstreamClosedMessage extends UpstreamPooledMessage {

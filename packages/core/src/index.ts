@@ -46,7 +46,7 @@ export { backgroundService, type BackgroundTask } from "./services/background-se
 export { HttpService, type HttpServiceOptions } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";
 export type { ConnectStream } from "./upstreams/connect-stream.ts";
-export { HttpPeer, type PeerOptions } from "./upstreams/http-peer.ts";
+export { HttpPeer, type PeerOptions, type PeerProtocol } from "./upstreams/http-peer.ts";
 
 // For those who build on it: apps that are no proxy, balancers, protocols, TLS packages.
 export type { ClientSession, ClientSessionEvents, RequestBody } from "./http/client-session.ts";
@@ -67,4 +67,4 @@ export { subrequestHead } from "./subrequest/subrequest-head.ts";
 export { SubrequestSession, type SubrequestBodyMode } from "./subrequest/subrequest-session.ts";
 export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
 export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
-export type { TlsProvider } from "./upstreams/tls-provider.ts";
+export type { TlsConnectOptions, TlsProvider } from "./upstreams/tls-provider.ts";

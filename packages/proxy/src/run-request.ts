@@ -202,7 +202,7 @@ async function attempt<Ctx>(
   tellAttempt(session, peer);
 
   session.phase = "connect";
-  let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer);
+  let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer, downstream.upgrade);
   if (upstream === undefined) {
     session.times.connecting();
     const connected = await connect(proxy, session, peer);
@@ -303,7 +303,7 @@ async function connect<Ctx>(
   const { downstream } = session;
   downstream.onGone = (error) => watch.abort(error);
   try {
-    return await proxy.connector.connect(peer, watch.signal);
+    return await proxy.connector.connect(peer, watch.signal, downstream.upgrade);
   } catch (thrown) {
     return asProxyError("connect", thrown);
   } finally {

@@ -38,7 +38,40 @@ export interface PeerOptions {
    * a CONNECT is passed on, to another proxy. Only for requests with that method. Default false.
    */
   tunnel?: boolean;
+  /**
+   * The oldest version of HTTP to speak with it, 1 or 2. 2 without `tls` is HTTP/2 by prior knowledge (RFC 9113, section 3.3); with
+   * `tls`, an origin that does not choose it by ALPN is an error. Default 1.
+   */
+  minHttpVersion?: 1 | 2;
+  /**
+   * The newest. 2 with `minHttpVersion` 1 and `tls` lets the origin choose by ALPN; without `tls` there is nothing to choose by, so it
+   * stays HTTP/1. Default 1, as in Pingora, or `minHttpVersion` if that is 2.
+   */
+  maxHttpVersion?: 1 | 2;
+  /**
+   * Requests at the same time on one HTTP/2 connection, beside what the origin allows. Default 100, as with HAProxy and Go: who asks
+   * for HTTP/2 wants to share connections. (Pingora: 1.)
+   */
+  maxH2Streams?: number;
+  /**
+   * How often to ask an HTTP/2 origin by PING whether it is still there, also while the connection is idle. One that does not answer
+   * within 5 s is dead: its requests fail, and the connection leaves the pool. Milliseconds; 0 asks only after a request that timed
+   * out. Default 0. Connections keep the interval of the peer that opened them.
+   */
+  h2PingIntervalMs?: number;
+  /**
+   * Bytes of a response that an HTTP/2 origin may send before they are read; what a slow client can make us hold. It bounds how fast a
+   * response can come, too: 1 MiB at 100 ms is 10 MB/s. From 65,535 to 2^31 - 1; default 1 MiB. As with PING, who opens decides.
+   */
+  h2StreamWindowBytes?: number;
+  /** The same for all responses on a connection together, which bounds their speed alone. Default 8 MiB, as in Pingora. */
+  h2ConnectionWindowBytes?: number;
+  /** Requests on one connection before it is closed. Default 0: no limit. */
+  maxRequests?: number;
 }
+
+/** Which protocol to speak: decided by the peer alone, or by ALPN. */
+export type PeerProtocol = "http1" | "http2" | "alpn";
 
 const NONE: PeerOptions = {};
 const OPTION_NAMES = [
@@ -52,8 +85,21 @@ const OPTION_NAMES = [
   "group",
   "connectStream",
   "tunnel",
+  "minHttpVersion",
+  "maxHttpVersion",
+  "maxH2Streams",
+  "h2PingIntervalMs",
+  "h2StreamWindowBytes",
+  "h2ConnectionWindowBytes",
+  "maxRequests",
 ];
-const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
+const TIMES = ["connectMs", "readMs", "writeMs", "idleMs", "h2PingIntervalMs"] as const;
+const DEFAULT_MAX_H2_STREAMS = 100;
+const DEFAULT_STREAM_WINDOW_BYTES = 1_048_576;
+const DEFAULT_CONNECTION_WINDOW_BYTES = 8_388_608;
+const MAX_WINDOW_BYTES = 2_147_483_647;
+/** What HTTP/2 begins with; a smaller window could only be announced, not kept (RFC 9113, section 6.9.2). */
+const MIN_WINDOW_BYTES = 65_535;
 
 /**
  * An upstream server for one request: an address and how to treat it. Cheap to make; make one a request, or keep one.
@@ -71,6 +117,15 @@ export class HttpPeer {
   readonly sni: string | undefined;
   readonly connectStream: ConnectStream | undefined;
   readonly tunnel: boolean;
+  readonly minHttpVersion: 1 | 2;
+  readonly maxHttpVersion: 1 | 2;
+  readonly maxH2Streams: number;
+  readonly h2PingIntervalMs: number;
+  readonly h2StreamWindowBytes: number;
+  readonly h2ConnectionWindowBytes: number;
+  readonly maxRequests: number;
+  /** What follows from the versions, TLS and `tunnel`. */
+  readonly protocol: PeerProtocol;
   /**
    * Peers with an equal key share pooled connections: everything about them that the origin could tell apart. A string, so
    * that nothing collides and logs can show it.
@@ -87,6 +142,7 @@ export class HttpPeer {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
       for (const name of TIMES) checkTime(name, options[name]);
       if (options.connectStream !== undefined) checkConnectStream(options);
+      checkVersions(options);
     }
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
@@ -97,7 +153,17 @@ export class HttpPeer {
     this.sni = this.tls ? (options.sni ?? this.address.host) : undefined;
     this.connectStream = options.connectStream;
     this.tunnel = options.tunnel ?? false;
-    this.reuseKey = reuseKey(this.address.text, options, this.sni);
+    this.minHttpVersion = options.minHttpVersion ?? 1;
+    this.maxHttpVersion = options.maxHttpVersion ?? this.minHttpVersion;
+    this.maxH2Streams = options.maxH2Streams ?? DEFAULT_MAX_H2_STREAMS;
+    this.h2PingIntervalMs = options.h2PingIntervalMs ?? 0;
+    this.h2StreamWindowBytes = options.h2StreamWindowBytes ?? DEFAULT_STREAM_WINDOW_BYTES;
+    this.h2ConnectionWindowBytes = options.h2ConnectionWindowBytes ?? DEFAULT_CONNECTION_WINDOW_BYTES;
+    this.maxRequests = options.maxRequests ?? 0;
+    this.protocol = this.tunnel ? "http1" : protocolOf(this.tls, this.minHttpVersion, this.maxHttpVersion);
+    const key = reuseKey(this.address.text, options, this.sni);
+    // By its limit of streams a peer asks for company, or for none.
+    this.reuseKey = this.protocol === "http1" ? key : `${key} ${this.protocol} ${this.maxH2Streams}`;
   }
 
   /** For logs: `127.0.0.1:80`, `https://10.0.0.1:443 (example.org)`. */
@@ -133,6 +199,42 @@ function checkConnectStream({ connectStream, bindTo }: PeerOptions): void {
     throw new TypeError(`connectStream: expected a function, got ${typeof connectStream}`);
   }
   if (bindTo !== undefined) throw new TypeError("bindTo: has no effect with connectStream, which makes the connection");
+}
+
+function protocolOf(tls: boolean, min: 1 | 2, max: 1 | 2): PeerProtocol {
+  if (min === 2) return "http2";
+  return tls && max === 2 ? "alpn" : "http1";
+}
+
+function checkVersions(options: PeerOptions): void {
+  const { minHttpVersion: min, maxHttpVersion: max } = options;
+  for (const [name, version] of [
+    ["minHttpVersion", min],
+    ["maxHttpVersion", max],
+  ] as const) {
+    if (version !== undefined && version !== 1 && version !== 2) {
+      throw new RangeError(`${name}: expected 1 or 2, got ${String(version)}`);
+    }
+  }
+  if (min === 2 && max === 1)
+    throw new RangeError("minHttpVersion: expected at most maxHttpVersion, which is 1, got 2");
+  checkCount("maxH2Streams", options.maxH2Streams, 1);
+  checkCount("maxRequests", options.maxRequests, 0);
+  checkWindow("h2StreamWindowBytes", options.h2StreamWindowBytes);
+  checkWindow("h2ConnectionWindowBytes", options.h2ConnectionWindowBytes);
+}
+
+function checkCount(name: string, count: number | undefined, least: number): void {
+  if (count === undefined || (Number.isSafeInteger(count) && count >= least)) return;
+  throw new RangeError(`${name}: expected an integer of at least ${least}, got ${String(count)}`);
+}
+
+function checkWindow(name: string, bytes: number | undefined): void {
+  if (bytes === undefined) return;
+  if (Number.isInteger(bytes) && bytes >= MIN_WINDOW_BYTES && bytes <= MAX_WINDOW_BYTES) return;
+  throw new RangeError(
+    `${name}: expected an integer from ${MIN_WINDOW_BYTES} to ${MAX_WINDOW_BYTES}, got ${String(bytes)}`,
+  );
 }
 
 function toAddress(address: string | SocketAddress | { readonly address: SocketAddress }): SocketAddress {
