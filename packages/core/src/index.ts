@@ -5,6 +5,7 @@ export type { CompressionInfo } from "./compression/compression-run.ts";
 export type { CompressionAlgorithm, ContentCoding, DecompressionAlgorithm } from "./compression/content-coding.ts";
 export type { CompressionDecision, NoCompressionReason } from "./compression/decide.ts";
 export { ResponseCompression, responseCompression } from "./compression/response-compression.ts";
+export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {

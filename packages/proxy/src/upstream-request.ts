@@ -18,12 +18,15 @@ export function upstreamRequest(
 ): RequestHeader {
   const outgoing = request.clone();
   const received = outgoing.version;
+  const takesTrailers = listsTrailers(request.get("te"));
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
   }
   if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
+  // RFC 9110, section 10.1.4: we pass trailers on, and say so for a client that takes them. gRPC servers ask for it.
+  if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
 }
@@ -58,6 +61,10 @@ export function checkMethod(outgoing: RequestHeader, isConnect: boolean): void {
   if ((outgoing.method === "CONNECT") === isConnect) return;
   const what = isConnect ? `a CONNECT that goes up as ${outgoing.method}` : "another method that goes up as CONNECT";
   throw ProxyError.internal("InternalError", `${what}: a hook cannot make or unmake a tunnel`);
+}
+
+function listsTrailers(te: string | undefined): boolean {
+  return te !== undefined && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(te);
 }
 
 function hostOf({ address }: HttpPeer): string {

@@ -7,7 +7,7 @@ import {
   type ResponseHeader,
 } from "@sluice/http";
 import { mayBeTrailer } from "../http/trailer-fields.ts";
-import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
+import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TE, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
 export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
@@ -18,8 +18,8 @@ export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
 export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
   let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
-  // RFC 9110, section 7.8: whoever sends Upgrade says so in Connection.
-  if (sawUpgrade) text += "Connection: upgrade\r\n";
+  // RFC 9110, sections 7.8 and 10.1.4: whoever sends Upgrade or TE says so in Connection.
+  if (sawUpgrade || sawTe) text += `Connection: ${sawUpgrade ? (sawTe ? "upgrade, TE" : "upgrade") : "TE"}\r\n`;
   return `${text}\r\n`;
 }
 
@@ -59,6 +59,8 @@ export function lastChunkText(trailers: HeaderFields | undefined): string {
 let sawDate = false;
 /** The same for Upgrade. */
 let sawUpgrade = false;
+/** The same for TE. */
+let sawTe = false;
 
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
@@ -71,6 +73,7 @@ function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
   let text = "";
   sawDate = false;
   sawUpgrade = false;
+  sawTe = false;
   if (lines !== undefined) {
     let pieceStart = -1;
     for (let line = 0; line < lines.count; line++) {
@@ -100,6 +103,9 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
       return true;
     case UPGRADE:
       sawUpgrade = true;
+      return true;
+    case TE:
+      sawTe = true;
       return true;
     case CONNECTION:
     case TRANSFER_ENCODING:
