@@ -34,7 +34,11 @@ test.for<[type: string, upstream: string]>([
   ["application/grpc-web; charset=utf-8", "application/grpc; charset=utf-8"],
 ])("%s goes up as %s, with te: trailers, ended by a frame of its own", ([type, upstream]) => {
   const { request, bridge: module } = bridge({ "Content-Type": type });
-  expect([request.get("content-type"), request.get("te"), request.sendEndStream]).toEqual([upstream, "trailers", false]);
+  expect([request.get("content-type"), request.get("te"), request.sendEndStream]).toEqual([
+    upstream,
+    "trailers",
+    false,
+  ]);
   expect(module.isActive).toBe(true);
 });
 

@@ -91,7 +91,10 @@ export class GrpcWeb implements HttpModule {
 
 /** Whether the answer is wanted as text; `undefined` where nothing is said of it. */
 function acceptsText(accept: string | undefined): boolean | undefined {
-  const types = accept?.split(",").map(grpcWebOf).filter((type) => type !== undefined);
+  const types = accept
+    ?.split(",")
+    .map(grpcWebOf)
+    .filter((type) => type !== undefined);
   return types?.[0]?.isText;
 }
 

@@ -7,7 +7,16 @@ import {
   type ResponseHeader,
 } from "@sluice/http";
 import { mayBeTrailer } from "../http/trailer-fields.ts";
-import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TE, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  DATE,
+  knownField,
+  TAG_MASK,
+  TE,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
 export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
