@@ -6,7 +6,8 @@ function readAll(text: string, cuts: number[]): Buffer {
   const reader = new Base64Reader();
   const parts: Buffer[] = [];
   let from = 0;
-  for (const cut of [...new Set(cuts.map((cut) => cut % (text.length + 1)))].toSorted((a, b) => a - b)) {
+  const places = new Set(cuts.map((place) => place % (text.length + 1)));
+  for (const cut of [...places].toSorted((a, b) => a - b)) {
     parts.push(reader.read(Buffer.from(text.slice(from, cut))));
     from = cut;
   }

@@ -89,7 +89,7 @@ export async function startEchoServer(
     if (hang !== undefined) return;
     open--;
     if (fail === undefined) callback(null, call.request);
-    else callback({ code: Number(fail), details: "as asked" });
+    else callback({ code: Number.parseInt(fail.toString(), 10), details: "as asked" });
   };
   const serverStream: handleServerStreamingCall<Buffer, Buffer> = (call) => {
     open++;
