@@ -56,6 +56,19 @@ export function ask(session: ClientSession, asked: Asked = {}): Exchange {
   return exchange;
 }
 
+/** Does something right after an event of the exchange was taken, inside the call. */
+export function after<Name extends "onInformational" | "onResponseHeader" | "onResponseData">(
+  exchange: Exchange,
+  event: Name,
+  react: (...given: Parameters<Exchange[Name]>) => void,
+): void {
+  const before = exchange[event] as (...given: Parameters<Exchange[Name]>) => void;
+  exchange[event] = ((...given: Parameters<Exchange[Name]>) => {
+    before(...given);
+    react(...given);
+  }) as Exchange[Name];
+}
+
 /** A peer by prior knowledge. */
 export function h2c(origin: { readonly address: string }, options: PeerOptions = {}): HttpPeer {
   return new HttpPeer(origin.address, { minHttpVersion: 2, ...options });

@@ -10,7 +10,8 @@ import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline, MAX_TIMER_MS } from "../net/deadline.ts";
-import { http2CodeName, type ConnectionFate } from "./client-errors.ts";
+import type { ConnectionFate } from "./client-errors.ts";
+import { http2CodeName } from "./error-codes.ts";
 import { Http2ClientSession } from "./http2-client-session.ts";
 import { PingWatch } from "./ping-watch.ts";
 
