@@ -139,7 +139,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** How many more exchanges it takes now. */
   get room(): number {
-    if (this.#retired || this.#pings.asking) return 0;
+    if (this.#retired || this.#pings.doubted) return 0;
     const { maxStreams, maxRequests } = this.#settings;
     const now = Math.min(maxStreams, this.#remoteMaxStreams) - this.sessions.size;
     return maxRequests === 0 ? now : Math.min(now, maxRequests - this.#requests);
@@ -181,7 +181,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** An exchange waited in vain. If nobody answers on the connection either, it is dead. */
   doubt(): void {
     if (this.#retired) return;
-    this.#pings.ask();
+    this.#pings.doubt();
   }
 
   prefersHttp1(): void {
@@ -189,7 +189,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   }
 
   idleState(): IdleState {
-    return this.#retired || this.over || this.#pings.asking || this.#stream.destroyed ? "closed" : "usable";
+    return this.#retired || this.over || this.#pings.doubted || this.#stream.destroyed ? "closed" : "usable";
   }
 
   closeIdle(reason: CloseReason): void {
