@@ -43,7 +43,7 @@ export { HttpModules } from "./modules/http-modules.ts";
 export { SocketAddress } from "./net/socket-address.ts";
 export { Server } from "./server/server.ts";
 export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
-export { HttpService } from "./services/http-service.ts";
+export { HttpService, type HttpServiceOptions } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";
 export type { ConnectStream } from "./upstreams/connect-stream.ts";
 export { HttpPeer, type PeerOptions, type PeerProtocol } from "./upstreams/http-peer.ts";
@@ -56,6 +56,7 @@ export { SessionLimits, type SessionLimitValues } from "./http/session-limits.ts
 export { removeHopByHop } from "./http1/hop-by-hop.ts";
 export type { HeadLimits } from "./http1/head-limits.ts";
 export type { Http1ServerOptions } from "./http1/server-options.ts";
+export type { Http2ServerOptions } from "./http2/server-options.ts";
 export { CompressionRun } from "./compression/compression-run.ts";
 export type { HttpModuleContext, ResponseEnd } from "./modules/http-module-context.ts";
 export { nowMs } from "./net/clock.ts";

@@ -4,8 +4,10 @@ import {
   HttpService,
   nearestName,
   type Http1ServerOptions,
+  type Http2ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
+  type HttpServiceOptions,
   type Server,
   type ServerSession,
   type SubrequestSession,
@@ -25,6 +27,8 @@ export interface HttpProxyOptions {
   name?: string;
   /** How clients are treated. */
   http1?: Partial<Http1ServerOptions>;
+  /** How those of HTTP/2 are, where it is to be otherwise; `{ h2c: true }` serves them without TLS. */
+  http2?: Partial<Http2ServerOptions>;
   /** How upstreams are connected to. Default: what the server's configuration says. */
   connector?: HttpConnectorOptions;
   /** Attempts in total. Default: `max_retries` of the server's configuration. */
@@ -107,7 +111,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
 export class HttpProxyService<Ctx> extends HttpService {
   readonly proxy: HttpProxy<Ctx>;
 
-  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<Http1ServerOptions>) {
+  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<HttpServiceOptions>) {
     super(name, proxy, options);
     this.proxy = proxy;
   }
@@ -141,10 +145,20 @@ export function httpProxy<Ctx, Conn = unknown>(
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
   const { allowConnect, proxyStatus, subrequests } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2: options.http2 ?? {} });
 }
 
-const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via", "proxyStatus", "subrequests", "allowConnect"];
+const OPTION_NAMES = [
+  "name",
+  "http1",
+  "http2",
+  "connector",
+  "maxAttempts",
+  "via",
+  "proxyStatus",
+  "subrequests",
+  "allowConnect",
+];
 const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
 /** Every hook: the compiler sees to it that none is missing. */

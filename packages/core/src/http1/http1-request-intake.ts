@@ -141,8 +141,14 @@ export abstract class Http1RequestIntake extends Http1Connection {
       this.#begin(request);
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
-      this.refuse(error);
+      return this.onMalformedHead(error);
     }
+    return true;
+  }
+
+  /** Returns whether to go on with what there is. */
+  protected onMalformedHead(error: ProxyError): boolean {
+    this.refuse(error);
     return true;
   }
 

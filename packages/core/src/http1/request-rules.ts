@@ -23,18 +23,22 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
     if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
   } else {
     const { host } = framing;
-    if (host !== goodHost) {
-      if (host.startsWith(":") || !HOST.test(host))
-        throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
-      goodHost = host;
-    }
+    if (!isHost(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
   }
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);
-  checkTarget(request.method, request.target);
+  checkTargetForm(request.method, request.target);
   // RFC 9110, section 9.3.6: it has none; what follows would be a body to one reader, and the tunnel to another.
   if (request.method === "CONNECT" && (framing.hasTransferEncoding || framing.contentLength > 0))
     throw malformed("a CONNECT with content");
+}
+
+/** A `host` or `host:port`, without a user (RFC 9110, section 4.2.4). An empty one is one, too. */
+export function isHost(text: string): boolean {
+  if (text === goodHost) return true;
+  if (text.startsWith(":") || !HOST.test(text)) return false;
+  goodHost = text;
+  return true;
 }
 
 /** RFC 9112, section 9.3. One whose framing is contradictory is not trusted further (section 6.1). */
@@ -68,8 +72,11 @@ export function normaliseTarget(request: RequestHeader): void {
   request.set("Host", authority);
 }
 
-/** The four forms of RFC 9112, section 3.2. */
-function checkTarget(method: string, target: string): void {
+/**
+ * The four forms of RFC 9112, section 3.2.
+ * @throws ProxyError `InvalidHTTPHeader` with status 400.
+ */
+export function checkTargetForm(method: string, target: string): void {
   if (method === "CONNECT") {
     if (target.startsWith(":") || !HOST.test(target) || !/:\d+$/.test(target))
       throw malformed("a CONNECT whose target is not host:port");

@@ -1,14 +1,18 @@
 import type { Socket } from "node:net";
 import { connectionChannels } from "../diagnostics.ts";
-import { nameUnixSocket, type ConnectionDigest } from "../http/connection-digest.ts";
+import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { Http1ServerConnection } from "../http1/http1-server-connection.ts";
 import { resolveHttp1ServerOptions, type Http1ServerOptions } from "../http1/server-options.ts";
+import { Http2ServerConnection } from "../http2/http2-server-connection.ts";
+import { resolveHttp2ServerOptions, type Http2ServerOptions } from "../http2/server-options.ts";
 import { checkAcceptFilter, type AcceptFilter } from "../listeners/accept-filter.ts";
 import { AcceptGate } from "../listeners/accept-gate.ts";
 import { Listener, type ListenOptions } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
 import { adoptSocket } from "../net/adopt-socket.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import type { Service } from "./service.ts";
@@ -18,13 +22,20 @@ const MAX_ACCEPTING_MS = 1000;
 
 const { accepted, closed } = connectionChannels;
 
+/** How a service treats its clients: those of HTTP/1 by what stands here, those of HTTP/2 by `http2`. */
+export interface HttpServiceOptions extends Http1ServerOptions {
+  /** What is not said here is as for HTTP/1, or has a default of its own. */
+  http2: Partial<Http2ServerOptions>;
+}
+
 /** An app with the sockets it listens on. */
 export class HttpService implements Service {
   readonly name: string;
   readonly #app: HttpApp;
-  readonly #options: Http1ServerOptions;
+  readonly #http1: Http1ServerOptions;
+  readonly #http2: Http2ServerOptions;
   readonly #listeners: Listener[] = [];
-  readonly #connections = new Set<Http1ServerConnection>();
+  readonly #connections = new Set<ServerConnection>();
   readonly #gate: AcceptGate;
   #onIdle: (() => void) | undefined = undefined;
   #stopped = false;
@@ -32,10 +43,11 @@ export class HttpService implements Service {
   #draining = false;
 
   /** @throws RangeError when an option is out of range. */
-  constructor(name: string, app: HttpApp, options: Partial<Http1ServerOptions> = {}) {
+  constructor(name: string, app: HttpApp, { http2 = {}, ...http1 }: Partial<HttpServiceOptions> = {}) {
     this.name = name;
     this.#app = app;
-    this.#options = resolveHttp1ServerOptions(options);
+    this.#http1 = resolveHttp1ServerOptions(http1);
+    this.#http2 = resolveHttp2ServerOptions(http2, this.#http1);
     this.#gate = new AcceptGate(() => this.#onLess(), name);
   }
 
@@ -133,16 +145,39 @@ export class HttpService implements Service {
     const socket = adoptSocket(given, reader);
     const stream = socket ?? given;
     if (wanted.path !== undefined) nameUnixSocket(stream, { local: wanted.text });
-    const connection = new Http1ServerConnection(stream, this.#app, this.#options, this.#forget, socket && reader);
+    this.#serve(stream, undefined, socket && reader);
+  };
+
+  /** Chooses the protocol: by ALPN, or, without TLS, HTTP/1 until the client says otherwise. */
+  readonly #serve = (stream: ByteStream, tls: TlsDigest | undefined, reader: SocketReader | undefined): void => {
+    if (tls?.alpn === "h2") {
+      this.#begin(new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { tls }));
+      return;
+    }
+    const connection = new Http1ServerConnection(stream, this.#app, this.#http1, this.#forget, reader);
+    if (tls === undefined && this.#http2.h2c) connection.onHttp2 = this.#toHttp2;
+    this.#begin(connection);
+    stream.resume();
+  };
+
+  /** The connection goes on as one of HTTP/2. */
+  readonly #toHttp2 = (before: Http1ServerConnection, stream: ByteStream, early: Buffer): void => {
+    const { digest } = before;
+    const connection = new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { early, digest });
+    this.#connections.delete(before);
+    this.#connections.add(connection);
+    if (before.shuttingDown) connection.shutdown();
+  };
+
+  #begin(connection: ServerConnection): void {
     this.#connections.add(connection);
     // A socket that is closed does not know its addresses any more.
     if (closed.hasSubscribers) readAddresses(connection.digest);
     if (accepted.hasSubscribers) accepted.publish({ service: this.name, digest: connection.digest });
     if (this.#draining) connection.shutdown();
-    stream.resume();
-  };
+  }
 
-  readonly #forget = (connection: Http1ServerConnection): void => {
+  readonly #forget = (connection: ServerConnection): void => {
     this.#connections.delete(connection);
     if (closed.hasSubscribers) {
       closed.publish({ service: this.name, digest: connection.digest, ...connection.summary });
