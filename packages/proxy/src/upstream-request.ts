@@ -4,7 +4,8 @@ import type { RequestHeader } from "@sluice/http";
 
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
- * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
+ * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3). To an
+ * HTTP/2 upstream the session makes pseudo-header fields of it.
  * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx, or
  * the target of a CONNECT (RFC 9112, section 3.2.3).
  * @param via Our name; `undefined` adds none.
@@ -19,7 +20,10 @@ export function upstreamRequest(
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
+  // RFC 9113, section 8.2.2: the one thing that HTTP/2 can say of a connection. gRPC servers ask for it.
+  const takesTrailers = peer.maxHttpVersion === 2 && TRAILERS.test(outgoing.get("te") ?? "");
   removeHopByHop(outgoing);
+  if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
   }
@@ -27,6 +31,8 @@ export function upstreamRequest(
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
 }
+
+const TRAILERS = /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i;
 
 /** How the body of the outgoing request ends: as the client's did, unless a hook changed the head. */
 export function requestBodyKind(outgoing: RequestHeader, bodyEmpty: boolean): RequestBody {

@@ -6,7 +6,16 @@ import {
   type RequestHeader,
   type ResponseHeader,
 } from "@sluice/http";
-import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  DATE,
+  knownField,
+  TAG_MASK,
+  TE,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
 export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
@@ -102,6 +111,8 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
       return true;
     case CONNECTION:
     case TRANSFER_ENCODING:
+    // Only with Connection would it speak of this connection (RFC 9110, section 10.1.4); it is for HTTP/2, which has none.
+    case TE:
       return false;
     case CONTENT_LENGTH:
       return framing !== "chunked";

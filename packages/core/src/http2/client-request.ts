@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { ProxyError } from "@sluice/error";
 import { sameName, type RequestHeader } from "@sluice/http";
 import type { RequestBody } from "../http/client-session.ts";
@@ -47,11 +46,6 @@ export function requestFields(
       ? [":method", "CONNECT", ":protocol", "websocket", ":scheme", scheme, ":authority", authority, ":path", target]
       : [":method", method, ":scheme", scheme, ":authority", authority, ":path", target];
   return addFields(fields, header, body, kind);
-}
-
-/** What a server answers to a Sec-WebSocket-Key (RFC 6455, section 4.2.2). */
-export function webSocketAccept(key: string): string {
-  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 }
 
 function addFields(list: string[], header: RequestHeader, body: RequestBody, kind: Http2RequestKind): string[] {

@@ -10,10 +10,11 @@ import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.
 import { WriteWatch } from "../http1/write-watch.ts";
 import { nowMs } from "../net/clock.ts";
 import { notSent, streamFailed } from "./client-errors.ts";
-import { requestFields, requestKind, webSocketAccept, type Http2RequestKind } from "./client-request.ts";
+import { requestFields, requestKind, type Http2RequestKind } from "./client-request.ts";
 import { responseHeader } from "./client-response.ts";
 import { CANCEL, ENHANCE_YOUR_CALM } from "./error-codes.ts";
 import { fieldListBytes, fieldObject } from "./fields.ts";
+import { webSocketAccept } from "./websocket-accept.ts";
 import type { Http2ClientConnection } from "./http2-client-connection.ts";
 
 const { NGHTTP2_FLAG_END_STREAM } = constants;
