@@ -12,7 +12,7 @@ import { nowMs } from "../net/clock.ts";
 import { notSent, streamFailed } from "./client-errors.ts";
 import { requestFields, requestKind, type Http2RequestKind } from "./client-request.ts";
 import { responseHeader } from "./client-response.ts";
-import { CANCEL, ENHANCE_YOUR_CALM } from "./error-codes.ts";
+import { CANCEL, ENHANCE_YOUR_CALM, NO_ERROR } from "./error-codes.ts";
 import { fieldListBytes, fieldObject } from "./fields.ts";
 import { webSocketAccept } from "./websocket-accept.ts";
 import type { Http2ClientConnection } from "./http2-client-connection.ts";
@@ -277,10 +277,10 @@ export class Http2ClientSession implements ClientSession {
   onClose(): void {
     this.#writeWatch?.dispose();
     if (this.#events === undefined) return;
-    // The end of a tunnel is that of both directions.
-    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done)) return;
     const connection = this.#connection;
     const stream = this.#stream!;
+    // A tunnel ends by both directions; an origin that has ended its own may say, without an error, that it has heard enough.
+    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
     const error = streamFailed(
       {
         id: stream.id ?? 0,
