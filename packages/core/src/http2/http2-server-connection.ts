@@ -17,9 +17,8 @@ import { Http2ServerSession } from "./http2-server-session.ts";
 import type { Http2ServerOptions } from "./server-options.ts";
 import { Http2RequestHead } from "./server-request.ts";
 import { nodeOptions } from "./server-node-options.ts";
+import { sendGoawayForAll } from "./shutdown-notice.ts";
 
-/** RFC 9113, section 6.8: no stream is left out yet. */
-const ALL_STREAMS = 2 ** 31 - 1;
 /** `NGHTTP2_FLAG_END_STREAM`. */
 const END_STREAM = 1;
 /** How long a client that has no request under way may take to answer the first GOAWAY. */
@@ -161,12 +160,16 @@ export class Http2ServerConnection implements ServerConnection {
 
   /**
    * RFC 9113, section 6.8: a first GOAWAY tells the client to send no more, without leaving out what is on the way; when it has
-   * answered a PING, which reaches it behind that, a second one names the last stream. Requests in between are served.
+   * answered a PING, which reaches it behind that, a second one names the last stream. Requests in between are served. Where the
+   * first cannot be sent, clients send again what came too late, as they may.
    */
   #takeNoMore(): void {
     if (this.over || this.#closing || this.#leaving) return;
     this.#leaving = true;
-    this.#session.goaway(NO_ERROR, ALL_STREAMS);
+    if (!sendGoawayForAll(this.#stream)) {
+      this.#lastGoaway();
+      return;
+    }
     this.#session.ping(() => this.#lastGoaway());
     if (this.#sessions.size === 0) this.#awaitRequest();
   }
