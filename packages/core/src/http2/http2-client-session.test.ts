@@ -3,7 +3,7 @@ import { HeaderFields } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pairs } from "../../test/harness.ts";
 import { DATA, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM } from "../../test/http2-frames.ts";
-import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-harness.ts";
+import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, grant, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { configureLogs } from "../log/logger.ts";
 import { HttpConnector } from "../upstreams/http-connector.ts";

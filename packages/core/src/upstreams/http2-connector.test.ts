@@ -2,7 +2,7 @@ import { constants } from "node:http2";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { tcpServer } from "../../test/net-harness.ts";
 import { GOAWAY, MAX_CONCURRENT_STREAMS, PING, settingsFrame, type Frame } from "../../test/http2-frames.ts";
-import { ask, h2c, nodeH2Origin, type Exchange } from "../../test/http2-harness.ts";
+import { ask, h2c, nodeH2Origin, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { observe, upstreamChannels } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
