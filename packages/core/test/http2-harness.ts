@@ -1,99 +1,143 @@
-import { once } from "node:events";
-import {
-  createServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-  type ServerOptions,
-} from "node:http2";
-import type { AddressInfo } from "node:net";
-import { RequestHeader, type HeaderFields, type HeaderFieldsInit } from "@sluice/http";
-import type { ClientSession, RequestBody } from "../src/http/client-session.ts";
-import { HttpPeer, type PeerOptions } from "../src/upstreams/http-peer.ts";
-import { seeResponse, type SeenResponse } from "./harness.ts";
+import { connect, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
+import type { HttpServiceOptions } from "../src/services/http-service.ts";
+import { HttpService } from "../src/services/http-service.ts";
+import type { Http2ServerOptions } from "../src/http2/server-options.ts";
+import { configureLogs } from "../src/log/logger.ts";
+import { Http2FrameClient, type Http2FrameClientOptions } from "../src/testing/index.ts";
+import { answer, see, type Handler, type Pairs, type SeenRequest } from "./harness.ts";
 
-/** An exchange that the test makes on a session. */
-export interface Exchange extends SeenResponse {
-  readonly session: ClientSession;
-  /** Resolves when the response has ended, or failed. */
-  readonly over: Promise<Exchange>;
-  /** Resolves when the final head has come. */
-  readonly begun: Promise<Exchange>;
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
 }
 
-export interface Asked {
-  method?: string;
-  target?: string;
-  fields?: HeaderFieldsInit;
-  body?: RequestBody;
-  /** Sent, and the end with it. Without it, nothing is sent behind the head of a request with body. */
-  bytes?: string | Uint8Array;
-  trailers?: HeaderFields;
-  /** Changes the head before it is sent. */
-  edit?: (header: RequestHeader) => void;
-}
+/** A service that listens for HTTP/2 by prior knowledge, and for HTTP/1. */
+export class Http2Served implements AsyncDisposable {
+  readonly service: HttpService;
+  /** What the app was given, in order. */
+  readonly requests: SeenRequest[] = [];
+  readonly logs: LogLine[] = [];
+  readonly #clients: AsyncDisposable[] = [];
+  #onRequest: (() => void)[] = [];
 
-/** Begins an exchange. */
-export function ask(session: ClientSession, asked: Asked = {}): Exchange {
-  const { method = "GET", target = "/", fields = {}, bytes, trailers } = asked;
-  const body = asked.body ?? (bytes === undefined ? "none" : "unknown-length");
-  const over = Promise.withResolvers<Exchange>();
-  const begun = Promise.withResolvers<Exchange>();
-  const exchange = Object.assign(seeResponse(), { session, over: over.promise, begun: begun.promise });
-  const { onResponseHeader, onResponseEnd, onUpstreamError } = exchange;
-  exchange.onResponseHeader = (header, end) => (onResponseHeader(header, end), begun.resolve(exchange));
-  exchange.onResponseEnd = (given) => (onResponseEnd(given), over.resolve(exchange));
-  exchange.onUpstreamError = (error) => (onUpstreamError(error), begun.resolve(exchange), over.resolve(exchange));
-  const header = RequestHeader.build(method, target, fields);
-  if (!header.has("host")) header.set("Host", "a.test");
-  asked.edit?.(header);
-  session.writeRequest(header, body, exchange);
-  if (bytes !== undefined) {
-    session.writeBody(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
-    session.finishRequest(trailers);
+  private constructor(handler: Handler, http2: Partial<Http2ServerOptions>, http1: Partial<HttpServiceOptions>) {
+    configureLogs({ levels: "info", destination: { write: (line) => this.logs.push(JSON.parse(line) as LogLine) } });
+    const app = {
+      handleRequest: async (session: SeenRequest["session"]): Promise<void> => {
+        const seen = see(session);
+        this.requests.push(seen);
+        for (const tell of this.#onRequest.splice(0)) tell();
+        await handler(seen);
+      },
+    };
+    this.service = new HttpService("web", app, { ...http1, http2: { h2c: true, ...http2 } }).listenTcp("127.0.0.1:0");
   }
-  session.flush();
-  return exchange;
+
+  static async start(
+    handler: Handler = answer,
+    http2: Partial<Http2ServerOptions> = {},
+    http1: Partial<HttpServiceOptions> = {},
+  ): Promise<Http2Served> {
+    const served = new Http2Served(handler, http2, http1);
+    await served.service.start();
+    return served;
+  }
+
+  get address(): string {
+    return this.service.addresses[0]!;
+  }
+
+  /** A client of Node; closed with the service. */
+  client(settings: object = {}): ClientHttp2Session {
+    const session = connect(`http://${this.address}`, { settings, strictSingleValueFields: false } as object);
+    session.on("error", () => undefined);
+    const closed = new Promise<void>((resolve) => session.once("close", resolve));
+    this.#clients.push({
+      [Symbol.asyncDispose]: () => {
+        session.destroy();
+        return closed;
+      },
+    });
+    return session;
+  }
+
+  /** A client that sends frames; closed with the service. */
+  async frames(options?: Http2FrameClientOptions): Promise<Http2FrameClient> {
+    const client = await Http2FrameClient.connect(this.address, options);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** The `count`-th request, from 1. */
+  async request(count = 1): Promise<SeenRequest> {
+    while (this.requests.length < count) await new Promise<void>((resolve) => this.#onRequest.push(resolve));
+    return this.requests[count - 1]!;
+  }
+
+  /** Resolves when no connection is left. */
+  async idle(): Promise<void> {
+    while (this.service.connectionCount > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) await client[Symbol.asyncDispose]();
+    await this.service.stop(AbortSignal.abort());
+  }
 }
 
-/** A peer by prior knowledge. */
-export function h2c(origin: { readonly address: string }, options: PeerOptions = {}): HttpPeer {
-  return new HttpPeer(origin.address, { minHttpVersion: 2, ...options });
+/** What a client of Node got. */
+export interface Got {
+  readonly status: number;
+  readonly fields: Pairs;
+  /** Interim heads. */
+  readonly interim: Pairs[];
+  readonly body: string;
+  readonly trailers: Pairs | undefined;
+  /** The code of the stream's end: 0 for a good one. */
+  readonly code: number;
 }
 
-export interface NodeOrigin extends AsyncDisposable {
-  readonly address: string;
-  readonly server: Http2Server;
-  /** Connections so far. */
-  readonly connections: () => number;
+/** The fields of a GET, to be changed by a test. */
+export const GET: readonly string[] = [":method", "GET", ":scheme", "http", ":authority", "a.test", ":path", "/"];
+export const POST: readonly string[] = [":method", "POST", ":scheme", "http", ":authority", "a.test", ":path", "/"];
+
+/** Opens a stream. Without a body its end is in HEADERS. */
+export function open(client: ClientHttp2Session, fields: readonly string[], endStream = true): ClientHttp2Stream {
+  const stream = client.request([...fields] as unknown as OutgoingHttpHeaders, { endStream, waitForTrailers: false });
+  stream.on("error", () => undefined);
+  return stream;
 }
 
-/** An origin by Node's own HTTP/2 server, in the clear. */
-export async function nodeH2Origin(
-  listener: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: string[]) => void,
-  options: ServerOptions = {},
-): Promise<NodeOrigin> {
-  const server = createServer(options);
-  let connections = 0;
-  const sessions = new Set<{ destroy(): void }>();
-  server.on("session", (session) => {
-    connections++;
-    sessions.add(session);
+/** Sends a request and collects what comes. */
+export async function exchange(client: ClientHttp2Session, fields: readonly string[], body?: string): Promise<Got> {
+  const stream = open(client, fields, body === undefined);
+  const got = collect(stream);
+  if (body !== undefined) stream.end(body, "latin1");
+  return await got;
+}
+
+/** What comes on a stream, when it is over. */
+export function collect(stream: ClientHttp2Stream): Promise<Got> {
+  const interim: Pairs[] = [];
+  let status = 0;
+  let fields: Pairs = [];
+  let trailers: Pairs | undefined;
+  let body = "";
+  stream.on("headers", (_headers, _flags, raw: string[]) => interim.push(pairsOf(raw)));
+  stream.on("response", (headers, _flags, raw?: string[]) => {
+    status = Number(headers[":status"]);
+    fields = pairsOf(raw ?? []).filter(([name]) => name !== ":status");
   });
-  server.on("stream", (stream, headers, _flags, raw) => {
-    stream.on("error", () => undefined);
-    listener(stream as ServerHttp2Stream, headers, raw);
+  stream.on("trailers", (_headers, _flags, raw?: string[]) => (trailers = pairsOf(raw ?? [])));
+  stream.on("data", (chunk: Buffer) => (body += chunk.toString("latin1")));
+  return new Promise((resolve) => {
+    stream.once("close", () => resolve({ status, fields, interim, body, trailers, code: stream.rstCode }));
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    server,
-    connections: () => connections,
-    [Symbol.asyncDispose]: async () => {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const session of sessions) session.destroy();
-      await closed;
-    },
-  };
+}
+
+function pairsOf(raw: readonly string[]): Pairs {
+  const pairs: Pairs = [];
+  for (let at = 0; at < raw.length; at += 2) pairs.push([raw[at]!, raw[at + 1]!]);
+  return pairs;
 }

@@ -27,20 +27,27 @@ export class FrameConnection {
   readonly heard: Frame[] = [];
   /** Answer PING. */
   answersPing = true;
+  /** The other side has ended its direction, or is gone. */
   closed = false;
+  readonly #settings: Settings | undefined;
+  readonly #http1: string | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #preface = false;
   #taken = 0;
   readonly #waiters = new Set<() => void>();
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, settings: Settings | undefined, http1: string | undefined) {
     this.socket = socket;
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
+    this.#settings = settings;
+    this.#http1 = http1;
+    const onClosed = (): void => {
       this.closed = true;
       this.#wake();
-    });
+    };
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("error", () => undefined);
+    socket.on("end", onClosed).on("close", onClosed);
+    if (settings !== undefined && http1 === undefined) this.send(settingsFrame(settings));
   }
 
   /** The next frame of that type that was not taken yet; what came before it is passed over. */
@@ -82,18 +89,24 @@ export class FrameConnection {
   #onData(chunk: Buffer): void {
     let bytes = Buffer.concat([this.#rest, chunk]);
     if (!this.#preface) {
+      if (this.#http1 !== undefined && !chunk.toString("latin1").startsWith("PRI")) {
+        this.socket.write(this.#http1);
+        return;
+      }
       if (bytes.length < PREFACE.length) {
         this.#rest = bytes;
         return;
       }
       this.#preface = true;
+      if (this.#settings !== undefined && this.#http1 !== undefined) this.send(settingsFrame(this.#settings));
       bytes = bytes.subarray(PREFACE.length);
     }
     const { frames, rest } = readFrames(bytes);
     this.#rest = rest;
     for (const heard of frames) {
       this.heard.push(heard);
-      if (heard.type === SETTINGS && heard.flags === 0) this.send(frame(SETTINGS, ACK, 0));
+      if (heard.type === SETTINGS && heard.flags === 0 && this.#settings !== undefined)
+        this.send(frame(SETTINGS, ACK, 0));
       if (heard.type === PING && heard.flags === 0 && this.answersPing) this.send(frame(PING, ACK, 0, heard.payload));
     }
     this.#wake();
@@ -131,6 +144,11 @@ export function grant(streamId: number, bytes: number): Buffer {
   return frame(WINDOW_UPDATE, 0, streamId, numbers(bytes));
 }
 
+/** What the origin says of itself, by number. */
+type Settings = Readonly<Record<number, number>>;
+
+type FrameScript = (connection: FrameConnection, index: number) => Promise<unknown>;
+
 /** An HTTP/2 origin frame by frame, for what Node's own server does not do. */
 export class FrameOrigin implements AsyncDisposable {
   readonly address: string;
@@ -140,42 +158,30 @@ export class FrameOrigin implements AsyncDisposable {
   readonly #server: Server;
   #onConnection: () => void = () => undefined;
 
-  private constructor(
-    server: Server,
-    settings: Readonly<Record<number, number>> | undefined,
-    script: (connection: FrameConnection, index: number) => Promise<unknown>,
-  ) {
+  private constructor(server: Server, script: FrameScript, settings: Settings | undefined, http1: string | undefined) {
     this.#server = server;
     this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on("connection", (socket) => {
-      const connection = new FrameConnection(socket);
+      const connection = new FrameConnection(socket, settings, http1);
       this.connections.push(connection);
-      if (settings !== undefined) connection.send(settingsFrame(settings));
       this.#onConnection();
       script(connection, this.connections.length - 1).catch((error: unknown) => this.failures.push(error));
     });
   }
 
-  /**
-   * @param script What it does on a connection.
-   * @param settings Its SETTINGS; `undefined` sends none.
-   */
-  static async start(
-    script: (connection: FrameConnection, index: number) => Promise<unknown> = async () => undefined,
-    settings: Readonly<Record<number, number>> | undefined = {},
-  ): Promise<FrameOrigin> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return new FrameOrigin(server, settings, script);
+  /** @param script What it does on a connection. */
+  static async start(script: FrameScript = async () => undefined, settings: Settings = {}): Promise<FrameOrigin> {
+    return new FrameOrigin(await listening(), script, settings, undefined);
   }
 
-  /** An origin that accepts, and says nothing at all. */
+  /** An origin that accepts, and says nothing by itself, no SETTINGS either. */
   static async silent(): Promise<FrameOrigin> {
-    const server = createServer({ allowHalfOpen: true });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return new FrameOrigin(server, undefined, async () => undefined);
+    return new FrameOrigin(await listening(), async () => undefined, undefined, undefined);
+  }
+
+  /** An origin that also speaks HTTP/1, if spoken to: it answers everything with this text. */
+  static async bilingual(http1: string, script: FrameScript): Promise<FrameOrigin> {
+    return new FrameOrigin(await listening(), script, {}, http1);
   }
 
   /** The connection of that index, once it is there. */
@@ -189,4 +195,11 @@ export class FrameOrigin implements AsyncDisposable {
     for (const { socket } of this.connections) socket.destroy();
     await closed;
   }
+}
+
+async function listening(): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
 }

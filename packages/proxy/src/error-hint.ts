@@ -39,6 +39,12 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       if (root.detail === "too-large")
         return "the head is larger than HTTP/1 allows here: see the connector's headLimits";
       return "the upstream's answer breaks the rules of HTTP/1; the error says which";
+    case "HandshakeError":
+      return byUpstream ? "does the upstream speak HTTP/2 here? minHttpVersion 1 lets it speak HTTP/1" : undefined;
+    case "H2Downgrade":
+      return "the upstream wants HTTP/1.1 for this: maxHttpVersion 1, or minHttpVersion 1 with TLS, lets it";
+    case "PingTimedout":
+      return "the connection is dead: was the upstream's host stopped, or does something on the way drop it?";
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

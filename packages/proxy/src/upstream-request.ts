@@ -4,7 +4,8 @@ import type { RequestHeader } from "@sluice/http";
 
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
- * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
+ * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3). To an
+ * HTTP/2 upstream the session makes pseudo-header fields of it.
  * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx, or
  * the target of a CONNECT (RFC 9112, section 3.2.3).
  * @param via Our name; `undefined` adds none.

@@ -6,7 +6,6 @@ import {
   type RequestHeader,
   type ResponseHeader,
 } from "@sluice/http";
-import { mayBeTrailer } from "../http/trailer-fields.ts";
 import {
   CONNECTION,
   CONTENT_LENGTH,
@@ -124,6 +123,37 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
     default:
       return true;
   }
+}
+
+// Fields that frame, route or authorise have no meaning, or a dangerous one, after the body (RFC 9110, section 6.5.1).
+const NOT_IN_TRAILERS = new Set([
+  "authorization",
+  "cache-control",
+  "connection",
+  "cookie",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "expect",
+  "host",
+  "keep-alive",
+  "max-forwards",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "range",
+  "set-cookie",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "www-authenticate",
+]);
+
+/** @param lowerName In lower case. */
+export function mayBeTrailer(lowerName: string): boolean {
+  return !NOT_IN_TRAILERS.has(lowerName);
 }
 
 function trailerText(raw: readonly string[]): string {

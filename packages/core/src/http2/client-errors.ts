@@ -1,6 +1,6 @@
-import { constants } from "node:http2";
 import { ProxyError } from "@sluice/error";
 import { upstreamClosed } from "../http1/upstream-errors.ts";
+import { ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, http2CodeName, PROTOCOL_ERROR, REFUSED_STREAM } from "./error-codes.ts";
 
 /** What a connection knows of its own end, or of a stream's. */
 export interface ConnectionFate {
@@ -24,29 +24,6 @@ export interface StreamFate {
   readonly receivedBytes: number;
   /** The peer may be asked by HTTP/1 instead. */
   readonly allowsHttp1: boolean;
-}
-
-/** RFC 9113, section 7, by their numbers. */
-const CODE_NAMES = [
-  "NO_ERROR",
-  "PROTOCOL_ERROR",
-  "INTERNAL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "SETTINGS_TIMEOUT",
-  "STREAM_CLOSED",
-  "FRAME_SIZE_ERROR",
-  "REFUSED_STREAM",
-  "CANCEL",
-  "COMPRESSION_ERROR",
-  "CONNECT_ERROR",
-  "ENHANCE_YOUR_CALM",
-  "INADEQUATE_SECURITY",
-  "HTTP_1_1_REQUIRED",
-];
-
-/** The name of an error code of RST_STREAM and GOAWAY (RFC 9113, section 7). */
-export function http2CodeName(code: number): string {
-  return CODE_NAMES[code] ?? `0x${code.toString(16)}`;
 }
 
 /** The connection ended, or was about to, before the request was sent on it. Whatever the method, it may be sent on another. */
@@ -101,17 +78,17 @@ function describe(stream: StreamFate, connection: ConnectionFate): ProxyError {
 function resetError({ inBody, allowsHttp1 }: StreamFate, code: number): ProxyError {
   const context = `the upstream reset the HTTP/2 stream (${http2CodeName(code)}) ${where(inBody)}`;
   switch (code) {
-    case constants.NGHTTP2_REFUSED_STREAM:
+    case REFUSED_STREAM:
       // RFC 9113, section 8.7: sent before any processing.
       return retriable(ProxyError.upstream("H2Error", context), !inBody);
-    case constants.NGHTTP2_HTTP_1_1_REQUIRED:
+    case HTTP_1_1_REQUIRED:
       return retriable(ProxyError.upstream("H2Downgrade", `${context}: it wants HTTP/1.1`), allowsHttp1 && !inBody);
-    case constants.NGHTTP2_PROTOCOL_ERROR: {
+    case PROTOCOL_ERROR: {
       // Node does not say which side found the fault.
       const what = "its response broke the rules of HTTP/2, or it found that our request did";
       return ProxyError.upstream("InvalidH2", `the HTTP/2 stream ended by PROTOCOL_ERROR ${where(inBody)}: ${what}`);
     }
-    case constants.NGHTTP2_ENHANCE_YOUR_CALM: {
+    case ENHANCE_YOUR_CALM: {
       const what = "it has too much to do, or its head is larger than the limits allow";
       return ProxyError.upstream("H2Error", `the HTTP/2 stream ended by ENHANCE_YOUR_CALM ${where(inBody)}: ${what}`);
     }

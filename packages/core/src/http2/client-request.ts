@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { ProxyError } from "@sluice/error";
 import { sameName, type RequestHeader } from "@sluice/http";
 import type { RequestBody } from "../http/client-session.ts";
-import { CONTENT_LENGTH, HOST, isHopByHop, knownField, TAG_MASK, TE } from "../http1/known-fields.ts";
+import { CONTENT_LENGTH, HOST } from "../http1/known-fields.ts";
+import { appendFields, goesByHttp2 } from "./fields.ts";
 
 /**
  * What becomes of a request on HTTP/2:
@@ -48,45 +48,30 @@ export function requestFields(
   return addFields(fields, header, body, kind);
 }
 
-/** What a server answers to a Sec-WebSocket-Key (RFC 6455, section 4.2.2). */
-export function webSocketAccept(key: string): string {
-  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+function addFields(list: string[], header: RequestHeader, body: RequestBody, kind: Http2RequestKind): string[] {
+  appendFields(list, header, body === "unknown-length" ? goesWithoutLength : goes);
+  // RFC 8441, section 5: the key and what is answered to it are not used.
+  if (kind === "websocket") removeFrom(list, "sec-websocket-key");
+  // It speaks of one connection, too; who sent it without naming it in Connection still has it.
+  if (header.has("http2-settings")) removeFrom(list, "http2-settings");
+  return list;
 }
 
-function addFields(fields: string[], header: RequestHeader, body: RequestBody, kind: Http2RequestKind): string[] {
-  const { lines, added } = header;
-  if (lines !== undefined) {
-    for (let line = 0; line < lines.count; line++) {
-      if ((header.gone & (1 << line)) === 0) {
-        addField(fields, lines.tag(line) & TAG_MASK, lines.name(line), lines.value(line), body);
-      }
-    }
-  }
-  for (let at = 0; at < added.length; at += 2) {
-    addField(fields, knownField(added[at]!), added[at]!, added[at + 1]!, body);
-  }
-  return kind === "websocket" ? withoutKey(fields) : fields;
+/** RFC 9113, section 8.3.1: Host is :authority. */
+function goes(tag: number, value: string): boolean {
+  return tag !== HOST && goesByHttp2(tag, value);
 }
 
-function addField(fields: string[], tag: number, name: string, value: string, body: RequestBody): void {
-  if (tag === 0) {
-    if (!sameName(name, "http2-settings")) fields.push(name, value);
-  } else if (tag === TE) {
-    // Node compares by case.
-    if (sameName(value, "trailers")) fields.push(name, "trailers");
-  } else if (tag === CONTENT_LENGTH) {
-    // With a body of unknown length it would be two messages to two readers.
-    if (body !== "unknown-length") fields.push(name, value);
-  } else if (tag !== HOST && !isHopByHop(tag)) {
-    fields.push(name, value);
-  }
+/** With a body of unknown length, a length would make two messages for two readers. */
+function goesWithoutLength(tag: number, value: string): boolean {
+  return tag !== CONTENT_LENGTH && goes(tag, value);
 }
 
-/** RFC 8441, section 5: the key and what is answered to it are not used. */
-function withoutKey(fields: string[]): string[] {
-  const at = fields.findIndex((name, index) => index % 2 === 0 && sameName(name, "sec-websocket-key"));
-  if (at >= 0) fields.splice(at, 2);
-  return fields;
+function removeFrom(list: string[], name: string): void {
+  for (let at = 0; at < list.length;) {
+    if (sameName(list[at]!, name)) list.splice(at, 2);
+    else at += 2;
+  }
 }
 
 function unsayable(what: string): ProxyError {

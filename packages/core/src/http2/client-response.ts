@@ -2,16 +2,6 @@ import { ProxyError } from "@sluice/error";
 import { ResponseHeader } from "@sluice/http";
 import type { HeadLimits } from "../http1/head-limits.ts";
 
-/** What a field costs beside its bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2). */
-const FIELD_OVERHEAD_BYTES = 32;
-
-/** Bytes of a field list as HTTP/2 counts them. */
-export function fieldListBytes(raw: readonly string[]): number {
-  let bytes = raw.length * (FIELD_OVERHEAD_BYTES / 2);
-  for (const text of raw) bytes += text.length;
-  return bytes;
-}
-
 /**
  * A response head from what Node gives: `:status`, then the fields as they came. nghttp2 has checked its grammar, and that no
  * field of it speaks of one connection only (RFC 9113, section 8.2.2).

@@ -29,13 +29,15 @@ export function appendFields(
       if ((fields.gone & (1 << line)) !== 0) continue;
       const tag = lines.tag(line) & TAG_MASK;
       const value = lines.value(line);
-      if (tag === 0 || goes(tag, value)) list.push(lines.name(line), value);
+      if (tag === 0 || goes(tag, value)) list.push(lines.name(line), tag === TE ? "trailers" : value);
     }
   }
   for (let at = 0; at < added.length; at += 2) {
     const name = added[at]!;
     const value = added[at + 1]!;
-    if (goes(knownField(name), value)) list.push(name, trimmed(value));
+    const tag = knownField(name);
+    // Node compares it by case.
+    if (goes(tag, value)) list.push(name, tag === TE ? "trailers" : trimmed(value));
   }
 }
 

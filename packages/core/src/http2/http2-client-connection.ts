@@ -10,7 +10,8 @@ import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline, MAX_TIMER_MS } from "../net/deadline.ts";
-import { http2CodeName, type ConnectionFate } from "./client-errors.ts";
+import type { ConnectionFate } from "./client-errors.ts";
+import { http2CodeName } from "./error-codes.ts";
 import { Http2ClientSession } from "./http2-client-session.ts";
 import { PingWatch } from "./ping-watch.ts";
 
@@ -138,7 +139,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** How many more exchanges it takes now. */
   get room(): number {
-    if (this.#retired || this.#pings.asking) return 0;
+    if (this.#retired || this.#pings.doubted) return 0;
     const { maxStreams, maxRequests } = this.#settings;
     const now = Math.min(maxStreams, this.#remoteMaxStreams) - this.sessions.size;
     return maxRequests === 0 ? now : Math.min(now, maxRequests - this.#requests);
@@ -180,7 +181,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** An exchange waited in vain. If nobody answers on the connection either, it is dead. */
   doubt(): void {
     if (this.#retired) return;
-    this.#pings.ask();
+    this.#pings.doubt();
   }
 
   prefersHttp1(): void {
@@ -188,7 +189,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   }
 
   idleState(): IdleState {
-    return this.#retired || this.over || this.#pings.asking || this.#stream.destroyed ? "closed" : "usable";
+    return this.#retired || this.over || this.#pings.doubted || this.#stream.destroyed ? "closed" : "usable";
   }
 
   closeIdle(reason: CloseReason): void {

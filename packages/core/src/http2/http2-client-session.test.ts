@@ -3,7 +3,7 @@ import { HeaderFields } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pairs } from "../../test/harness.ts";
 import { DATA, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM } from "../../test/http2-frames.ts";
-import { ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-harness.ts";
+import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, grant, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { configureLogs } from "../log/logger.ts";
 import { HttpConnector } from "../upstreams/http-connector.ts";
@@ -325,11 +325,7 @@ describe("a response", () => {
     const peer = h2c(origin);
     const session = await connector.connect(peer);
     const seen = ask(session, { method: "POST", body: "unknown-length" });
-    const { onResponseHeader } = seen;
-    seen.onResponseHeader = (header, end) => {
-      session.pause();
-      onResponseHeader(header, end);
-    };
+    after(seen, "onResponseHeader", () => session.pause());
     await seen.begun;
     // Another exchange on the same connection shows that all of the first has arrived.
     const other = connector.reuse(peer)!;
@@ -352,16 +348,8 @@ describe("a response", () => {
     const stalled = await connector.connect(peer);
     const large = ask(stalled, { target: "/large" });
     let sawBytes = 0;
-    const { onResponseData } = large;
-    large.onResponseData = (chunk) => {
-      sawBytes += chunk.length;
-      onResponseData(chunk);
-    };
-    const { onResponseHeader } = large;
-    large.onResponseHeader = (header, end) => {
-      stalled.pause();
-      onResponseHeader(header, end);
-    };
+    after(large, "onResponseData", (chunk) => void (sawBytes += chunk.length));
+    after(large, "onResponseHeader", () => stalled.pause());
     await large.begun;
     for (let round = 0; round < 3; round++) {
       const other = connector.reuse(peer)!;
@@ -384,15 +372,12 @@ describe("a response", () => {
     const peer = h2c(origin);
     const session = await connector.connect(peer);
     const seen = ask(session);
-    const paused = new Promise<void>((resolve) => {
-      const { onInformational } = seen;
-      seen.onInformational = (header) => {
-        onInformational(header);
-        session.pause();
-        resolve();
-      };
+    const paused = Promise.withResolvers<void>();
+    after(seen, "onInformational", () => {
+      session.pause();
+      paused.resolve();
     });
-    await paused;
+    await paused.promise;
     const other = connector.reuse(peer)!;
     await ask(other).over;
     other.release();
@@ -446,11 +431,7 @@ describe("an exchange that fails", () => {
     const peer = h2c(origin);
     const session = await connector.connect(peer);
     const seen = ask(session);
-    const { onResponseHeader } = seen;
-    seen.onResponseHeader = (header, end) => {
-      session.pause();
-      onResponseHeader(header, end);
-    };
+    after(seen, "onResponseHeader", () => session.pause());
     await seen.begun;
     const other = connector.reuse(peer)!;
     await ask(other).over;
@@ -527,11 +508,7 @@ describe("an exchange that fails", () => {
     });
     const session = await connector.connect(h2c(origin));
     const seen = ask(session);
-    const { onResponseData } = seen;
-    seen.onResponseData = (chunk) => {
-      onResponseData(chunk);
-      leave(origin.connections[0]!);
-    };
+    after(seen, "onResponseData", () => void leave(origin.connections[0]!));
     await seen.over;
     expect(seen.error).toMatchObject({ type, retry: false, detail: "response-body" });
   });
@@ -571,12 +548,10 @@ describe("an exchange that fails", () => {
     });
     const session = await connector.connect(h2c(origin, { readMs: 40 }));
     const seen = ask(session);
-    const { onResponseData } = seen;
-    seen.onResponseData = (chunk) => {
-      onResponseData(chunk);
+    after(seen, "onResponseData", () => {
       session.pause();
       setTimeout(() => session.resume(), 50);
-    };
+    });
     await seen.over;
     expect([seen.body, seen.error]).toEqual(["ab", undefined]);
     session.release();

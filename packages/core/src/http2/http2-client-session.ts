@@ -5,17 +5,19 @@ import { HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/h
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
-import { mayBeTrailer } from "../http/trailer-fields.ts";
 import { RequestWriting } from "../http1/request-writing.ts";
 import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.ts";
 import { WriteWatch } from "../http1/write-watch.ts";
 import { nowMs } from "../net/clock.ts";
 import { notSent, streamFailed } from "./client-errors.ts";
-import { requestFields, requestKind, webSocketAccept, type Http2RequestKind } from "./client-request.ts";
-import { fieldListBytes, responseHeader } from "./client-response.ts";
+import { requestFields, requestKind, type Http2RequestKind } from "./client-request.ts";
+import { responseHeader } from "./client-response.ts";
+import { CANCEL, ENHANCE_YOUR_CALM, NO_ERROR } from "./error-codes.ts";
+import { fieldListBytes, fieldObject } from "./fields.ts";
+import { webSocketAccept } from "./websocket-accept.ts";
 import type { Http2ClientConnection } from "./http2-client-connection.ts";
 
-const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM } = constants;
+const { NGHTTP2_FLAG_END_STREAM } = constants;
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
@@ -173,12 +175,12 @@ export class Http2ClientSession implements ClientSession {
     this.#leave();
     // A tunnel whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
     const stream = this.#stream;
-    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) stream.close(NGHTTP2_CANCEL);
+    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) stream.close(CANCEL);
   }
 
   destroy(): void {
     this.#leave();
-    this.#stream?.close(NGHTTP2_CANCEL);
+    this.#stream?.close(CANCEL);
   }
 
   /** Its time is up. */
@@ -275,10 +277,10 @@ export class Http2ClientSession implements ClientSession {
   onClose(): void {
     this.#writeWatch?.dispose();
     if (this.#events === undefined) return;
-    // The end of a tunnel is that of both directions.
-    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done)) return;
     const connection = this.#connection;
     const stream = this.#stream!;
+    // A tunnel ends by both directions; an origin that has ended its own may say, without an error, that it has heard enough.
+    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
     const error = streamFailed(
       {
         id: stream.id ?? 0,
@@ -291,12 +293,13 @@ export class Http2ClientSession implements ClientSession {
       connection,
     );
     if (error.type === "H2Downgrade" || error.type === "InvalidH2") connection.prefersHttp1();
-    if (stream.rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM) connection.retire();
+    if (stream.rstCode === ENHANCE_YOUR_CALM) connection.retire();
     this.#fail(error);
   }
 
   onWantTrailers(): void {
-    this.#stream!.sendTrailers(trailerObject(this.#trailersUp));
+    const trailers = this.#trailersUp;
+    this.#stream!.sendTrailers((trailers && fieldObject(trailers, true)) ?? {});
   }
 
   onDrain(): void {
@@ -441,7 +444,7 @@ export class Http2ClientSession implements ClientSession {
   #fail(error: ProxyError): void {
     const events = this.#events;
     this.#leave();
-    this.#stream?.close(NGHTTP2_CANCEL);
+    this.#stream?.close(CANCEL);
     if (events === undefined) return;
     if (error.source === "unset") error.setSource("upstream");
     if (this.#state === "body") error.detail ??= "response-body";
@@ -466,19 +469,6 @@ function malformed(what: string): ProxyError {
 function owedBytes(header: ResponseHeader): number {
   const length = header.get("content-length");
   return length === undefined ? -1 : Number(length);
-}
-
-function trailerObject(trailers: HeaderFields | undefined): Record<string, string | string[]> {
-  const object: Record<string, string | string[]> = {};
-  if (trailers === undefined) return object;
-  for (const [name, value] of trailers) {
-    const lower = name.toLowerCase();
-    if (!mayBeTrailer(lower)) continue;
-    const known = object[lower];
-    if (known === undefined) object[lower] = value;
-    else object[lower] = Array.isArray(known) ? [...known, value] : [known, value];
-  }
-  return object;
 }
 
 /** The only place where Node shows that END_STREAM came: it ends streams that were reset without an error as well. */

@@ -1,16 +1,12 @@
-import {
-  performServerHandshake,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-  type ServerOptions,
-} from "node:http2";
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import type { ProxyError } from "@sluice/error";
+import { ProxyError } from "@sluice/error";
 import type { ConnectionCloseReason, ConnectionSummary } from "../diagnostics.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import * as clientErrors from "../http1/client-errors.ts";
+import { queuedBytes } from "../http1/write-watch.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
@@ -20,13 +16,16 @@ import { FloodGuard } from "./flood-guard.ts";
 import { Http2ServerSession } from "./http2-server-session.ts";
 import type { Http2ServerOptions } from "./server-options.ts";
 import { Http2RequestHead } from "./server-request.ts";
+import { nodeOptions } from "./server-node-options.ts";
+import { sendGoawayForAll } from "./shutdown-notice.ts";
 
-/** RFC 9113, section 6.8: no stream is left out yet. */
-const ALL_STREAMS = 2 ** 31 - 1;
 /** `NGHTTP2_FLAG_END_STREAM`. */
 const END_STREAM = 1;
-/** A client that connected, or had an answer, within this time is taken to be busy. */
+/** How long a client that has no request under way may take to answer the first GOAWAY. */
 const BUSY_LATELY_MS = 1000;
+/** How often it is looked at what a busy connection sends and takes. */
+const MAX_SWEEP_MS = 5000;
+const MIN_SWEEP_MS = 10;
 
 const CONNECTION = Symbol("sluice.http2ServerConnection");
 
@@ -53,26 +52,28 @@ export class Http2ServerConnection implements ServerConnection {
   /** @internal */
   readonly options: Http2ServerOptions;
   readonly digest: ConnectionDigest;
-  /** @internal Takes no further request. */
+  /** @internal The service stops. */
   shuttingDown = false;
-  /** @internal The connection is over, or about to be. */
-  over = false;
   /** @internal What ended it. */
   cause: Error | undefined = undefined;
   readonly #stream: OwnedStream;
   readonly #session: OwnedSession;
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http2ServerConnection) => void;
-  readonly #acceptedAtMs: number;
-  /** Streams whose session the app has, or that are not closed yet. */
+  /** Those whose stream is not closed yet. */
   readonly #sessions: Set<Http2ServerSession> = new Set();
   readonly #guard: FloodGuard;
-  /** While there are streams: when to look at what they hold; otherwise: when the client must have sent a request. */
+  /** While there are streams: when to look at them; otherwise: when the client must have sent a request. */
   readonly #deadline: Deadline;
   #requests = 0;
-  #idleSinceMs: number;
-  /** GOAWAY with the last stream was sent. */
+  #over = false;
+  /** The first GOAWAY was sent, that names no last stream. */
+  #leaving = false;
+  /** GOAWAY with the last stream was sent, or the client sent one. */
   #closing = false;
+  /** Bytes that the system had taken when last looked at, and when it took some. */
+  #takenBytes = 0;
+  #takenAtMs = 0;
   #reason: ConnectionCloseReason | undefined = undefined;
 
   /** @param onClosed Called once, when the stream is gone. */
@@ -88,21 +89,23 @@ export class Http2ServerConnection implements ServerConnection {
     this.#app = app;
     this.#onClosed = onClosed;
     this.digest = start.digest ?? new StreamDigest(stream, start.tls);
-    this.#acceptedAtMs = this.digest.establishedAtMs;
-    this.#idleSinceMs = this.#acceptedAtMs;
+    // Wanted in the log of what a client does wrong, when the socket has none any more.
+    void this.digest.remoteAddress;
     this.#guard = new FloodGuard(options, (what) => this.#flooded(what));
     this.#deadline = new Deadline(() => this.#onDeadline());
     this.#stream[CONNECTION] = this;
     stream.on("end", onPeerEnd);
     this.#session = begin(stream, options, start.early);
     this.#session[CONNECTION] = this;
-    this.#session.on("stream", onStream as never);
+    // @types/node does not know of the last parameter.
+    this.#session.on("stream", onStream as (stream: ServerHttp2Stream) => void);
     this.#session.on("error", onError);
     this.#session.on("close", onClose);
+    this.#session.on("goaway", onGoaway);
     this.#session.on("ping", onControlFrame);
     this.#session.on("remoteSettings", onControlFrame);
     this.#session.on("priority" as "ping", onControlFrame);
-    this.#deadline.set(options.keepAliveMs);
+    this.#awaitRequest();
   }
 
   get summary(): ConnectionSummary {
@@ -113,54 +116,62 @@ export class Http2ServerConnection implements ServerConnection {
   get #closeReason(): ConnectionCloseReason {
     if (this.#reason !== undefined) return this.#reason;
     if (this.cause !== undefined) return "error";
-    return this.shuttingDown ? "server-stop" : this.#closing ? "last-response" : "client";
+    if (this.shuttingDown) return "server-stop";
+    return this.#leaving ? "last-response" : "client";
   }
 
-  /**
-   * RFC 9113, section 6.8: a first GOAWAY tells the client to send no more, without leaving out what is on the way; when it has
-   * answered a PING, which it gets behind it, a second one names the last stream. Requests in between are served.
-   */
+  /** @internal Nothing comes or goes any more. */
+  get over(): boolean {
+    return this.#over || this.#session.destroyed;
+  }
+
   shutdown(): void {
     if (this.shuttingDown) return;
     this.shuttingDown = true;
-    if (this.over || this.#closing) return;
-    const session = this.#session;
-    session.goaway(NO_ERROR, ALL_STREAMS);
-    session.ping(() => this.#lastGoaway());
-    // One that answers nothing is not waited for, unless it has requests under way.
-    if (this.#sessions.size === 0) this.#deadline.set(Math.min(BUSY_LATELY_MS, this.options.lingerMs));
+    this.#takeNoMore();
   }
 
   destroy(): void {
     this.shuttingDown = true;
-    this.#reason = this.#sessions.size > 0 ? "cut" : "server-stop";
+    if (this.over) return;
     for (const session of this.#sessions) session.fail(clientErrors.serverStops());
+    this.#reason = this.#sessions.size > 0 ? "cut" : "server-stop";
     this.#cut(NO_ERROR);
   }
 
-  /** @internal A piece of a request body came. */
-  gotPiece(): void {
-    this.#guard.allow();
-  }
-
-  /** @internal A piece of a response leaves. */
-  sentPiece(): void {
-    this.#guard.allow();
+  /** @internal A piece of a body came or leaves. @param cameBytes Of one that came. */
+  movedPiece(cameBytes = 0): void {
+    this.#guard.allow(cameBytes);
   }
 
   /** @internal The client does not take what is there for a stream. */
   stalled(session: Http2ServerSession, error: ProxyError): void {
     // The response was given to us whole, and its request is told as served.
-    if (session.responseDone) log.warn({ client: this.digest.remoteAddress, err: error }, "cut a stream of a client");
+    if (session.responseDone) log.warn({ client: this.digest.remoteAddress, err: error }, "reset a stream of a client");
   }
 
   /** @internal @param reset By the client, or because of what it sent. */
   streamClosed(session: Http2ServerSession, reset: boolean): void {
     this.#sessions.delete(session);
-    if (reset && !this.over) this.#guard.reset();
-    if (this.#sessions.size > 0 || this.over) return;
-    this.#idleSinceMs = nowMs();
-    this.#deadline.set(this.options.keepAliveMs, this.#idleSinceMs);
+    if (this.over) return;
+    if (reset) this.#guard.reset();
+    if (this.#sessions.size === 0) this.#awaitRequest();
+  }
+
+  /**
+   * RFC 9113, section 6.8: a first GOAWAY tells the client to send no more, without leaving out what is on the way; when it has
+   * answered a PING, which reaches it behind that, a second one names the last stream. Requests in between are served. Where the
+   * first cannot be sent, clients send again what came too late, as they may.
+   */
+  #takeNoMore(): void {
+    if (this.over || this.#closing || this.#leaving) return;
+    this.#leaving = true;
+    if (!sendGoawayForAll(this.#stream)) {
+      this.#lastGoaway();
+      return;
+    }
+    this.#session.ping(() => this.#lastGoaway());
+    if (this.#sessions.size === 0) this.#awaitRequest();
   }
 
   #lastGoaway(): void {
@@ -168,17 +179,24 @@ export class Http2ServerConnection implements ServerConnection {
     this.#closing = true;
     // Takes no more streams, and closes when there are none.
     this.#session.close();
-    if (this.#sessions.size === 0) this.#deadline.set(this.options.lingerMs);
+    if (this.#sessions.size === 0) this.#awaitRequest();
   }
 
+  /** There are no streams: how long that may be so. */
+  #awaitRequest(): void {
+    const { keepAliveMs, lingerMs } = this.options;
+    this.#deadline.set(this.#closing ? lingerMs : this.#leaving ? Math.min(BUSY_LATELY_MS, lingerMs) : keepAliveMs);
+  }
+
+  /** @internal */
   onStream(stream: ServerHttp2Stream, flags: number, raw: string[]): void {
     const head = HEAD;
     head.read(raw, this.options);
-    if (this.#sessions.size === 0) this.#deadline.set(this.#sweepMs);
-    this.#guard.allow();
+    if (this.#sessions.size === 0) this.#beginSweeping();
+    this.#guard.allow(head.bytes);
     const session = new Http2ServerSession(this, stream, head, (flags & END_STREAM) !== 0);
     this.#sessions.add(session);
-    if (++this.#requests >= this.options.maxRequests && !this.#closing) this.#lastRequest();
+    if (++this.#requests >= this.options.maxRequests) this.#takeNoMore();
     let handled: Promise<void>;
     try {
       handled = this.#app.handleRequest(session);
@@ -192,48 +210,50 @@ export class Http2ServerConnection implements ServerConnection {
     );
   }
 
-  #lastRequest(): void {
-    this.#session.goaway(NO_ERROR, ALL_STREAMS);
-    this.#session.ping(() => this.#lastGoaway());
-  }
-
   #handlerFailed(session: Http2ServerSession, error: unknown): void {
     log.error({ err: error, client: this.digest.remoteAddress }, "an app failed to handle a request");
     session.abort();
   }
 
+  /** @internal */
   onError(error: Error): void {
     this.cause ??= error;
+    if ((error as NodeJS.ErrnoException).code?.startsWith("ERR_HTTP2_") !== true) return;
+    const client = this.digest.remoteAddress;
+    log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
   }
 
+  /** @internal Nothing could come any more, not even leave to send. */
   onPeerEnd(): void {
-    if (this.over) return;
-    this.over = true;
-    // Nothing could come any more, not even leave to send.
-    this.#cut(NO_ERROR);
+    if (!this.over) this.#cut(NO_ERROR);
   }
 
+  /** @internal Node takes no more streams then, and closes when there are none. */
+  onGoaway(): void {
+    this.#closing = true;
+    if (this.#sessions.size === 0) this.#awaitRequest();
+  }
+
+  /** @internal */
   onClose(): void {
-    this.over = true;
+    this.#over = true;
     this.#deadline.dispose();
-    for (const session of this.#sessions) session.fail(clientErrors.connectionGone(this.cause));
     this.#onClosed(this);
   }
 
+  /** @internal */
   onControlFrame(): void {
     this.#guard.controlFrame();
   }
 
-  get #sweepMs(): number {
-    return Math.max(this.options.writeMs / 4, 10);
-  }
-
   #onDeadline(): void {
-    if (this.#closing) {
-      this.#cut(NO_ERROR);
+    if (this.over) {
+      this.#stream.destroy();
     } else if (this.#sessions.size > 0) {
       this.#sweep();
-    } else if (this.shuttingDown) {
+    } else if (this.#closing) {
+      this.#cut(NO_ERROR);
+    } else if (this.#leaving) {
       this.#lastGoaway();
     } else {
       this.#reason = "idle-timeout";
@@ -241,32 +261,66 @@ export class Http2ServerConnection implements ServerConnection {
     }
   }
 
-  /** Looks at who takes nothing. */
+  #beginSweeping(): void {
+    this.#takenAtMs = nowMs();
+    this.#deadline.set(this.#sweepMs);
+  }
+
+  get #sweepMs(): number {
+    const { writeMs } = this.options;
+    return writeMs === 0 ? MAX_SWEEP_MS : Math.min(Math.max(writeMs / 4, MIN_SWEEP_MS), MAX_SWEEP_MS);
+  }
+
+  /** Looks for a client that takes nothing, and for one that sends what is worth nothing. */
   #sweep(): void {
     for (const session of this.#sessions) session.checkWrites();
-    this.#deadline.set(this.#sweepMs);
+    if (this.#takesNothing()) {
+      const error = clientErrors.takesTooSlowly(this.options);
+      log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
+      for (const session of this.#sessions) session.fail(clientErrors.takesTooSlowly(this.options));
+      this.#reason = "cut";
+      this.#cut(NO_ERROR);
+      return;
+    }
+    this.#guard.look(this.#stream.bytesRead ?? 0);
+    if (!this.over) this.#deadline.set(this.#sweepMs);
+  }
+
+  /** The system has had bytes for the client for too long. */
+  #takesNothing(): boolean {
+    const { writeMs } = this.options;
+    const now = nowMs();
+    const queued = queuedBytes(this.#stream);
+    const taken = (this.#stream.bytesWritten ?? 0) - queued;
+    if (queued === 0 || taken !== this.#takenBytes) this.#takenAtMs = now;
+    this.#takenBytes = taken;
+    return writeMs > 0 && now - this.#takenAtMs >= writeMs;
   }
 
   #flooded(what: string): void {
     if (this.over) return;
     log.warn({ client: this.digest.remoteAddress, reason: what }, "ended an HTTP/2 connection with ENHANCE_YOUR_CALM");
     this.#reason = "cut";
-    this.over = true;
+    for (const session of this.#sessions) {
+      session.fail(ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${what}`));
+    }
     this.#cut(ENHANCE_YOUR_CALM);
   }
 
+  /** Ends the connection, and what was begun on it shows to be cut. */
   #cut(code: number): void {
-    this.over = true;
-    // @types/node knows only of errors.
+    this.#over = true;
+    // @types/node knows only of errors in the first place.
     this.#session.destroy(undefined, code);
-    this.#stream.destroy();
+    // By then the GOAWAY has left, unless the client takes nothing.
+    setImmediate(() => this.#stream.destroy());
   }
 }
 
 /** Hands the stream over to Node. */
 function begin(stream: ByteStream, options: Http2ServerOptions, early: Buffer | undefined): OwnedSession {
   const duplex = stream as unknown as Duplex;
-  // What is put back is read by the session, and must not be by anybody else.
+  // What is put back is read by the session, in its next turn, and must not be by anybody else.
   duplex.pause();
   if (early !== undefined) duplex.unshift(early);
   const session = performServerHandshake(duplex, nodeOptions(options)) as OwnedSession;
@@ -275,37 +329,7 @@ function begin(stream: ByteStream, options: Http2ServerOptions, early: Buffer | 
   return session;
 }
 
-const NODE_OPTIONS = new WeakMap<Http2ServerOptions, ServerOptions>();
-
-function nodeOptions(options: Http2ServerOptions): ServerOptions {
-  let made = NODE_OPTIONS.get(options);
-  if (made === undefined) {
-    made = makeNodeOptions(options);
-    NODE_OPTIONS.set(options, made);
-  }
-  return made;
-}
-
-function makeNodeOptions(options: Http2ServerOptions): ServerOptions {
-  // Beyond ours a request is answered; beyond these it is reset.
-  const hardBytes = options.maxHeadBytes * 2 + options.maxFields * 64;
-  return {
-    maxHeaderListPairs: options.maxFields * 2,
-    strictSingleValueFields: false,
-    streamResetBurst: options.maxResets * 10,
-    streamResetRate: options.maxResets,
-    settings: {
-      enableConnectProtocol: options.extendedConnect,
-      enablePush: false,
-      initialWindowSize: options.streamWindowBytes,
-      maxConcurrentStreams: options.maxConcurrentStreams,
-      maxFrameSize: options.maxFrameBytes,
-      maxHeaderListSize: hardBytes,
-    },
-  } as ServerOptions;
-}
-
-function onStream(this: OwnedSession, stream: ServerHttp2Stream, _headers: object, flags: number, raw: string[]): void {
+function onStream(this: OwnedSession, stream: ServerHttp2Stream, _fields: object, flags: number, raw: string[]): void {
   this[CONNECTION]!.onStream(stream, flags, raw);
 }
 
@@ -315,6 +339,10 @@ function onError(this: OwnedSession, error: Error): void {
 
 function onClose(this: OwnedSession): void {
   this[CONNECTION]!.onClose();
+}
+
+function onGoaway(this: OwnedSession): void {
+  this[CONNECTION]!.onGoaway();
 }
 
 function onControlFrame(this: OwnedSession): void {

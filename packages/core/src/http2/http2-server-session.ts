@@ -4,9 +4,10 @@ import { ProxyError } from "@sluice/error";
 import { HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/http";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { ServerSession, ServerSessionEvents } from "../http/server-session.ts";
-import { SessionLimits } from "../http/session-limits.ts";
+import { SessionLimits, type SessionLimitValues } from "../http/session-limits.ts";
 import * as clientErrors from "../http1/client-errors.ts";
 import { parseLength } from "../http1/framing.ts";
+import { Tunnel } from "../http1/tunnel.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import { WriteWatch } from "../http1/write-watch.ts";
@@ -51,7 +52,7 @@ export class Http2ServerSession implements ServerSession {
   response: ResponseHeader | undefined = undefined;
   responseBodyBytes = 0;
   responseDone = false;
-  /** Without effect: the end is told by itself, not by a count of bytes. */
+  /** The end is told by itself: then END_STREAM waits for {@link finish}, and no byte has to. */
   holdsEnd = false;
   failedBefore: "head" | "end" | undefined = undefined;
   requestBodyDone: boolean;
@@ -79,13 +80,14 @@ export class Http2ServerSession implements ServerSession {
   /** Node is going to ask for them. */
   #waitsForTrailers = false;
   #stopsUpload = false;
-  /** The protocol was changed: raw bytes both ways. */
-  #tunnel = false;
+  /** There once the protocol was changed: raw bytes both ways. */
+  #tunnel: Tunnel | undefined = undefined;
   /** The stream may hold memory that is not our own. */
   #lent = false;
   #congested = false;
   /** We reset it. */
   #aborted = false;
+  #streamError: Error | undefined = undefined;
   #readDeadline: Deadline | undefined = undefined;
   #writeWatch: WriteWatch | undefined = undefined;
 
@@ -102,10 +104,18 @@ export class Http2ServerSession implements ServerSession {
     this.requestBodyEmpty = ended || head.contentLength === 0 || this.isConnect || this.upgrade !== undefined;
     this.requestBodyDone = this.requestBodyEmpty;
     this.#stream[SESSION] = this;
-    stream.on("error", noop);
+    stream.on("error", onError);
     stream.on("close", onClose);
-    if (!ended) stream.on("trailers", onTrailers);
+    if (!ended) this.#expectInput();
     if (head.error !== undefined) this.fail(head.error);
+  }
+
+  #expectInput(): void {
+    const stream = this.#stream;
+    stream.on("end", onEnd);
+    if (!this.requestBodyEmpty) stream.on("trailers", onTrailers);
+    // Content-Length: 0, whose END_STREAM is still to come.
+    else if (!this.isConnect && this.upgrade === undefined) stream.resume();
   }
 
   get digest(): ConnectionDigest {
@@ -154,7 +164,7 @@ export class Http2ServerSession implements ServerSession {
     const { status } = header;
     if (status >= 200 || status === 101) throw wrongKind(status, "an interim head");
     if (this.response !== undefined || this.#over) return true;
-    const { interim } = this.#ownLimits ?? this.#connection.options;
+    const { interim } = this.#limits;
     if (interim === "drop" && !(status === 100 && this.request.has("expect"))) return true;
     header.remove("content-length");
     const fields = fieldObject(header, false) ?? (Object.create(null) as Record<string, string>);
@@ -222,7 +232,8 @@ export class Http2ServerSession implements ServerSession {
       this.#sendHead(bodyless ? RESPOND_END : this.#lastFields === undefined ? RESPOND_OPEN : RESPOND_TRAILERS);
     }
     if (!this.#stream.writableEnded && !this.#over) this.#stream.end();
-    this.#connection.sentPiece();
+    this.#tunnel?.halfClose();
+    this.#connection.movedPiece();
   }
 
   flush(): void {
@@ -232,7 +243,9 @@ export class Http2ServerSession implements ServerSession {
   abort(): void {
     if (this.#aborted || this.#over) return;
     // What is there of a response that will show to be cut is not kept from the client.
-    if (this.#head !== undefined) this.#sendHead(RESPOND_OPEN);
+    if (this.#head !== undefined) this.#sendHead(RESPOND_TRAILERS);
+    // Node ends what it resets: END_STREAM could leave before the reset, and the response look whole.
+    if (!this.#stream.writableEnded) this.#stream._final = noEnd;
     this.#reset(cutCode(this.error));
   }
 
@@ -269,7 +282,7 @@ export class Http2ServerSession implements ServerSession {
   /** @internal */
   onData(chunk: Buffer): void {
     this.requestBodyBytes += chunk.length;
-    this.#connection.gotPiece();
+    this.#connection.movedPiece(chunk.length);
     this.#extendReading();
     const events = this.#events;
     if (events === undefined) return;
@@ -282,7 +295,8 @@ export class Http2ServerSession implements ServerSession {
     this.#inputEnded = true;
     if (this.requestBodyDone || this.error !== undefined) return;
     this.requestBodyDone = true;
-    this.#readDeadline?.clear();
+    if (this.#tunnel === undefined) this.#readDeadline?.clear();
+    else this.#tunnel.halfClose();
     this.#events?.onRequestEnd(this.#trailers);
     this.#events?.onRequestBatch();
   }
@@ -308,6 +322,11 @@ export class Http2ServerSession implements ServerSession {
     if (this.#stopsUpload) setImmediate(() => this.#reset(NO_ERROR));
   }
 
+  /** @internal */
+  onStreamError(error: Error): void {
+    this.#streamError = error;
+  }
+
   /** @internal The stream is over. */
   onClosed(): void {
     const stream = this.#stream;
@@ -315,21 +334,25 @@ export class Http2ServerSession implements ServerSession {
     this.#writeWatch?.dispose();
     this.#head = undefined;
     this.#first = undefined;
-    const whole = this.responseDone && stream.rstCode === NO_ERROR && (this.#inputEnded || !this.#tunnel);
-    if (!whole && !this.#aborted) {
+    const wasReset =
+      stream.rstCode !== NO_ERROR || !this.responseDone || (this.#tunnel !== undefined && !this.#inputEnded);
+    const failed = wasReset && !this.#aborted;
+    if (failed && this.error === undefined) {
       const { over, cause } = this.#connection;
-      this.fail(streamEnded(stream.rstCode, over, cause, this.requestBodyDone));
+      this.fail(streamEnded(stream.rstCode, over, cause ?? this.#streamError, this.requestBodyDone));
     }
-    this.#connection.streamClosed(this, !this.#aborted && stream.rstCode !== NO_ERROR);
+    this.#connection.streamClosed(this, failed);
   }
 
   get #over(): boolean {
     return this.#stream.closed || this.#stream.destroyed;
   }
 
+  /** For a head that is followed by bytes whose end is not there yet. */
   #openOptions(): ServerStreamResponseOptions {
-    const mayHaveTrailers = this.#framing === "until-end" || announcesTrailers(this.response!);
-    return mayHaveTrailers ? RESPOND_TRAILERS : RESPOND_OPEN;
+    // With RESPOND_TRAILERS no END_STREAM leaves before we say so: what has no length, or is not to be over with it, needs that.
+    const later = this.#framing === "until-end" || this.holdsEnd || announcesTrailers(this.response!);
+    return later ? RESPOND_TRAILERS : RESPOND_OPEN;
   }
 
   /** The head, and what waits with it. */
@@ -351,7 +374,8 @@ export class Http2ServerSession implements ServerSession {
   #write(bytes: Uint8Array): boolean {
     const stream = this.#stream;
     if (this.#over) return true;
-    this.#connection.sentPiece();
+    this.#connection.movedPiece();
+    this.#tunnel?.keep();
     if (stream.write(bytes) || stream.writableLength <= MAX_UNSENT_BYTES) return true;
     if (!this.#congested) stream.once("drain", onDrain);
     this.#congested = true;
@@ -361,7 +385,7 @@ export class Http2ServerSession implements ServerSession {
 
   #watchWrites(): void {
     this.#writeWatch ??= new WriteWatch(this.#stream, () => this.#stalled());
-    this.#writeWatch.start(this.#ownLimits ?? this.#connection.options);
+    this.#writeWatch.start(this.#limits);
   }
 
   #ownOrLent(chunk: Uint8Array): Uint8Array {
@@ -371,7 +395,7 @@ export class Http2ServerSession implements ServerSession {
   }
 
   #stalled(): void {
-    const error = clientErrors.takesTooSlowly(this.#ownLimits ?? this.#connection.options);
+    const error = clientErrors.takesTooSlowly(this.#limits);
     this.#connection.stalled(this, error);
     this.fail(error);
     this.#reset(cutCode(error));
@@ -389,7 +413,8 @@ export class Http2ServerSession implements ServerSession {
    */
   #stopUpload(): void {
     if (this.#waitsForTrailers) this.#stopsUpload = true;
-    else this.#reset(NO_ERROR);
+    // By itself: Node's client loses a response without a body if the reset comes with it.
+    else setImmediate(() => this.#reset(NO_ERROR));
   }
 
   #updateReading(): void {
@@ -397,25 +422,31 @@ export class Http2ServerSession implements ServerSession {
     const read = this.#events !== undefined && !this.#paused && this.error === undefined;
     if (read) this.#extendReading();
     // In a tunnel silence counts all the same.
-    else if (!this.#tunnel) this.#readDeadline?.clear();
+    else if (this.#tunnel === undefined) this.#readDeadline?.clear();
     if (read === !stream.isPaused() && this.#reading) return;
     if (read) {
       if (!this.#reading) {
         this.#reading = true;
         stream.on("data", onData);
-        stream.on("end", onEnd);
       } else stream.resume();
     } else if (this.#reading) stream.pause();
   }
 
   #extendReading(): void {
-    const { options } = this.#connection;
-    const ms = this.#tunnel ? options.tunnelIdleMs : (this.#ownLimits ?? options).bodyMs;
-    (this.#readDeadline ??= new Deadline(() => this.#readTimedOut())).set(ms);
+    if (this.#tunnel === undefined) this.#deadline.set(this.#limits.bodyMs);
+    else this.#tunnel.keep();
+  }
+
+  get #deadline(): Deadline {
+    return (this.#readDeadline ??= new Deadline(() => this.#readTimedOut()));
   }
 
   #readTimedOut(): void {
-    this.fail(clientErrors.bodyTooLate((this.#ownLimits ?? this.#connection.options).bodyMs));
+    this.fail(this.#tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.#limits.bodyMs));
+  }
+
+  get #limits(): SessionLimitValues {
+    return this.#ownLimits ?? this.#connection.options;
   }
 
   /** RFC 9110, section 9.3.6; RFC 8441, section 5, for the 101 that HTTP/1 says where HTTP/2 says 200. */
@@ -424,13 +455,18 @@ export class Http2ServerSession implements ServerSession {
       if (this.upgrade !== undefined) return true;
       throw ProxyError.internal("InternalError", "a 101 to a request that did not ask to change the protocol");
     }
+    if (this.upgrade !== undefined && status >= 200 && status < 300) {
+      // The client would take any 2xx for a tunnel (RFC 8441, section 5).
+      const context = `status ${status} to a request to change the protocol to ${this.upgrade}, which 101 agrees to`;
+      throw ProxyError.upstream("InvalidHTTPHeader", context);
+    }
     return this.isConnect && status >= 200 && status < 300;
   }
 
   #changeProtocol(header: ResponseHeader): void {
     if (header.status === 101) checkAccept(this.request, header);
     this.response = header;
-    this.#tunnel = true;
+    this.#tunnel = new Tunnel(this.#deadline, this.#connection.options);
     this.#framing = "until-end";
     this.#head = tunnelList(header);
     this.#sendHead(RESPOND_OPEN);
@@ -470,8 +506,12 @@ function wrongKind(status: number, wanted: string): ProxyError {
   return ProxyError.internal("InternalError", `status ${status} cannot be that of ${wanted}`);
 }
 
-/** What it says comes with `close` as well. */
-function noop(): void {}
+function onError(this: OwnedStream, error: Error): void {
+  this[SESSION]!.onStreamError(error);
+}
+
+/** Never says that the end was sent. */
+function noEnd(): void {}
 
 function onClose(this: OwnedStream): void {
   this[SESSION]!.onClosed();

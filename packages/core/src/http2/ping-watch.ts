@@ -14,8 +14,9 @@ export class PingWatch {
   readonly #onMissed: (waitedMs: number) => void;
   readonly #deadline: Deadline;
   #asking = false;
+  #doubted = false;
 
-  /** @param intervalMs 0: only when {@link ask} is called. */
+  /** @param intervalMs 0: only when {@link doubt} is called. */
   constructor(session: Http2Session, intervalMs: number, onMissed: (waitedMs: number) => void) {
     this.#session = session;
     this.#intervalMs = intervalMs;
@@ -24,13 +25,22 @@ export class PingWatch {
     this.#deadline.set(intervalMs);
   }
 
-  /** A PING is on its way. */
-  get asking(): boolean {
-    return this.#asking;
+  /** Somebody has doubted, and there is no answer yet. */
+  get doubted(): boolean {
+    return this.#doubted;
   }
 
-  /** Asks now. */
-  ask(): void {
+  /** Something gives reason to ask now. */
+  doubt(): void {
+    this.#doubted = true;
+    this.#ask();
+  }
+
+  dispose(): void {
+    this.#deadline.dispose();
+  }
+
+  #ask(): void {
     if (this.#asking || this.#session.destroyed) return;
     // One that is closing has others to wait for, and Node answers for it.
     if (this.#session.closed) return;
@@ -39,18 +49,15 @@ export class PingWatch {
     this.#session.ping((error) => this.#onAnswer(error));
   }
 
-  dispose(): void {
-    this.#deadline.dispose();
-  }
-
   #onAnswer(error: Error | null): void {
     if (error !== null || !this.#asking) return;
     this.#asking = false;
+    this.#doubted = false;
     if (!this.#session.destroyed) this.#deadline.set(this.#intervalMs);
   }
 
   #onDeadline(): void {
     if (this.#asking) this.#onMissed(PONG_MS);
-    else this.ask();
+    else this.#ask();
   }
 }

@@ -47,7 +47,8 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
   maxResets: number;
   /**
    * PING, SETTINGS, PRIORITY and other frames that carry nothing, within ten seconds, before the connection ends with
-   * ENHANCE_YOUR_CALM. Default 1000; each request, and each piece of a body either way, allows four more.
+   * ENHANCE_YOUR_CALM. Default 1000; each request, and each piece of a body either way, allows four more. Of frames that Node does
+   * not tell of, such as WINDOW_UPDATE, the bytes are counted, 64 for each.
    */
   maxControlFrames: number;
 }

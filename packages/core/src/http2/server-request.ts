@@ -15,6 +15,8 @@ export class Http2RequestHead {
   contentLength = -1;
   /** Why it cannot be served. */
   error: ProxyError | undefined = undefined;
+  /** Of names and values. */
+  bytes = 0;
 
   #method = "";
   #path: string | undefined = undefined;
@@ -22,7 +24,6 @@ export class Http2RequestHead {
   #authority: string | undefined = undefined;
   #host: string | undefined = undefined;
   #cookieAt = -1;
-  #bytes = 0;
 
   /**
    * Reads what Node gives: name, value, …, as they came. nghttp2 has refused before what is malformed by section 8 of RFC 9113:
@@ -39,7 +40,7 @@ export class Http2RequestHead {
     this.#authority = undefined;
     this.#host = undefined;
     this.#cookieAt = -1;
-    this.#bytes = 0;
+    this.bytes = 0;
     try {
       for (let at = 0; at < raw.length; at += 2) this.#take(raw[at]!, raw[at + 1]!, fields);
       this.#checkSize(fields.length / 2 - 1, limits);
@@ -53,7 +54,7 @@ export class Http2RequestHead {
   }
 
   #take(name: string, value: string, fields: string[]): void {
-    this.#bytes += name.length + value.length;
+    this.bytes += name.length + value.length;
     if (name.charCodeAt(0) === 0x3a) {
       this.#takePseudo(name, value);
       return;
@@ -76,6 +77,8 @@ export class Http2RequestHead {
         break;
       case 14:
         if (name === "content-length") this.#takeLength(value);
+        // It speaks of one connection only (RFC 7540, section 3.2.1).
+        if (name === "http2-settings") return;
         break;
     }
     fields.push(titledName(name), value);
@@ -123,7 +126,7 @@ export class Http2RequestHead {
   }
 
   #checkSize(fieldCount: number, limits: HeadLimits): void {
-    if (this.#bytes > limits.maxHeadBytes) {
+    if (this.bytes > limits.maxHeadBytes) {
       const inTarget = (this.#path?.length ?? 0) > limits.maxHeadBytes / 2;
       throw malformed(`a head of more than ${limits.maxHeadBytes} bytes`, inTarget ? 414 : 431, "too-large");
     }
