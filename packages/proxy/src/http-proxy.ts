@@ -6,9 +6,11 @@ import {
   type Http1ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
+  type HttpServiceOptions,
   type Server,
   type ServerSession,
   type SubrequestSession,
+  type TlsProvider,
 } from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
@@ -25,6 +27,10 @@ export interface HttpProxyOptions {
   name?: string;
   /** How clients are treated. */
   http1?: Partial<Http1ServerOptions>;
+  /**
+   * TLS, for `listenTls` and for peers with `tls`: what a TLS package gives. Default: none, and asking for TLS is an error.
+   */
+  tls?: TlsProvider;
   /** How upstreams are connected to. Default: what the server's configuration says. */
   connector?: HttpConnectorOptions;
   /** Attempts in total. Default: `max_retries` of the server's configuration. */
@@ -107,7 +113,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
 export class HttpProxyService<Ctx> extends HttpService {
   readonly proxy: HttpProxy<Ctx>;
 
-  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<Http1ServerOptions>) {
+  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<HttpServiceOptions>) {
     super(name, proxy, options);
     this.proxy = proxy;
   }
@@ -135,16 +141,27 @@ export function httpProxy<Ctx, Conn = unknown>(
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
     bindToV6: conf.client_bind_to_ipv6,
+    tls: options.tls,
     ...options.connector,
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
   const { allowConnect, proxyStatus, subrequests } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, tls: options.tls });
 }
 
-const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via", "proxyStatus", "subrequests", "allowConnect"];
+const OPTION_NAMES = [
+  "name",
+  "http1",
+  "tls",
+  "connector",
+  "maxAttempts",
+  "via",
+  "proxyStatus",
+  "subrequests",
+  "allowConnect",
+];
 const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
 /** Every hook: the compiler sees to it that none is missing. */

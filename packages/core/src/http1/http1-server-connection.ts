@@ -1,7 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import { RequestHeader } from "@sluice/http";
 import type { ConnectionCloseReason, ConnectionSummary } from "../diagnostics.ts";
-import { StreamDigest, type ConnectionDigest } from "../http/connection-digest.ts";
+import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -38,6 +38,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   readonly #acceptedAtMs: number = nowMs();
+  readonly #tls: TlsDigest | undefined;
   #digest: ConnectionDigest | undefined = undefined;
   #state: State = "head";
   #requests = 0;
@@ -56,6 +57,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   /**
    * @param onClosed Called once, when the stream is gone.
    * @param reader Reads the socket; without it, bytes come by `data` events, each in memory of its own.
+   * @param tls What is known of the handshake; `undefined` on plaintext.
    */
   constructor(
     stream: ByteStream,
@@ -63,8 +65,10 @@ export class Http1ServerConnection extends Http1RequestIntake {
     options: Http1ServerOptions,
     onClosed: (connection: Http1ServerConnection) => void,
     reader?: SocketReader,
+    tls?: TlsDigest,
   ) {
     super(stream, options, reader);
+    this.#tls = tls;
     this.#app = app;
     this.#onClosed = onClosed;
     this.#keepAliveMs = options.keepAliveMs;
@@ -73,7 +77,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   }
 
   get digest(): ConnectionDigest {
-    this.#digest ??= new StreamDigest(this.stream, undefined, this.#acceptedAtMs);
+    this.#digest ??= new StreamDigest(this.stream, this.#tls, this.#acceptedAtMs);
     return this.#digest;
   }
 
