@@ -1,7 +1,7 @@
 import type { HeaderFields } from "@sluice/http";
 import { trimOws } from "../http1/framing.ts";
 import { isHopByHop, knownField, TAG_MASK, TE } from "../http1/known-fields.ts";
-import { mayBeTrailer } from "../http/trailer-fields.ts";
+import { mayBeTrailer } from "../http1/serialize.ts";
 
 /** What a field costs beside its bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2). */
 const FIELD_OVERHEAD_BYTES = 32;
