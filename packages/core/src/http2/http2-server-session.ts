@@ -292,6 +292,8 @@ export class Http2ServerSession implements ServerSession {
 
   /** @internal */
   onEnd(): void {
+    // Node says the same of a stream that the client has reset: that is no end, and `close` tells it.
+    if (this.#stream.aborted) return;
     this.#inputEnded = true;
     if (this.requestBodyDone || this.error !== undefined) return;
     this.requestBodyDone = true;
