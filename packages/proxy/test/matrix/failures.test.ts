@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { TestApp } from "../support/proxy.ts";
 import { LEGS } from "./legs.ts";
 import { line } from "./line.ts";
+import { peerOptions } from "./matrix-origin.ts";
 
 /** An address where nobody listens. */
 async function deadAddress(): Promise<string> {
@@ -44,19 +45,18 @@ describe.each(LEGS)("$name", (leg) => {
 
   test("an origin that refuses the connection is a 502 with a hint in the line", async () => {
     const address = await deadAddress();
-    const version = leg.upstream === 2 ? { minHttpVersion: 2 as const } : {};
-    await using on = await line(leg, undefined, { upstreamPeer: () => new HttpPeer(address, version) });
+    await using on = await line(leg, undefined, { upstreamPeer: () => new HttpPeer(address, peerOptions(leg)) });
     expect((await on.client.get("/")).status).toBe(502);
     expect(on.proxy.errors[0]).toMatchObject({ type: "ConnectRefused", hint: expect.any(String) });
   });
 
   test("a second peer is tried where the first one refuses", async () => {
     const address = await deadAddress();
-    const version = leg.upstream === 2 ? { minHttpVersion: 2 as const } : {};
     const app: TestApp<object> = { failToConnect: (_session, _peer, _ctx, error) => error.setRetry(true) };
     await using on = await line(leg, async (visit) => visit.answer(200, {}, (await visit.body()).body), app);
     Object.assign(on.proxy.service.proxy.app, {
-      upstreamPeer: ({ tries }: { tries: number }) => (tries === 1 ? new HttpPeer(address, version) : on.origin.peer),
+      upstreamPeer: ({ tries }: { tries: number }) =>
+        tries === 1 ? new HttpPeer(address, peerOptions(leg)) : on.origin.peer,
     });
     const { status, body } = await on.client.ask({ method: "POST", body: "all the same" }).answered;
     expect([status, String(body)]).toEqual([200, "all the same"]);
@@ -159,8 +159,9 @@ describe.each(LEGS)("$name", (leg) => {
     }).listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
-    const version = leg.upstream === 2 ? { minHttpVersion: 2 as const } : {};
-    await using on = await line(leg, undefined, { upstreamPeer: () => new HttpPeer(`127.0.0.1:${port}`, version) });
+    await using on = await line(leg, undefined, {
+      upstreamPeer: () => new HttpPeer(`127.0.0.1:${port}`, peerOptions(leg)),
+    });
     expect((await on.client.get("/")).status).toBe(502);
     expect(on.proxy.errors).toHaveLength(1);
     for (const socket of sockets) socket.destroy();

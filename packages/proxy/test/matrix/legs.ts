@@ -1,19 +1,26 @@
+import { certificateAuthority } from "@sluice/tls-openssl/testing";
+
 /** A client's version of HTTP, and an upstream's, with TLS on both sides or on none. */
 export interface Leg {
   readonly name: string;
   readonly downstream: 1 | 2;
   readonly upstream: 1 | 2;
   readonly tls: boolean;
-  /** What the client needs to believe our certificate. */
-  readonly clientTls: { readonly ca?: string; readonly servername?: string };
 }
 
-export const LEGS: readonly Leg[] = [1, 2].flatMap((downstream) =>
-  [1, 2].map((upstream) => ({
-    name: `h${downstream} to h${upstream}`,
-    downstream: downstream as 1 | 2,
-    upstream: upstream as 1 | 2,
-    tls: false,
-    clientTls: {},
-  })),
+const authority = certificateAuthority();
+
+/** What everybody of the tests believes. */
+export const TRUSTED: string = authority.cert;
+
+/** What every server of the tests shows. */
+export const CERTIFICATE: { readonly cert: string; readonly key: string } = authority.issue({ names: ["127.0.0.1"] });
+
+export const LEGS: readonly Leg[] = [false, true].flatMap((tls) =>
+  ([1, 2] as const).flatMap((downstream) =>
+    ([1, 2] as const).map((upstream) => {
+      const name = `h${downstream} to h${upstream}${tls ? ", by TLS" : ""}`;
+      return { name, downstream, upstream, tls };
+    }),
+  ),
 );

@@ -1,6 +1,7 @@
 import type { HttpProxyOptions, PeerOptions } from "@sluice/proxy";
+import { opensslTls } from "@sluice/tls-openssl";
 import { TestProxy, type TestApp } from "../support/proxy.ts";
-import type { Leg } from "./legs.ts";
+import { CERTIFICATE, type Leg } from "./legs.ts";
 import { matrixClient, type MatrixClient } from "./matrix-client.ts";
 import { matrixOrigin, type MatrixOrigin, type Visit } from "./matrix-origin.ts";
 
@@ -30,7 +31,13 @@ export async function line(
     return visited(visit);
   });
   const to = peer === undefined ? origin.peer : origin.peerWith(peer);
-  const proxy = await TestProxy.start({ origin: to, ...app }, { ...options, http2: { h2c: true, ...options.http2 } });
+  const proxy = await TestProxy.start<object>(
+    { origin: to, ...app },
+    { tls: opensslTls(), ...options, http2: { h2c: true, ...options.http2 } },
+    {},
+    (service) =>
+      leg.tls ? service.listenTls("127.0.0.1:0", { certificates: [CERTIFICATE] }) : service.listenTcp("127.0.0.1:0"),
+  );
   const client = matrixClient(leg, proxy.address);
   return {
     client,

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { Agent, request as http1Request, type ClientRequest, type IncomingMessage } from "node:http";
 import { connect as http2Connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { Agent as TlsAgent, request as https1Request } from "node:https";
-import type { Leg } from "./legs.ts";
+import { TRUSTED, type Leg } from "./legs.ts";
 
 export type Fields = Record<string, string | string[] | undefined>;
 
@@ -56,7 +56,9 @@ type Plain = Omit<MatrixClient, "get">;
 
 function http1Client(leg: Leg, address: string): Plain {
   const [host, port] = address.split(":");
-  const agent = leg.tls ? new TlsAgent({ keepAlive: true, ...leg.clientTls }) : new Agent({ keepAlive: true });
+  const agent = leg.tls
+    ? new TlsAgent({ keepAlive: true, ca: TRUSTED, servername: "" })
+    : new Agent({ keepAlive: true });
   return {
     ask(asked) {
       const { method = "GET", path = "/", fields = {}, body, stream } = asked;
@@ -83,7 +85,7 @@ function http2Client(leg: Leg, address: string): Plain {
   let session: ClientHttp2Session | undefined;
   const open = (): ClientHttp2Session => {
     if (session === undefined || session.closed || session.destroyed) {
-      session = http2Connect(`${leg.tls ? "https" : "http"}://${address}`, leg.clientTls);
+      session = http2Connect(`${leg.tls ? "https" : "http"}://${address}`, { ca: TRUSTED });
       session.on("error", () => undefined);
     }
     return session;

@@ -1,9 +1,15 @@
 import { once } from "node:events";
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
-import type { AddressInfo, Socket } from "node:net";
+import {
+  createSecureServer as createHttp2Tls,
+  createServer as createHttp2,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from "node:http2";
+import { createServer as createHttp1Tls } from "node:https";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { HttpPeer, type PeerOptions } from "@sluice/proxy";
-import type { Leg } from "./legs.ts";
+import { CERTIFICATE, TRUSTED, type Leg } from "./legs.ts";
 
 /** What a request looked like to the origin. */
 export interface Seen {
@@ -61,7 +67,8 @@ export class Visit {
   /** Ends the answer in the middle. */
   cut(): void {
     if ("stream" in this.#response) (this.#response.stream as { close(code: number): void }).close(2);
-    else (this.#response.socket as Socket).resetAndDestroy();
+    else if ("encrypted" in this.#response.socket!) this.#response.socket.destroy();
+    else this.#response.socket!.resetAndDestroy();
   }
 }
 
@@ -83,7 +90,7 @@ export async function matrixOrigin(leg: Leg, visited: (visit: Visit) => unknown)
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void => void visited(new Visit(request, response));
-  const server = leg.upstream === 2 ? createHttp2(onRequest) : createHttp1({ keepAliveTimeout: 60_000 }, onRequest);
+  const server = createOrigin(leg, onRequest);
   server.on("connection", (socket: Socket) => {
     connections++;
     sockets.add(socket);
@@ -97,13 +104,13 @@ export async function matrixOrigin(leg: Leg, visited: (visit: Visit) => unknown)
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const version: PeerOptions = leg.upstream === 2 ? { minHttpVersion: 2, maxHttpVersion: 2 } : {};
+  const options = peerOptions(leg);
   const closeConnections = (): void => {
     for (const socket of sockets) socket.destroy();
   };
   return {
-    peer: new HttpPeer(address, version),
-    peerWith: (options) => new HttpPeer(address, { ...version, ...options }),
+    peer: new HttpPeer(address, options),
+    peerWith: (more) => new HttpPeer(address, { ...options, ...more }),
     get connections() {
       return connections;
     },
@@ -113,4 +120,22 @@ export async function matrixOrigin(leg: Leg, visited: (visit: Visit) => unknown)
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+type OnRequest = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+function createOrigin({ tls, upstream }: Leg, onRequest: OnRequest): Server {
+  if (upstream === 2)
+    return (tls ? createHttp2Tls(CERTIFICATE, onRequest) : createHttp2(onRequest)) as unknown as Server;
+  const options = { keepAliveTimeout: 60_000 };
+  return tls ? createHttp1Tls({ ...options, ...CERTIFICATE }, onRequest) : createHttp1(options, onRequest);
+}
+
+/** How a peer speaks to the origin of a leg. With TLS the versions are left to ALPN. */
+export function peerOptions({ tls, upstream }: Leg): PeerOptions {
+  if (tls) return { tls: true, ca: TRUSTED, maxHttpVersion: upstream };
+  return upstream === 2 ? { minHttpVersion: 2 } : {};
 }
