@@ -19,7 +19,10 @@ export function upstreamRequest(
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
+  const takesTrailers = received === "2" && outgoing.has("te");
   removeHopByHop(outgoing);
+  // Over HTTP/2 it can be nothing but "trailers", which servers of gRPC insist on; and we pass them on.
+  if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
   }
