@@ -27,7 +27,8 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
   let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
   // RFC 9110, sections 7.8 and 10.1.4: whoever sends Upgrade or TE says so in Connection.
-  if (sawUpgrade || sawTe) text += `Connection: ${sawUpgrade ? (sawTe ? "upgrade, TE" : "upgrade") : "TE"}\r\n`;
+  if (sawUpgrade) text += sawTe ? "Connection: upgrade, TE\r\n" : "Connection: upgrade\r\n";
+  else if (sawTe) text += "Connection: TE\r\n";
   return `${text}\r\n`;
 }
 
