@@ -223,7 +223,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (this.#state === "exchange") {
       const session = this.session!;
       const mayEnd = this.tunnel !== undefined || this.limitsOf(session).halfClose === "waits";
-      if (mayEnd && this.streamError === undefined) {
+      if (mayEnd && this.streamError === undefined && !this.truncated) {
         this.endInput(session);
         return;
       }

@@ -23,7 +23,7 @@ const UPSTREAM: { readonly [detail in ErrorDetail]?: string } = {
     "the upstream does not accept our certificate: see the peer's clientCert, and whom the upstream trusts",
   "tls-version": "no TLS version in common with the upstream: see the peer's minTlsVersion and maxTlsVersion",
   "tls-parameters":
-    "no cipher, group or signature algorithm in common with the upstream: see the peer's ciphers and groups",
+    "no cipher, group or signature algorithm in common with the upstream, or (TLS 1.2) it asks for a certificate of ours: see the peer's ciphers, groups and clientCert",
   "tls-alpn": "the upstream speaks none of the protocols offered: see the peer's minHttpVersion and maxHttpVersion",
   "unknown-name": "the upstream knows no such name: is the peer's sni right?",
   "not-tls": "the upstream does not speak TLS at that address: is it a plaintext port?",

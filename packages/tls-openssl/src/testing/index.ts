@@ -5,3 +5,4 @@ export {
   type CertificateOptions,
   type MadeCertificate,
 } from "../certificates/make-certificate.ts";
+export { tlsProviderContract, type ContractOptions } from "./tls-provider-contract.ts";
