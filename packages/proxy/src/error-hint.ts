@@ -17,6 +17,13 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       return root.detail === "name-lookup-timeout"
         ? "the name server does not answer: see /etc/resolv.conf"
         : undefined;
+    case "TLSHandshakeFailure":
+      return byUpstream
+        ? "the upstream did not agree on TLS: does it speak it at that port, in a common version?"
+        : undefined;
+    case "InvalidCert":
+      if (!byUpstream) return undefined;
+      return "the upstream's certificate is not for the name that the peer asks for, is out of date, or signed by nobody known";
     case "BindError":
       return "the local address to connect from is not this machine's";
     case "SocketError":
