@@ -126,6 +126,10 @@ describe("a change of protocol", () => {
   test.each([
     ["is named in Upgrade only", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo/1\r\n\r\n"],
     ["comes by HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n"],
+    [
+      "would carry requests past all hooks",
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    ],
   ])("that %s is not passed on", async (_why, ask) => {
     await using origin = await Origin.start(async (connection) => {
       const request = await connection.message({ toHead: true });
