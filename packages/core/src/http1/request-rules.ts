@@ -1,11 +1,14 @@
 import type { RequestHeader } from "@sluice/http";
-import type { Framing } from "./framing.ts";
+import { trimOws, type Framing } from "./framing.ts";
 import { malformed } from "./reject.ts";
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 const ABSOLUTE = /^(https?):\/\/([^/?]*)(.*)$/i;
 // RFC 3986, section 3.2.2, without the user part: a host with an optional port. No list, no space, no path.
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
+
+// In these, further HTTP requests follow: RFC 7540, section 3.2; RFC 2817, section 3; RFC 9110, section 2.5.
+const CARRIES_HTTP = /^(?:h2c|http|tls)(?:\/|$)/i;
 
 /** The value that passed last: most requests to a server name the same host, and comparing costs a quarter of matching. */
 let goodHost: string | undefined;
@@ -48,11 +51,22 @@ export function wantsKeepAlive(request: RequestHeader, framing: Framing): boolea
 }
 
 /**
- * RFC 9110, section 7.8: an Upgrade is to be ignored in HTTP/1.0, and meant for us only if Connection names it. CONNECT is a
+ * The protocols that a request asks to change to, as far as they may go on; `undefined` if none may. RFC 9110, section 7.8: an
+ * Upgrade is to be ignored in HTTP/1.0, meant for us only if Connection names it, and may be ignored always. CONNECT is a
  * change of its own.
+ *
+ * What carries further HTTP requests goes no further: no hook would see these, so by asking for `h2c` a client could get past
+ * all that hooks forbid. RFC 9113, section 3.1, has given it up.
  */
-export function wantsUpgrade(request: RequestHeader, framing: Framing): boolean {
-  return framing.connectionUpgrade && request.version === "1.1" && request.method !== "CONNECT";
+export function wantedUpgrade(request: RequestHeader, framing: Framing): string | undefined {
+  const { upgrade } = framing;
+  if (upgrade === undefined || !framing.connectionUpgrade) return undefined;
+  if (request.version !== "1.1" || request.method === "CONNECT") return undefined;
+  const passed = upgrade
+    .split(",")
+    .map(trimOws)
+    .filter((protocol) => protocol !== "" && !CARRIES_HTTP.test(protocol));
+  return passed.length === 0 ? undefined : passed.join(", ");
 }
 
 /**

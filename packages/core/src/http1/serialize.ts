@@ -35,14 +35,17 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
 /**
  * A final response head as HTTP/1.1 text (RFC 9112, section 4): always 1.1, whatever the origin spoke, since it tells what
  * we can do (RFC 9110, section 2.5).
- * @param connection The value of the Connection field; `undefined` for none.
+ * @param connection The value of the Connection field; `undefined` for none. With an Upgrade it names that, too.
  */
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
   let text = statusLine(header) + fieldsText(header, framing);
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
   if (!sawDate && header.status !== 101) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
-  if (connection !== undefined) text += `Connection: ${connection}\r\n`;
+  if (sawUpgrade && header.status !== 101) {
+    // RFC 9110, section 7.8, as in a request.
+    text += `Connection: ${connection === undefined ? "" : `${connection}, `}upgrade\r\n`;
+  } else if (connection !== undefined) text += `Connection: ${connection}\r\n`;
   return `${text}\r\n`;
 }
 
