@@ -1,4 +1,4 @@
-import { HttpPeer, nowMs, type ClientSession, type ServerSession } from "@sluice/core";
+import { HttpPeer, nowMs, type ClientSession, type HttpModuleContext, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { tellAttempt, tellAttemptFailed, tellEnd, tellStart } from "./channels.ts";
 import { logFailure, logRetry, summaryOf } from "./error-log.ts";
@@ -73,10 +73,11 @@ export async function runRequest<Ctx>(
     }
 
     // A filter that answered has answered, whether or not it said so.
-    const modules = session.answered ? undefined : startModules(session);
-    if (modules !== undefined) {
+    let modules: HttpModuleContext | undefined;
+    if (!session.answered) {
       session.phase = "requestModules";
-      const waiting = modules.requestHeader();
+      modules = startModules(session);
+      const waiting = modules?.requestHeader();
       if (isPromise(waiting)) await untilGone(session, waiting);
     }
 
@@ -229,7 +230,10 @@ async function attempt<Ctx>(
     }
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
     session.bodyReader?.prepare(outgoing);
+    const { phase } = session;
+    session.phase = "upstreamModules";
     startUpstreamModules(session, outgoing);
+    session.phase = phase;
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
