@@ -19,14 +19,14 @@ export function upstreamRequest(
 ): RequestHeader {
   const outgoing = request.clone();
   const received = outgoing.version;
-  const takesTrailers = listsTrailers(request.get("te"));
+  const takesTrailers = (received === "2" || peer.maxHttpVersion === 2) && listsTrailers(request.get("te"));
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
   }
   if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
-  // RFC 9110, section 10.1.4: we pass trailers on, and say so for a client that takes them. gRPC servers ask for it.
+  // We pass trailers on, and say so where HTTP/2 is spoken, for gRPC servers insist on it (RFC 9110, section 10.1.4).
   if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;

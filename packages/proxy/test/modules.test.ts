@@ -557,7 +557,9 @@ describe("response hooks", () => {
     ["initUpstreamModules", "upstreamModules"],
   ] as const)("that cannot be made (%s) fail their request, and the line says so", async (init, phase) => {
     await using origin = await answering(OK);
-    class Broken implements HttpModule {}
+    class Broken implements HttpModule {
+      requestHeader(): void {}
+    }
     const broken: HttpModuleBuilder = {
       type: Broken,
       init() {
