@@ -29,6 +29,8 @@ function make(options: Http2ServerOptions): ServerOptions {
       maxFrameSize: options.maxFrameBytes,
       maxHeaderListSize: (maxHeadBytes + maxFields * FIELD_OVERHEAD_BYTES) * 2,
     },
+    // A head that nghttp2 finds too large ends the connection; that of an origin has limits of its own.
+    maxSendHeaderBlockLength: 2 ** 20,
     // What an origin sends twice goes down twice.
     strictSingleValueFields: false,
     // nghttp2's own limit on resets says nothing in the log: it comes behind ours.
