@@ -499,7 +499,7 @@ describe("a response", () => {
       for (const wrong of [
         (): unknown => session.writeBody(Buffer.from("a")),
         (): unknown => session.finish(),
-        (): unknown => respond(session, 200, "") as unknown,
+        (): unknown => respond(session, 200, ""),
         (): unknown => session.writeHeader(head(), true),
       ]) {
         try {

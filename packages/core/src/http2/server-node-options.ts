@@ -36,5 +36,5 @@ function make(options: Http2ServerOptions): ServerOptions {
     // nghttp2's own limit on resets says nothing in the log: it comes behind ours.
     streamResetBurst: Math.min(maxResets * 2 + 1000, 2 ** 31 - 1),
     streamResetRate: Math.min(maxResets + 33, 2 ** 31 - 1),
-  } as ServerOptions;
+  };
 }
