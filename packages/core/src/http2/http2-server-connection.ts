@@ -106,7 +106,6 @@ export class Http2ServerConnection implements ServerConnection {
     this.#session.on("goaway", onGoaway);
     this.#session.on("ping", onControlFrame);
     this.#session.on("remoteSettings", onControlFrame);
-    this.#session.on("priority" as "ping", onControlFrame);
     this.#awaitRequest();
   }
 
