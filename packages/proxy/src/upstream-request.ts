@@ -20,9 +20,10 @@ export function upstreamRequest(
   const outgoing = request.clone();
   const received = outgoing.version;
   outgoing.version = "1.1";
-  // RFC 9113, section 8.2.2: the one thing that HTTP/2 can say of a connection. gRPC servers ask for it.
-  const takesTrailers = peer.maxHttpVersion === 2 && TRAILERS.test(outgoing.get("te") ?? "");
+  const overHttp2 = received === "2" || peer.maxHttpVersion === 2;
+  const takesTrailers = overHttp2 && TRAILERS.test(outgoing.get("te") ?? "");
   removeHopByHop(outgoing);
+  // All that HTTP/2 can say of a connection (RFC 9113, section 8.2.2); servers of gRPC insist on it, and we pass trailers on.
   if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));

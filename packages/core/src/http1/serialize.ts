@@ -26,8 +26,9 @@ export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
 export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
   let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
-  // RFC 9110, section 7.8: whoever sends Upgrade says so in Connection.
-  if (sawUpgrade) text += "Connection: upgrade\r\n";
+  // RFC 9110, sections 7.8 and 10.1.4: whoever sends Upgrade or TE says so in Connection.
+  if (sawUpgrade) text += sawTe ? "Connection: upgrade, TE\r\n" : "Connection: upgrade\r\n";
+  else if (sawTe) text += "Connection: TE\r\n";
   return `${text}\r\n`;
 }
 
@@ -67,6 +68,8 @@ export function lastChunkText(trailers: HeaderFields | undefined): string {
 let sawDate = false;
 /** The same for Upgrade. */
 let sawUpgrade = false;
+/** The same for TE. */
+let sawTe = false;
 
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
@@ -79,6 +82,7 @@ function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
   let text = "";
   sawDate = false;
   sawUpgrade = false;
+  sawTe = false;
   if (lines !== undefined) {
     let pieceStart = -1;
     for (let line = 0; line < lines.count; line++) {
@@ -109,10 +113,11 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
     case UPGRADE:
       sawUpgrade = true;
       return true;
+    case TE:
+      sawTe = true;
+      return true;
     case CONNECTION:
     case TRANSFER_ENCODING:
-    // Only with Connection would it speak of this connection (RFC 9110, section 10.1.4); it is for HTTP/2, which has none.
-    case TE:
       return false;
     case CONTENT_LENGTH:
       return framing !== "chunked";

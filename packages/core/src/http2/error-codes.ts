@@ -19,6 +19,7 @@ const NAMES = [
 export const NO_ERROR = 0;
 export const PROTOCOL_ERROR = 1;
 export const INTERNAL_ERROR = 2;
+export const FLOW_CONTROL_ERROR = 3;
 export const REFUSED_STREAM = 7;
 export const CANCEL = 8;
 export const CONNECT_ERROR = 10;

@@ -13,8 +13,8 @@ const BYTES_PER_PIECE = 256;
 const BYTES_PER_FRAME = 64;
 
 /**
- * Counts what a client sends that costs us something and carries nothing. Frames of which Node tells are counted one by one, in
- * windows of ten seconds; of the others, such as WINDOW_UPDATE and padding, the bytes are, from one look to the next.
+ * Counts what a client sends that costs us something and carries nothing. Frames of which Node tells are counted one by one; of
+ * the others, such as WINDOW_UPDATE and padding, the bytes are; both in windows of ten seconds.
  */
 export class FloodGuard {
   readonly #limits: FloodLimits;
@@ -25,8 +25,9 @@ export class FloodGuard {
   #windowEndsAtMs = 0;
   #resets = 0;
   #controlFrames = 0;
-  /** When the window began, or at the last look. */
   #piecesAtWindow = 0;
+  /** The same for what is looked at now and then. */
+  #lookEndsAtMs = 0;
   #piecesAtLook = 0;
   #contentBytesAtLook = 0;
   #bytesAtLook = 0;
@@ -64,11 +65,16 @@ export class FloodGuard {
     const around = (this.#pieces - this.#piecesAtLook) * BYTES_PER_PIECE;
     const allowed = this.#limits.maxControlFrames * BYTES_PER_FRAME + around;
     const useless = bytesRead - this.#bytesAtLook - content;
+    if (useless > allowed) {
+      this.#onFlood(`${useless} bytes of frames without content within ${WINDOW_MS / 1000} s, of ${allowed} allowed`);
+      return;
+    }
+    const now = nowMs();
+    if (now < this.#lookEndsAtMs) return;
+    this.#lookEndsAtMs = now + WINDOW_MS;
     this.#piecesAtLook = this.#pieces;
     this.#contentBytesAtLook = this.#contentBytes;
     this.#bytesAtLook = bytesRead;
-    if (useless > allowed)
-      this.#onFlood(`${useless} bytes of frames without content within seconds, ${allowed} allowed`);
   }
 
   #turnWindow(): void {

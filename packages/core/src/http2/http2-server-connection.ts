@@ -23,6 +23,8 @@ import { sendGoawayForAll } from "./shutdown-notice.ts";
 const END_STREAM = 1;
 /** How long a client that has no request under way may take to answer the first GOAWAY. */
 const BUSY_LATELY_MS = 1000;
+/** How long the last GOAWAY may take to leave. */
+const MAX_CUT_MS = 100;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
@@ -190,6 +192,11 @@ export class Http2ServerConnection implements ServerConnection {
 
   /** @internal */
   onStream(stream: ServerHttp2Stream, flags: number, raw: string[]): void {
+    if (this.over) {
+      // It came together with what ended the connection, and fails with it.
+      stream.on("error", noop);
+      return;
+    }
     const head = HEAD;
     head.read(raw, this.options);
     if (this.#sessions.size === 0) this.#beginSweeping();
@@ -310,10 +317,13 @@ export class Http2ServerConnection implements ServerConnection {
   /** Ends the connection, and what was begun on it shows to be cut. */
   #cut(code: number): void {
     this.#over = true;
-    // @types/node knows only of errors in the first place.
-    this.#session.destroy(undefined, code);
-    // By then the GOAWAY has left, unless the client takes nothing.
-    setImmediate(() => this.#stream.destroy());
+    const session = this.#session;
+    if (session.destroyed) return;
+    session.goaway(code);
+    // Node would close before the GOAWAY has left. (@types/node does not know that there may be no error: we have said why.)
+    setImmediate(() => session.destroy(null as unknown as Error, code));
+    // It would wait for a client that takes nothing.
+    this.#deadline.set(MAX_CUT_MS);
   }
 }
 
@@ -328,6 +338,8 @@ function begin(stream: ByteStream, options: Http2ServerOptions, early: Buffer | 
   process.nextTick(() => duplex.resume());
   return session;
 }
+
+function noop(): void {}
 
 function onStream(this: OwnedSession, stream: ServerHttp2Stream, _fields: object, flags: number, raw: string[]): void {
   this[CONNECTION]!.onStream(stream, flags, raw);

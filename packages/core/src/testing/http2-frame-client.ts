@@ -178,9 +178,10 @@ export class Http2FrameClient implements AsyncDisposable {
       .reduce((sum, { payload }) => sum + payload.length, 0);
   }
 
-  /** What came, for error messages. */
+  /** The last frames that came, for error messages. */
   describe(): string {
     return this.frames
+      .slice(-20)
       .map(({ type, flags, streamId, payload }) => `${FRAME_NAMES[type]} ${streamId} +${flags} (${payload.length})`)
       .join(", ");
   }
