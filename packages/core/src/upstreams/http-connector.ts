@@ -15,7 +15,7 @@ import { openStream } from "./connect-stream.ts";
 import { Http2Groups, type ConnectionOpener, type PooledConnection } from "./http2-groups.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import { RawTunnelSession } from "./raw-tunnel-session.ts";
-import type { TlsProvider } from "./tls-provider.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 
 export interface HttpConnectorOptions {
   /** Idle connections kept, over all peers. Default 128, as in Pingora. */
@@ -27,7 +27,7 @@ export interface HttpConnectorOptions {
   /** Limits on response heads. */
   headLimits?: Partial<HeadLimits>;
   /** For peers with `tls`; without it such a peer is an error. */
-  tls?: TlsProvider;
+  tls?: Pick<TlsProvider, "connect"> | undefined;
 }
 
 const { connectStart, connected, connectFailed, pooled, closed } = upstreamChannels;
@@ -139,7 +139,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     const secured = peer.tls ? await tls!.connect(socket, peer, { alpn, signal }) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
-    return { stream, reader, tls: secured?.digest };
+    return { stream, reader: secured === undefined ? reader : SocketReader.of(stream), tls: secured?.digest };
   }
 
   #http1Session(peer: HttpPeer, { stream, reader, tls }: Transport): ClientSession {

@@ -11,7 +11,7 @@ import { connectSocket } from "../net/connect.ts";
 import { streamPair, turn } from "../testing/index.ts";
 import { HttpConnector } from "./http-connector.ts";
 import { HttpPeer, type PeerOptions } from "./http-peer.ts";
-import type { TlsProvider } from "./tls-provider.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 
 let connector: HttpConnector;
 
@@ -475,8 +475,8 @@ describe("choosing the protocol by ALPN", () => {
   /** TLS without encryption: what is asked here is what is offered, and what is made of the answer. */
   function fakeTls(chooses: (alpn: readonly string[]) => string | undefined) {
     const offers: string[][] = [];
-    const provider: TlsProvider = {
-      connect: async (stream, _peer, { alpn }) => {
+    const provider: Pick<TlsProvider, "connect"> = {
+      connect: async (stream, _peer, { alpn = [] }) => {
         offers.push([...alpn]);
         return { stream, digest: { version: "TLSv1.3", cipher: "none", alpn: chooses(alpn) } };
       },
