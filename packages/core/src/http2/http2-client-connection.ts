@@ -12,6 +12,7 @@ import { nowMs } from "../net/clock.ts";
 import { Deadline, MAX_TIMER_MS } from "../net/deadline.ts";
 import type { ConnectionFate } from "./client-errors.ts";
 import { http2CodeName } from "./error-codes.ts";
+import { SocketReader } from "../net/socket-reader.ts";
 import { Http2ClientSession } from "./http2-client-session.ts";
 import { PingWatch } from "./ping-watch.ts";
 
@@ -228,6 +229,9 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   #start(stream: ByteStream): ClientHttp2Session {
     const { streamWindowBytes, connectionWindowBytes, headLimits } = this.#settings;
+    // What came with the end of a TLS handshake; Node's session takes it from there.
+    const early = SocketReader.of(stream)?.takeHeld();
+    if (early !== undefined) (stream as unknown as Duplex).unshift(early);
     const node = connect(`${this.scheme}://upstream`, {
       createConnection: () => stream as unknown as Duplex,
       // Ours are checked first, so that the error says what was too large; these bound what is kept until then.
