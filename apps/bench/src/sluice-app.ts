@@ -4,7 +4,7 @@ import { KEEP_ALIVE_MS } from "./proxies/keep-alive.ts";
 import { sluiceArgs } from "./proxies/sluice-args.ts";
 
 /** What a request of the benchmark carries from hook to hook. */
-export interface BenchCtx {
+interface BenchCtx {
   filtered: number;
 }
 
