@@ -16,6 +16,7 @@ const REQUEST: Request = {
   method: "POST",
   path: "/echo?1",
   fields: [
+    ["Host", "shop.example.org"],
     ["Connection", "keep-alive"],
     ["X-Mark", "a"],
   ],

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { connect, type IncomingHttpHeaders } from "node:http2";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { SecureContextOptions } from "node:tls";
 import { buffer } from "node:stream/consumers";
 import { urlOf, type Wire } from "./wire.ts";
 import { chunksOf, isOfConnection, type Request } from "./workload.ts";
@@ -40,11 +41,17 @@ export function openClient(options: ClientOptions): Client {
   return options.wire.client === "h2" ? openHttp2Client(options) : http1Client(options);
 }
 
+/** How all clients here speak TLS. X25519, also where Node.js has a hybrid of it: the OpenSSL of a proxy may not. */
+export function trust(ca: string): SecureContextOptions {
+  return { ca, minVersion: "TLSv1.3", ecdhCurve: "X25519" };
+}
+
 const PATIENCE_MS = 5_000;
 
 function http1Client({ port, wire: { tls }, ca }: ClientOptions): Client {
   const settings = { keepAlive: true, maxSockets: 1 };
-  const agent = tls ? new HttpsAgent({ ...settings, ca, minVersion: "TLSv1.3" }) : new HttpAgent(settings);
+  // Else a Host field would be the name that is asked for and verified.
+  const agent = tls ? new HttpsAgent({ ...settings, ...trust(ca), servername: "" }) : new HttpAgent(settings);
   return {
     send: ({ method, path, fields, chunkedBody }) =>
       new Promise((resolve, reject) => {
@@ -68,7 +75,7 @@ function http1Client({ port, wire: { tls }, ca }: ClientOptions): Client {
 
 /** Connects at once. */
 export function openHttp2Client({ port, wire, ca }: ClientOptions): Http2Client {
-  const session = connect(urlOf(wire, port, ""), { ca, minVersion: "TLSv1.3" });
+  const session = connect(urlOf(wire, port, ""), trust(ca));
   session.on("error", () => {}); // which each of its streams gets, too
   return {
     async send({ method, path, fields, chunkedBody }) {

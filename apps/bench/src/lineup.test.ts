@@ -30,5 +30,7 @@ test("a name nobody has in any list is an error that lists the names", () => {
   const more = [contender("d", { kind: "missing", reason: "apt-get install d" })];
   expect(() => checkNames([ALL, more], ["a", "d"])).not.toThrow();
   expect(() => checkNames([ALL, more], undefined)).not.toThrow();
-  expect(() => checkNames([ALL, more], ["a", "x"])).toThrow('nobody is called "x"; there are a, b, c, d');
+  expect(() => checkNames([ALL, more], ["a", "x"])).toThrow(
+    'nobody is called "x"; with these protocols there are a, b, c, d',
+  );
 });

@@ -10,7 +10,8 @@ export interface Lineup {
 export function checkNames(lists: readonly (readonly Contender[])[], only: readonly string[] | undefined): void {
   const names = new Set(lists.flat().map(({ name }) => name));
   const unknown = only?.find((name) => !names.has(name));
-  if (unknown !== undefined) throw new Error(`nobody is called "${unknown}"; there are ${[...names].join(", ")}`);
+  if (unknown !== undefined)
+    throw new Error(`nobody is called "${unknown}"; with these protocols there are ${[...names].join(", ")}`);
 }
 
 /** Chooses the contenders that are installed, of those named in `only` if given. */

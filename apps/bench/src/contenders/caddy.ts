@@ -5,7 +5,7 @@ import { startChild } from "../child.ts";
 import type { Contender, Place } from "../contender.ts";
 import { PROXY_CORE } from "../cores.ts";
 import { findExecutable } from "../executable.ts";
-import { urlOf, type Wire } from "../wire.ts";
+import type { Wire } from "../wire.ts";
 
 /** Caddy, with as many idle connections to the origin as the others keep, otherwise as it comes. */
 export function caddy(wire: Wire): Contender {
@@ -47,7 +47,8 @@ function caddyfile(wire: Wire, { port, originPort, certificate }: Place): string
     }
   }
 }
-${urlOf(wire, port, "")} {
+# Whatever host a request names.
+${wire.tls ? "https" : "http"}://:${port} {
   bind 127.0.0.1
   ${wire.tls ? `tls ${certificate.certFile} ${certificate.keyFile} {\n    protocols tls1.3\n  }` : ""}
   reverse_proxy ${wire.origin === "h2" ? "h2c://" : ""}127.0.0.1:${originPort} {

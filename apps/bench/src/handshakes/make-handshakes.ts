@@ -1,4 +1,5 @@
 import { connect, createSecureContext, type ConnectionOptions, type TLSSocket } from "node:tls";
+import { trust } from "../client.ts";
 import type { HandshakeJob } from "../handshakes.ts";
 import type { Tally } from "./tally.ts";
 
@@ -9,8 +10,7 @@ import type { Tally } from "./tally.ts";
  */
 export async function makeHandshakes(job: HandshakeJob): Promise<Tally> {
   const { seconds, connections, resume, port, ca } = job;
-  // All clients that measure take X25519, also where Node.js has a hybrid of it: the proxies' OpenSSL may not.
-  const secureContext = createSecureContext({ ca, ecdhCurve: "X25519", minVersion: "TLSv1.3" });
+  const secureContext = createSecureContext(trust(ca));
   const options: ConnectionOptions = { host: "127.0.0.1", port, secureContext, timeout: 10_000 };
   const counts = { answered: 0, resumed: 0, bytesRead: 0, latenciesMs: [] as number[] };
   const wrong = { count: 0, sample: "" };

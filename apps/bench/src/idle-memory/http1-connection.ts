@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
+import { trust } from "../client.ts";
 import type { Clients, HeldConnection } from "./held-connections.ts";
 
 /** Opens a connection, by TLS if the proxy speaks it, and asks on it. */
@@ -9,7 +10,9 @@ export async function openHttp1({ client, requestsEach, exchange }: Clients): Pr
   const { request, answer } = exchange;
   const fields = [["Host", `127.0.0.1:${port}`], ...request.fields].map((field) => `${field.join(": ")}\r\n`);
   const head = `${request.method} ${request.path} HTTP/1.1\r\n${fields.join("")}\r\n`;
-  const socket = wire.tls ? connectTls({ host: "127.0.0.1", port, ...trust(ca) }) : connect(port, "127.0.0.1");
+  const socket = wire.tls
+    ? connectTls({ host: "127.0.0.1", port, secureContext: contextOf(ca) })
+    : connect(port, "127.0.0.1");
   socket.setEncoding("latin1");
   try {
     await once(socket, wire.tls ? "secureConnect" : "connect");
@@ -28,10 +31,10 @@ export async function openHttp1({ client, requestsEach, exchange }: Clients): Pr
 }
 
 /** One context for all: making one for each would take longer than the handshakes. */
-function trust(ca: string): { secureContext: SecureContext } {
-  const secureContext = contexts.get(ca) ?? createSecureContext({ ca, ecdhCurve: "X25519", minVersion: "TLSv1.3" });
-  contexts.set(ca, secureContext);
-  return { secureContext };
+function contextOf(ca: string): SecureContext {
+  const context = contexts.get(ca) ?? createSecureContext(trust(ca));
+  contexts.set(ca, context);
+  return context;
 }
 
 const contexts = new Map<string, SecureContext>();
