@@ -1,4 +1,4 @@
-import { Server } from "@sluice/core";
+import { Server, type TlsListenSettings, type TlsProvider } from "@sluice/core";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
 import { KEEP_ALIVE_MS } from "./proxies/keep-alive.ts";
 import { sluiceArgs } from "./proxies/sluice-args.ts";
@@ -12,11 +12,13 @@ interface BenchCtx {
 interface Variant {
   /** Hooks besides those that every check looks for. */
   readonly hooks?: Partial<ProxyHttp<BenchCtx>>;
+  /** What speaks TLS, where the command line asks for it. */
+  readonly tls?: TlsProvider;
 }
 
 /** Serves as the command line says, with the hooks that every check looks for. */
-export async function serveSluice({ hooks = {} }: Variant = {}): Promise<void> {
-  const { port, originPort, clientH2, originH2 } = sluiceArgs();
+export async function serveSluice({ hooks = {}, tls }: Variant = {}): Promise<void> {
+  const { port, originPort, clientH2, originH2, certificate } = sluiceArgs();
   let served = 0;
   const app: ProxyHttp<BenchCtx> = {
     ...hooks,
@@ -40,7 +42,17 @@ export async function serveSluice({ hooks = {} }: Variant = {}): Promise<void> {
   // Read by the benchmark, which knows how many requests there were.
   process.on("exit", () => console.log(`served ${served}`));
   const server = new Server();
-  const service = httpProxy(server, app, { http1: { keepAliveMs: KEEP_ALIVE_MS }, http2: { h2c: clientH2 } });
-  server.addService(service.listenTcp(`127.0.0.1:${port}`));
+  const service = httpProxy(server, app, {
+    http1: { keepAliveMs: KEEP_ALIVE_MS },
+    http2: { h2c: clientH2 && certificate === undefined },
+    ...(tls && { tls }),
+  });
+  const address = `127.0.0.1:${port}`;
+  server.addService(certificate ? service.listenTls(address, tlsSettings(certificate)) : service.listenTcp(address));
   await server.run();
+}
+
+/** TLS 1.3, as the others have it; all else as it comes. */
+function tlsSettings({ cert, key }: { cert: string; key: string }): TlsListenSettings {
+  return { certificates: [{ cert: { file: cert }, key: { file: key } }], minVersion: "1.3" };
 }
