@@ -1,6 +1,6 @@
-import type { HttpProxyOptions, PeerOptions } from "@sluice/proxy";
-import { opensslTls } from "@sluice/tls-openssl";
-import { TestProxy, type TestApp } from "../support/proxy.ts";
+import type { HttpProxyOptions, PeerOptions } from "../../packages/proxy/src/index.ts";
+import { opensslTls } from "../../packages/tls-openssl/src/index.ts";
+import { TestProxy, type TestApp } from "../../packages/proxy/test/support/proxy.ts";
 import { CERTIFICATE, type Leg } from "./legs.ts";
 import { matrixClient, type MatrixClient } from "./matrix-client.ts";
 import { matrixOrigin, type MatrixOrigin, type Visit } from "./matrix-origin.ts";
@@ -31,7 +31,7 @@ export async function line(
     return visited(visit);
   });
   const to = peer === undefined ? origin.peer : origin.peerWith(peer);
-  const proxy = await TestProxy.start<object>(
+  const proxy = await TestProxy.start(
     { origin: to, ...app },
     { tls: opensslTls(), ...options, http2: { h2c: true, ...options.http2 } },
     {},

@@ -1,4 +1,4 @@
-import { certificateAuthority } from "@sluice/tls-openssl/testing";
+import { certificateAuthority } from "../../packages/tls-openssl/src/certificates/make-certificate.ts";
 
 /** A client's version of HTTP, and an upstream's, with TLS on both sides or on none. */
 export interface Leg {

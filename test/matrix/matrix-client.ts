@@ -4,9 +4,9 @@ import { connect as http2Connect, constants, type ClientHttp2Session, type Clien
 import { Agent as TlsAgent, request as https1Request } from "node:https";
 import { TRUSTED, type Leg } from "./legs.ts";
 
-export type Fields = Record<string, string | string[] | undefined>;
+type Fields = Record<string, string | string[] | undefined>;
 
-export interface Ask {
+interface Ask {
   readonly method?: string;
   readonly path?: string;
   readonly fields?: Record<string, string | string[]>;
@@ -16,10 +16,10 @@ export interface Ask {
   readonly stream?: (
     write: (piece: string | Buffer) => Promise<void>,
     end: (trailers?: Record<string, string>) => void,
-  ) => void;
+  ) => Promise<void>;
 }
 
-export interface Answered {
+interface Answered {
   readonly status: number;
   readonly fields: Fields;
   readonly informational: number[];
@@ -28,7 +28,7 @@ export interface Answered {
 }
 
 /** An exchange that goes on. */
-export interface Exchange {
+interface Exchange {
   /** The whole answer; rejects when it was cut. */
   readonly answered: Promise<Answered>;
   /** Its head. */
@@ -132,7 +132,7 @@ function sendBody({ stream }: Ask, request: ClientRequest | ClientHttp2Stream, b
     else if (trailers !== undefined) request.addTrailers(trailers);
     request.end();
   };
-  stream(write, end);
+  void stream(write, end);
 }
 
 interface Reading<Message> {

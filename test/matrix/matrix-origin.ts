@@ -8,7 +8,7 @@ import {
 } from "node:http2";
 import { createServer as createHttp1Tls } from "node:https";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { HttpPeer, type PeerOptions } from "@sluice/proxy";
+import { HttpPeer, type PeerOptions } from "../../packages/proxy/src/index.ts";
 import { CERTIFICATE, TRUSTED, type Leg } from "./legs.ts";
 
 /** What a request looked like to the origin. */
@@ -133,8 +133,7 @@ type OnRequest = (
 ) => void;
 
 function createOrigin({ tls, upstream }: Leg, onRequest: OnRequest): Server {
-  if (upstream === 2)
-    return (tls ? createHttp2Tls(CERTIFICATE, onRequest) : createHttp2(onRequest)) as unknown as Server;
+  if (upstream === 2) return tls ? createHttp2Tls(CERTIFICATE, onRequest) : createHttp2(onRequest);
   const options = { keepAliveTimeout: 60_000 };
   return tls ? createHttp1Tls({ ...options, ...CERTIFICATE }, onRequest) : createHttp1(options, onRequest);
 }
