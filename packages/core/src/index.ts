@@ -41,7 +41,8 @@ export {
   type UpstreamPooledMessage,
 } from "./diagnostics.ts";
 export type { AcceptFilter } from "./listeners/accept-filter.ts";
-export type { ListenOptions } from "./listeners/listener.ts";
+export type { ListenOptions, TcpKeepAlive } from "./listeners/listen-options.ts";
+export type { Listener } from "./listeners/listener.ts";
 export type { HttpModule, HttpModuleBuilder, HttpModuleExchange, HttpModuleType } from "./modules/http-module.ts";
 export { HttpModules } from "./modules/http-modules.ts";
 export { SocketAddress } from "./net/socket-address.ts";
