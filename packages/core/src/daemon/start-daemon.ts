@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fchownSync, openSync } from "node:fs";
 import path from "node:path";
 import { ProxyError } from "@sluice/error";
 import type { ServerConf } from "../config/server-conf.ts";
@@ -7,7 +7,7 @@ import { logger } from "../log/logger.ts";
 import { roleEnvironment } from "../server/process-role.ts";
 import type { DaemonMessage } from "./daemon-messages.ts";
 import { PidFile } from "./pid-file.ts";
-import { lookUpAccount } from "./privileges.ts";
+import { lookUpAccount, type Account } from "./privileges.ts";
 
 /** Where a daemon runs: `pid_file` and `upgrade_sock` are relative to it. */
 export function daemonFolder(conf: Pick<ServerConf, "working_directory">): string {
@@ -24,7 +24,7 @@ export async function startDaemon(conf: ServerConf): Promise<0 | 1> {
   if (process.platform === "win32") throw refused("daemon: not on Windows; use its service manager");
   const account = lookUpAccount(conf);
   const errorLog = conf.error_log === undefined ? undefined : path.resolve(conf.error_log);
-  const output = errorLog === undefined ? undefined : openLog(errorLog);
+  const output = errorLog === undefined ? undefined : openLog(errorLog, account);
   const pidFile = new PidFile(path.resolve(daemonFolder(conf), conf.pid_file));
   const hadOne = pidFile.putAside();
 
@@ -42,13 +42,20 @@ export async function startDaemon(conf: ServerConf): Promise<0 | 1> {
   if (problem === undefined) {
     logger("core").info({ pid: child.pid, waited: conf.daemon_wait_for_ready }, "the daemon runs");
   } else {
-    const details = { pid: child.pid, problem, error_log: errorLog };
-    logger("core").error(details, "the daemon could not be started");
-    if (hadOne) restore(pidFile);
+    const details = { pid: child.pid, problem: problem.text, error_log: errorLog };
+    logger("core").error(details, problem.ended ? "the daemon could not be started" : "the daemon is not ready");
+    if (hadOne && problem.ended) restore(pidFile);
   }
   if (child.connected) child.disconnect();
   child.unref();
   return problem === undefined ? 0 : 1;
+}
+
+/** Why a daemon is not as it should be. */
+interface Problem {
+  readonly text: string;
+  /** It is gone. */
+  readonly ended: boolean;
 }
 
 /** Undefined when all is well. */
@@ -56,26 +63,26 @@ function problemOf(
   child: ChildProcess,
   conf: ServerConf,
   ready: Promise<void> | undefined,
-): Promise<string | undefined> {
+): Promise<Problem | undefined> {
   return new Promise((resolve) => {
     const seconds = conf.daemon_ready_timeout_seconds;
     const late = `it was not ready within ${seconds} s, and goes on (daemon_ready_timeout_seconds)`;
-    const timer = setTimeout(resolve, seconds * 1000, late);
+    const timer = setTimeout(resolve, seconds * 1000, { text: late, ended: false });
     let told: string | undefined;
-    const settle = (problem: string | undefined): void => {
+    const settle = (text?: string): void => {
       clearTimeout(timer);
-      resolve(problem);
+      resolve(text === undefined ? undefined : { text, ended: true });
     };
     child.on("message", (message: DaemonMessage) => {
       if (message.daemon === "failed") told = message.message;
-      else if (ready === undefined) settle(undefined);
+      else if (ready === undefined) settle();
     });
     child.once("error", (error) => settle(error.message));
     // And not `exit`: then what it told has arrived.
     child.once("close", (code, signal) =>
       settle(told ?? `it ended (${signal ?? `exit code ${code}`}) before it was ready`),
     );
-    void ready?.then(() => settle(undefined));
+    void ready?.then(() => settle());
   });
 }
 
@@ -92,9 +99,12 @@ function start(conf: ServerConf, errorLog: string | undefined, output: number | 
   });
 }
 
-function openLog(file: string): number {
+function openLog(file: string, account: Account | undefined): number {
   try {
-    return openSync(file, "a");
+    const fd = openSync(file, "a");
+    // Who is to open it again must be allowed to.
+    if (account?.user !== undefined && process.geteuid?.() === 0) fchownSync(fd, account.user.uid, account.gid);
+    return fd;
   } catch (error) {
     throw refused(`error_log: cannot open ${file}`, error);
   }

@@ -12,6 +12,9 @@ export interface LogFileOptions {
   maxBytes?: number;
 }
 
+/** In one call of the system. */
+const MAX_WRITE_BYTES = 65_536;
+
 const files = new Set<LogFile>();
 
 /**
@@ -36,6 +39,7 @@ export class LogFile implements LogDestination {
       append: true,
       sync: false,
       minLength: bufferBytes,
+      maxWrite: Math.max(bufferBytes * 2, MAX_WRITE_BYTES),
       periodicFlush: flushMs,
       maxLength: maxBytes,
     });

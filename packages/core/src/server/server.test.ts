@@ -191,11 +191,11 @@ describe("bootstrap as a service", () => {
 });
 
 test("with workers, what runs once cannot wait for what runs in each", async () => {
-  const once = service("once", [], { oncePerServer: true });
+  const alone = service("once", [], { oncePerServer: true });
   const each = service("each", []);
-  const server = new Server({ threads: 2 }, { test: true }).addService(each).addService(once);
+  const server = new Server({ threads: 2 }, { test: true }).addService(each).addService(alone);
   await server.run();
-  server.addDependency(once, each);
+  server.addDependency(alone, each);
   await expect(server.run()).rejects.toThrow(
     "once runs once per server and cannot wait for each, which runs in each worker",
   );

@@ -4,7 +4,7 @@ import { parseServerArgs, SERVER_ARGS_HELP } from "../config/server-args.ts";
 import { completeServerConf, keysWithoutEffect, loadServerConf, type ServerConf } from "../config/server-conf.ts";
 import { DaemonProcess } from "../daemon/daemon-process.ts";
 import { startDaemon } from "../daemon/start-daemon.ts";
-import { reopenLogFiles } from "../log/log-sinks.ts";
+import { reopenLogFiles, standardLog } from "../log/log-sinks.ts";
 import { logger } from "../log/logger.ts";
 import { GracePeriod } from "../services/grace-period.ts";
 import { ServiceGraph } from "../services/service-graph.ts";
@@ -276,7 +276,8 @@ export class Server {
     return this.#starting;
   }
 
-  async #runWorker({ fds }: Extract<ProcessRole, { kind: "worker" }>): Promise<void> {
+  async #runWorker({ fds, errorLog }: Extract<ProcessRole, { kind: "worker" }>): Promise<void> {
+    if (errorLog !== undefined) standardLog.toFile(errorLog);
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
     this.#sockets.adopt(new Map(fds), false);
     const link = new PrimaryLink(this.bus, {

@@ -6,6 +6,8 @@ import {
   busQuestion,
   busTopic,
   HttpService,
+  LogFile,
+  logger,
   observe,
   Server,
   workerChannels,
@@ -24,12 +26,14 @@ interface Settings extends Partial<ServerConf> {
   upgrade?: boolean;
   /** See handover.ts. */
   handover?: string;
+  /** A file for many lines. */
+  logFile?: string;
   /** A file that reloading reads. */
   reload?: string;
 }
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
-const { listen, slowStartMs, failIn, upgrade, handover, reload, ...conf } = settings;
+const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, ...conf } = settings;
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify({ from: process.pid, ...what })}\n`);
 
@@ -38,6 +42,7 @@ const whoAreYou = busQuestion<string, string>("test:who");
 const heard: string[] = [];
 const held: object[] = [];
 let word = "first";
+const file = logFile === undefined ? undefined : new LogFile(logFile);
 
 const actions: Record<string, (query: URLSearchParams) => unknown> = {
   pid: () => process.pid,
@@ -61,6 +66,9 @@ const actions: Record<string, (query: URLSearchParams) => unknown> = {
     grow();
   },
   say: (query) => server.bus.publish(said, query.get("what") ?? "", { retainAs: query.get("as") ?? "latest" }),
+  log: (query) => logger("life").info({ n: Number(query.get("n")) }, "logged"),
+  file: (query) => file?.write(`${query.get("n")}\n`),
+  complain: () => console.error("a complaint"),
   heard: () => heard.join(","),
   ask: async () => (await server.bus.ask(whoAreYou, "?")).toSorted().join(","),
   word: () => word,
