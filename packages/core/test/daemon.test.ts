@@ -18,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { get, LifeProcess } from "./life-process.ts";
 
 /** Only root can become somebody else. */
-const asRoot = test.runIf(process.geteuid?.() === 0);
+const IS_ROOT = process.geteuid?.() === 0;
 
 let folder: string;
 let count = 0;
@@ -39,7 +39,7 @@ interface Place {
 function place(): Place {
   const own = path.join(folder, String(count++));
   mkdirSync(own);
-  if (process.geteuid?.() === 0) chownSync(own, ...account("nobody"));
+  if (IS_ROOT) chownSync(own, ...account("nobody"));
   const address = `unix:${own}/web.sock`;
   const pid_file = path.join(own, "server.pid");
   const error_log = path.join(own, "error.log");
@@ -146,24 +146,27 @@ test("what was in the pid file is not taken for this server's number", async () 
 });
 
 describe("an account", () => {
-  asRoot("the daemon becomes who it is to be, with the groups of that account, once a low port is bound", async () => {
-    const at = place();
-    const low = await freeLowPort();
-    const [uid, gid] = account("nobody");
-    const groups = execFileSync("id", ["-G", "nobody"], { encoding: "utf8" }).trim().split(" ");
-    const who = [uid, uid, uid, uid].map(String);
-    await withDaemon(at, { user: "nobody", listen: [at.address, low], daemon_wait_for_ready: true }, async (pid) => {
-      expect(status(pid, "Uid")).toEqual(who);
-      expect(status(pid, "Gid")).toEqual([gid, gid, gid, gid].map(String));
-      expect(status(pid, "Groups")).toEqual(groups);
-      expect((await get(low, "/pid")).body).toBe(String(pid));
-      process.kill(pid, "SIGTERM");
-      await untilGone(pid);
-      expect(existsSync(at.pid_file)).toBe(false);
-    });
-  });
+  test.runIf(IS_ROOT)(
+    "the daemon becomes who it is to be, with the groups of that account, once a low port is bound",
+    async () => {
+      const at = place();
+      const low = await freeLowPort();
+      const [uid, gid] = account("nobody");
+      const groups = execFileSync("id", ["-G", "nobody"], { encoding: "utf8" }).trim().split(" ");
+      const who = [uid, uid, uid, uid].map(String);
+      await withDaemon(at, { user: "nobody", listen: [at.address, low], daemon_wait_for_ready: true }, async (pid) => {
+        expect(status(pid, "Uid")).toEqual(who);
+        expect(status(pid, "Gid")).toEqual([gid, gid, gid, gid].map(String));
+        expect(status(pid, "Groups")).toEqual(groups);
+        expect((await get(low, "/pid")).body).toBe(String(pid));
+        process.kill(pid, "SIGTERM");
+        await untilGone(pid);
+        expect(existsSync(at.pid_file)).toBe(false);
+      });
+    },
+  );
 
-  asRoot("so do its workers, also those that come later; and a group may be another", async () => {
+  test.runIf(IS_ROOT)("so do its workers, also those that come later; and a group may be another", async () => {
     const at = place();
     const low = await freeLowPort();
     const [uid] = account("nobody");
@@ -183,7 +186,7 @@ describe("an account", () => {
     });
   });
 
-  asRoot("in the foreground, too", async () => {
+  test.runIf(IS_ROOT)("in the foreground, too", async () => {
     const at = place();
     await using server = new LifeProcess({ listen: [at.address], user: "nobody" });
     await server.running();
@@ -202,7 +205,7 @@ describe("waiting until it is ready", () => {
     ["the same account", {}],
     ["another account", { user: "nobody" }],
   ])("%s", async (_, more) => {
-    if ("user" in more && process.geteuid?.() !== 0) return;
+    if ("user" in more && !IS_ROOT) return;
     const at = place();
     await withDaemon(at, { ...more, slowStartMs: 1000, daemon_wait_for_ready: true }, async (pid) => {
       // Without waiting: it must be there.
@@ -311,9 +314,9 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
           const rotated = kind === "log" ? at.error_log : logFile;
           const agent = new Agent({ keepAlive: true, maxSockets: 8 });
           let asked = 0;
-          let over = false;
+          const over = new AbortController();
           const ask = async (): Promise<void> => {
-            while (!over) await get(at.address, `/${kind}?n=${asked++}`, agent);
+            while (!over.signal.aborted) await get(at.address, `/${kind}?n=${asked++}`, agent);
           };
           const load = Array.from({ length: 8 }, ask);
           for (let turn = 1; turn <= 5; turn++) {
@@ -322,7 +325,7 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
             process.kill(pid, "SIGUSR1");
             await expect.poll(() => existsSync(rotated)).toBe(true);
           }
-          over = true;
+          over.abort();
           await Promise.all(load);
           agent.destroy();
           process.kill(pid, "SIGTERM");
