@@ -138,6 +138,12 @@ export class Server {
     return this.#bootstrapService;
   }
 
+  /** The number of this process among the workers, from 1; `undefined` in the process that was started, and in a daemon. */
+  get worker(): number | undefined {
+    const role = processRole();
+    return role.kind === "worker" ? role.id : undefined;
+  }
+
   /** Where the server is in its life; in a worker: where that worker is. */
   get phase(): ExecutionPhase {
     return this.#phases.current;

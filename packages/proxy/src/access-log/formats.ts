@@ -30,11 +30,14 @@ export function logTime(timeMs: number): string {
   const ofSecond = timeMs - (timeMs % 1000);
   if (ofSecond === secondMs) return secondText;
   const date = new Date(ofSecond);
-  const two = (number: number): string => String(number).padStart(2, "0");
   const day = `${two(date.getUTCDate())}/${MONTHS[date.getUTCMonth()]}/${date.getUTCFullYear()}`;
   secondMs = ofSecond;
   secondText = `${day}:${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} +0000`;
   return secondText;
+}
+
+function two(number: number): string {
+  return String(number).padStart(2, "0");
 }
 
 /** As nginx does it: `"` becomes `\x22`. */
