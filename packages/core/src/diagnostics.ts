@@ -90,8 +90,9 @@ export interface ConnectionRejectedMessage {
    * - `filter-failed`: it threw, gave neither yes nor no, or took too long; `error` says which.
    * - `no-address`: the client had left, so nobody could be asked about it.
    * - `server-stop`: the service was stopped before the filter had decided.
+   * - `listener-limit`, `client-limit`: the listener, or this client, had as many connections as it may have.
    */
-  readonly reason: "filter" | "filter-failed" | "no-address" | "server-stop";
+  readonly reason: "filter" | "filter-failed" | "no-address" | "server-stop" | "listener-limit" | "client-limit";
   readonly error: unknown;
 }
 

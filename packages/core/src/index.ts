@@ -8,12 +8,16 @@ export { ResponseCompression, responseCompression } from "./compression/response
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
+  completeServerConf,
   defaultServerConf,
   loadServerConf,
-  serverConfShape,
+  parseServerConf,
   type LoadedServerConf,
   type ServerConf,
 } from "./config/server-conf.ts";
+export { serverConfShape } from "./config/server-conf-keys.ts";
+export { configJsonSchema, serverConfJsonSchema, type JsonSchema } from "./config/json-schema.ts";
+export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "./config/server-args.ts";
 export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
@@ -37,7 +41,8 @@ export {
   type UpstreamPooledMessage,
 } from "./diagnostics.ts";
 export type { AcceptFilter } from "./listeners/accept-filter.ts";
-export type { ListenOptions } from "./listeners/listener.ts";
+export type { ListenOptions, TcpKeepAlive } from "./listeners/listen-options.ts";
+export type { Listener } from "./listeners/listener.ts";
 export type { HttpModule, HttpModuleBuilder, HttpModuleExchange, HttpModuleType } from "./modules/http-module.ts";
 export { HttpModules } from "./modules/http-modules.ts";
 export { SocketAddress } from "./net/socket-address.ts";

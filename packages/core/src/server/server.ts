@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import { ProxyError } from "@sluice/error";
-import { defaultServerConf, loadServerConf, type ServerConf } from "../config/server-conf.ts";
+import { parseServerArgs } from "../config/server-args.ts";
+import { completeServerConf, loadServerConf, type ServerConf } from "../config/server-conf.ts";
 import { MAX_TIMER_MS } from "../net/deadline.ts";
 import { logger } from "../log/logger.ts";
 import type { Service } from "../services/service.ts";
@@ -26,7 +26,7 @@ export class Server {
 
   /** @param conf Overrides of the defaults, by the names of the configuration file. */
   constructor(conf: Partial<ServerConf> = {}) {
-    this.conf = { ...defaultServerConf(), ...conf };
+    this.conf = completeServerConf(conf);
   }
 
   /**
@@ -35,8 +35,8 @@ export class Server {
    * @throws TypeError for an unknown option, ConfigError for a configuration that is not valid.
    */
   static fromArgs(args: string[] = process.argv.slice(2)): Server {
-    const { values } = parseArgs({ args, options: { conf: { type: "string", short: "c" } } });
-    return new Server(values.conf === undefined ? {} : loadServerConf(values.conf));
+    const { conf } = parseServerArgs(args);
+    return new Server(conf === undefined ? {} : loadServerConf(conf));
   }
 
   /** Services start in this order. @throws ProxyError after the start. */

@@ -6,7 +6,8 @@ import { Http1ServerConnection } from "../http1/http1-server-connection.ts";
 import { resolveHttp1ServerOptions, type Http1ServerOptions } from "../http1/server-options.ts";
 import { checkAcceptFilter, type AcceptFilter } from "../listeners/accept-filter.ts";
 import { AcceptGate } from "../listeners/accept-gate.ts";
-import { Listener, type ListenOptions } from "../listeners/listener.ts";
+import type { ListenOptions } from "../listeners/listen-options.ts";
+import { Listener } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
 import { adoptSocket } from "../net/adopt-socket.ts";
 import { SocketAddress } from "../net/socket-address.ts";
@@ -66,6 +67,11 @@ export class HttpService implements Service {
   /** The addresses as bound, in the order in which they were added. */
   get addresses(): string[] {
     return this.#listeners.map((listener) => listener.address);
+  }
+
+  /** What it listens on, in the order in which they were added. The server binds them before it gives up its privileges. */
+  get listeners(): readonly Listener[] {
+    return this.#listeners;
   }
 
   /** Open client connections. */
@@ -128,10 +134,11 @@ export class HttpService implements Service {
     return this;
   }
 
-  readonly #accept = (given: Socket, { wanted }: Listener): void => {
+  readonly #accept = (given: Socket, { wanted }: Listener, release: (() => void) | undefined): void => {
     const reader = new SocketReader(false);
     const socket = adoptSocket(given, reader);
     const stream = socket ?? given;
+    if (release !== undefined) stream.once("close", release);
     if (wanted.path !== undefined) nameUnixSocket(stream, { local: wanted.text });
     const connection = new Http1ServerConnection(stream, this.#app, this.#options, this.#forget, socket && reader);
     this.#connections.add(connection);
