@@ -1,7 +1,7 @@
 export { whyUnavailable } from "./ffi/libc.ts";
 export type { PeerCredentials } from "./ffi/unix-socket.ts";
 export type { HandedListener } from "./handover/handed-listener.ts";
-export { linuxHandover, type LinuxHandover } from "./handover/linux-handover.ts";
+export { linuxHandover, type LinuxHandover, type LinuxHandoverOptions } from "./handover/linux-handover.ts";
 export { receiveListeners, type ReceiveListenersOptions } from "./handover/receive-listeners.ts";
 export { type OldProcess, ReceivedListeners } from "./handover/received-listeners.ts";
 export { sendListeners, type SendListenersOptions } from "./handover/send-listeners.ts";
@@ -15,6 +15,8 @@ export { openTcpSocket, type TcpSocketOptions } from "./sockets/open-tcp-socket.
 export { isIpv6Only, reusesPort } from "./sockets/shared-port.ts";
 export { tcpInfo, type TcpInfo } from "./sockets/tcp-info.ts";
 export { setTypeOfService, typeOfService } from "./sockets/type-of-service.ts";
+export { activatedSockets } from "./systemd/activated-sockets.ts";
 export { listenFds, type ActivatedDescriptor } from "./systemd/listen-fds.ts";
 export { notifySystemd, type SystemdState } from "./systemd/notify.ts";
+export { reportToSystemd, type ReportedServer, type ReportToSystemdOptions } from "./systemd/report-to-systemd.ts";
 export { startWatchdog, watchdogIntervalMs, type Watchdog } from "./systemd/watchdog.ts";

@@ -20,6 +20,7 @@ export interface Libc {
   getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
   setsockopt(fd: number, level: number, option: number, value: Memory, length: number): number;
   getsockname(fd: number, address: Memory, length: Memory): number;
+  getpeername(fd: number, address: Memory, length: Memory): number;
   fcntl(fd: number, command: number, argument: number): number;
   geteuid(): number;
   /** Of the last call; to be asked at once. */
@@ -42,6 +43,7 @@ const PROTOTYPES = {
   getsockopt: "int getsockopt(int, int, int, void *, void *)",
   setsockopt: "int setsockopt(int, int, int, void *, uint32_t)",
   getsockname: "int getsockname(int, void *, void *)",
+  getpeername: "int getpeername(int, void *, void *)",
   fcntl: "int fcntl(int, int, int)",
   geteuid: "uint32_t geteuid()",
 } as const;

@@ -21,9 +21,9 @@ export function checkListener({ address, fd }: HandedListener, attempted: string
   checkListens({ address, fd }, attempted);
 }
 
-/** @throws LinuxError `EINVAL` for a descriptor that is no listening socket. */
+/** @throws LinuxError `EINVAL` for a descriptor that is no socket which listens, or is bound so that it can. */
 export function checkListens({ address, fd }: HandedListener, attempted: string): void {
-  const { type, listening } = describeSocket(fd);
-  if (type === "stream" && listening) return;
-  throw new LinuxError("EINVAL", attempted, `descriptor ${fd} of ${address} is no socket that listens`);
+  const { type, listening, connected } = describeSocket(fd);
+  if (type === "stream" && (listening || !connected)) return;
+  throw new LinuxError("EINVAL", attempted, `descriptor ${fd} of ${address} is no socket that can listen`);
 }

@@ -15,6 +15,7 @@ import { connect, createServer, type AddressInfo, type ListenOptions, type Serve
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { bindUnixSocket } from "../ffi/unix-socket.ts";
 import { describeSocket } from "../sockets/describe-socket.ts";
 import { descriptorOf } from "../sockets/descriptor-of.ts";
 import type { HandedListener } from "./handed-listener.ts";
@@ -128,6 +129,16 @@ describe("sockets arrive", () => {
     await sent;
   });
 
+  test("also when they are bound and do not listen yet", async () => {
+    const fd = bindUnixSocket(path.join(folder, "s"), "test");
+    toClose.push(fd);
+    const { received, sent } = await handOver([{ address: "a", fd }]);
+    const mine = received.listeners[0]!.fd;
+    expect(describeSocket(mine)).toMatchObject({ listening: false, connected: false });
+    await received.serving();
+    await sent;
+  });
+
   test("close-on-exec, so that children do not keep them", async () => {
     const { received, sent } = await handOver([await listener("a")]);
     const info = readFileSync(`/proc/self/fdinfo/${received.listeners[0]!.fd}`, "utf8");
@@ -208,14 +219,14 @@ describe("a hand-over that fails leaves the old process what it has", () => {
     await expect(sendListeners(sockPath, [{ fd: file, ...given }])).rejects.toMatchObject({ code });
   });
 
-  test("a socket that does not listen is not sent", async () => {
+  test("a connection is not sent", async () => {
     const server = await listen();
     const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
     client.on("error", () => undefined);
     await once(client, "connect");
     await expect(sendListeners(sockPath, [{ address: "c", fd: descriptorOf(client) }])).rejects.toMatchObject({
       code: "EINVAL",
-      message: /of c is no socket that listens$/,
+      message: /of c is no socket that can listen$/,
     });
     client.destroy();
   });

@@ -1,3 +1,5 @@
+import { notifySystemd } from "../systemd/notify.ts";
+import { warn } from "../systemd/report-to-systemd.ts";
 import { receiveListeners } from "./receive-listeners.ts";
 import { sendListeners } from "./send-listeners.ts";
 
@@ -18,21 +20,45 @@ export interface LinuxHandover {
   ): Promise<void>;
 }
 
+export interface LinuxHandoverOptions {
+  /** Told of strangers who were sent away, and when systemd could not be told. Default: a warning of the process. */
+  onError?: (error: unknown) => void;
+}
+
 /**
  * How a server of `@sluice/core` hands its listening sockets to the next: `new Server(conf, { handover: linuxHandover() })`.
  * On another system, and where koffi has no binary, each attempt fails with a LinuxError `ENOSYS`; the server goes on without.
+ *
+ * Under systemd the new process makes itself known as the main one before the old one may end (`NotifyAccess=all`).
  */
-export function linuxHandover(): LinuxHandover {
+export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): LinuxHandover {
+  const becomeMain = (mainPid: number): void => {
+    try {
+      notifySystemd({ mainPid });
+    } catch (error) {
+      onError(error);
+    }
+  };
   return {
     async receive(sockPath, { timeoutMs, onListening, owner }) {
       const received = await receiveListeners(sockPath, {
         waitMs: timeoutMs,
         allowedUids: owner === undefined ? [] : [owner.uid],
+        onRefused: onError,
         ...(onListening === undefined ? {} : { onListening }),
       });
       return {
         fds: new Map(received.listeners.map(({ address, fd }) => [address, fd])),
-        serving: async () => void (await received.serving()),
+        serving: async () => {
+          // With the old one its main process would be gone for systemd, and so the service.
+          becomeMain(process.pid);
+          try {
+            await received.serving();
+          } catch (error) {
+            becomeMain(received.from.pid);
+            throw error;
+          }
+        },
         failed: (reason) => void received.refuse(reason),
       };
     },

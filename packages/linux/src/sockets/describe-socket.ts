@@ -1,6 +1,6 @@
 import { endianness } from "node:os";
 import { AF_INET, AF_INET6, AF_UNIX, SO_ACCEPTCONN, SO_TYPE, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET } from "../ffi/abi.ts";
-import { systemCall } from "../ffi/system-call.ts";
+import { systemCall, tryCall } from "../ffi/system-call.ts";
 import { descriptorOf, type SocketHandle } from "./descriptor-of.ts";
 import { readOption } from "./socket-option.ts";
 
@@ -11,6 +11,8 @@ export interface SocketDescription {
   readonly type: "stream" | "datagram" | "other";
   /** It accepts connections. */
   readonly listening: boolean;
+  /** It has a peer. One that neither listens nor has a peer is only bound, or not even that. */
+  readonly connected: boolean;
   /**
    * Where it is bound: `127.0.0.1:80`, `[::1]:80`, `unix:/run/app.sock`, `unix:@name` in the abstract namespace; `unix:` for a
    * Unix socket without a name, empty for other families.
@@ -26,6 +28,7 @@ export function describeSocket(socket: SocketHandle): SocketDescription {
   return {
     type: type === SOCK_STREAM ? "stream" : type === SOCK_DGRAM ? "datagram" : "other",
     listening: readOption(fd, SOL_SOCKET, SO_ACCEPTCONN, attempted) !== 0,
+    connected: hasPeer(fd),
     ...addressOf(boundAddress(fd, attempted)),
   };
 }
@@ -38,6 +41,11 @@ function boundAddress(fd: number, attempted: string): Buffer {
   const length = new Uint32Array([MAX_ADDRESS_BYTES]);
   systemCall("getsockname", attempted, (libc) => libc.getsockname(fd, bytes, length));
   return bytes.subarray(0, length[0]);
+}
+
+function hasPeer(fd: number): boolean {
+  const bytes = Buffer.alloc(MAX_ADDRESS_BYTES);
+  return tryCall((libc) => libc.getpeername(fd, bytes, new Uint32Array([MAX_ADDRESS_BYTES]))) >= 0;
 }
 
 function addressOf(bytes: Buffer): Pick<SocketDescription, "family" | "address"> {

@@ -128,7 +128,13 @@ describe("what the system knows of a socket", () => {
   ])("listening on %j", async (options, family, address) => {
     const server = await listen(options);
     const { port } = server.address() as AddressInfo;
-    const expected = { family, type: "stream", listening: true, address: address.replace("PORT", String(port)) };
+    const expected = {
+      family,
+      type: "stream",
+      listening: true,
+      connected: false,
+      address: address.replace("PORT", String(port)),
+    };
     expect(describeSocket(server)).toEqual(expected);
   });
 
@@ -144,7 +150,13 @@ describe("what the system knows of a socket", () => {
     const client = connect(server.address() as string);
     await once(client, "connect");
     stack.defer(() => void client.destroy());
-    expect(describeSocket(client)).toEqual({ family: "unix", type: "stream", listening: false, address: "unix:" });
+    expect(describeSocket(client)).toEqual({
+      family: "unix",
+      type: "stream",
+      listening: false,
+      connected: true,
+      address: "unix:",
+    });
   });
 
   test("of a file, and of nothing", () => {

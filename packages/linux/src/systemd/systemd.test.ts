@@ -12,6 +12,7 @@ import { openUnixSocket } from "../ffi/unix-socket.ts";
 import { unixAddress } from "../ffi/unix-address.ts";
 import { listenFds } from "./listen-fds.ts";
 import { notifySystemd } from "./notify.ts";
+import { reportToSystemd } from "./report-to-systemd.ts";
 import { startWatchdog, watchdogIntervalMs } from "./watchdog.ts";
 
 let folder: string;
@@ -121,6 +122,59 @@ describe("the watchdog", () => {
   });
 });
 
+describe("a server's life, as systemd hears it", () => {
+  /** Passes through `phases`; what was told at each. */
+  function told(phases: readonly string[], more: NodeJS.ProcessEnv = {}): string[] {
+    const address = path.join(folder, "notify");
+    const heard = manager(address);
+    let listener: ((phase: string) => void) | undefined;
+    const server = { onPhase: (given: (phase: string) => void) => ((listener = given), () => undefined) };
+    reportToSystemd(server, { onError: unexpected, env: { NOTIFY_SOCKET: address, ...more } });
+    return phases.map((phase) => {
+      listener!(phase);
+      return [heard(), heard()].filter((text) => text !== undefined).join(" | ");
+    });
+  }
+  const ready = `READY=1\nMAINPID=${process.pid}\nSTATUS=serving`;
+  const stopping = "STOPPING=1\nSTATUS=finishing what is in flight";
+
+  test("ready, then stopping", () => {
+    const phases = ["Bootstrap", "BootstrapComplete", "Running", "GracefulTerminate", "ShutdownStarted", "Terminated"];
+    expect(told(phases)).toEqual(["", "", ready, "", stopping, ""]);
+  });
+
+  test("one that has handed over stops in silence, for the service goes on", () => {
+    const phases = ["Bootstrap", "Running", "GracefulUpgradeTransferringFds", "ShutdownStarted"];
+    expect(told(phases)).toEqual(["", ready, "", ""]);
+  });
+
+  test("one whose hand-over failed goes on, and says so when it stops later", () => {
+    const phases = ["Bootstrap", "Running", "GracefulUpgradeTransferringFds", "Running", "ShutdownStarted"];
+    expect(told(phases)).toEqual(["", ready, "", "", stopping]);
+  });
+
+  test("a worker says nothing", () => {
+    expect(told(["Running", "ShutdownStarted"])).toEqual(["", ""]);
+  });
+
+  test("the watchdog is answered from when it is ready until it stops", () => {
+    const env = { WATCHDOG_USEC: "60000000" };
+    expect(told(["Bootstrap", "Running", "ShutdownStarted"], env)).toEqual(["", `${ready} | WATCHDOG=1`, stopping]);
+  });
+
+  test("that it cannot be told is told, and nothing else happens", () => {
+    const errors: unknown[] = [];
+    let listener: ((phase: string) => void) | undefined;
+    const env = { NOTIFY_SOCKET: "/nowhere/at/all" };
+    reportToSystemd(
+      { onPhase: (given) => ((listener = given), () => undefined) },
+      { onError: (error) => void errors.push(error), env },
+    );
+    for (const phase of ["Bootstrap", "Running", "ShutdownStarted"]) listener!(phase);
+    expect(errors).toEqual([expect.objectContaining({ code: "ENOENT" }), expect.objectContaining({ code: "ENOENT" })]);
+  });
+});
+
 describe("sockets of systemd", () => {
   const own = { LISTEN_PID: String(process.pid) };
   test.each([
@@ -151,12 +205,14 @@ describe("sockets of systemd", () => {
       const unix = path.join(folder, "app.sock");
       const program = `
       const { listenFds } = await import(${JSON.stringify(path.join(import.meta.dirname, "listen-fds.ts"))});
+      const { activatedSockets } = await import(${JSON.stringify(path.join(import.meta.dirname, "activated-sockets.ts"))});
+      const byAddress = [...activatedSockets({ ...process.env })];
       const { readFileSync } = await import("node:fs");
       const found = listenFds().map((each) => ({
         ...each,
         closeOnExec: (parseInt(/flags:\\s*(\\d+)/.exec(readFileSync("/proc/self/fdinfo/" + each.fd, "utf8"))[1], 8) & 0o2000000) !== 0,
       }));
-      console.log(JSON.stringify({ found, again: listenFds(), left: Object.keys(process.env).filter((key) => key.startsWith("LISTEN_")) }));
+      console.log(JSON.stringify({ byAddress, found, again: listenFds(), left: Object.keys(process.env).filter((key) => key.startsWith("LISTEN_")) }));
       process.exit();`;
       const run = promisify(execFile)(programs["systemd-socket-activate"], [
         `--listen=127.0.0.1:${port}`,
@@ -171,18 +227,22 @@ describe("sockets of systemd", () => {
       await vi.waitUntil(() => connects(unix), { timeout: 10_000 });
       const { stdout } = await run;
       expect(JSON.parse(stdout)).toEqual({
+        byAddress: [
+          [`127.0.0.1:${port}`, 3],
+          [`unix:${unix}`, 4],
+        ],
         found: [
           {
             fd: 3,
             name: "web",
             closeOnExec: true,
-            socket: { family: "ipv4", type: "stream", listening: true, address: `127.0.0.1:${port}` },
+            socket: { family: "ipv4", type: "stream", listening: true, connected: false, address: `127.0.0.1:${port}` },
           },
           {
             fd: 4,
             name: "app",
             closeOnExec: true,
-            socket: { family: "unix", type: "stream", listening: true, address: `unix:${unix}` },
+            socket: { family: "unix", type: "stream", listening: true, connected: false, address: `unix:${unix}` },
           },
         ],
         again: [],
