@@ -7,13 +7,16 @@ import { LinuxError } from "../linux-error.ts";
  *     new:                                         received    serving | refused
  */
 export type HandoverFrame =
-  | { readonly type: "hello"; readonly version: number; readonly count: number }
+  | { readonly type: "hello"; readonly version: number; readonly count: number; readonly variables?: Variables }
   /** As many descriptors came with it as it has addresses. */
   | { readonly type: "listeners"; readonly addresses: readonly string[] }
   | { readonly type: "received"; readonly count: number }
   | { readonly type: "serving" }
   | { readonly type: "draining" }
   | { readonly type: "refused"; readonly reason: string };
+
+/** Variables of an environment. */
+export type Variables = Readonly<Record<string, string>>;
 
 /** Of the lines; both sides must have the same. */
 export const HANDOVER_VERSION = 1;
@@ -48,7 +51,7 @@ function isFrame(value: unknown): value is HandoverFrame {
   const frame = value as Record<string, unknown>;
   switch (frame["type"]) {
     case "hello":
-      return isCount(frame["count"]) && typeof frame["version"] === "number";
+      return isCount(frame["count"]) && typeof frame["version"] === "number" && areVariables(frame["variables"] ?? {});
     case "listeners":
       return Array.isArray(frame["addresses"]) && frame["addresses"].every(isAddress);
     case "received":
@@ -61,6 +64,10 @@ function isFrame(value: unknown): value is HandoverFrame {
     default:
       return false;
   }
+}
+
+function areVariables(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.values(value).every((each) => typeof each === "string");
 }
 
 function isCount(value: unknown): boolean {

@@ -14,7 +14,8 @@ import {
 import { connect, createServer, type AddressInfo, type ListenOptions, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { serviceManager } from "../../test/support/service-manager.ts";
 import { bindUnixSocket } from "../ffi/unix-socket.ts";
 import { describeSocket } from "../sockets/describe-socket.ts";
 import { descriptorOf } from "../sockets/descriptor-of.ts";
@@ -85,6 +86,15 @@ describe("sockets arrive", () => {
     const { received, sent } = await handOver(given);
     expect(received.listeners.map(({ address }) => address)).toEqual(given.map(({ address }) => address));
     expect(new Set(received.listeners.map(({ fd }) => fd)).size).toBe(600);
+    await received.serving();
+    await sent;
+  });
+
+  test("and with them what the new process is to know of the old one's environment", async () => {
+    const receiving = receiveListeners(sockPath);
+    const sent = sendListeners(sockPath, [], { variables: { WATCHDOG_USEC: "1000" } });
+    const received = await receiving;
+    expect(received.variables).toEqual({ WATCHDOG_USEC: "1000" });
     await received.serving();
     await sent;
   });
@@ -303,6 +313,7 @@ describe("somebody else at the door is sent away, and the old process is still w
     ],
     ["no addresses, for ever", `${hello(1)}{"type":"listeners","addresses":[]}\n`, /an unexpected/],
     ["addresses that are none", `${hello(1)}{"type":"listeners","addresses":[{}]}\n`, /is no message/],
+    ["variables that are none", '{"type":"hello","version":1,"count":1,"variables":{"a":1}}\n', /is no message/],
     ["null", "null\n", /is no message/],
   ])("%s", async (_, text, why) => {
     const refused = Promise.withResolvers<unknown>();
@@ -336,6 +347,26 @@ test("an old process that dies before it hears of it leaves the new one serving"
   const received = await receiving;
   dying.destroy();
   expect(await received.serving()).toBe("gone");
+});
+
+test("under systemd, linuxHandover makes the new process the main one, and gives it the watchdog", async () => {
+  const heard = serviceManager(path.join(folder, "notify"));
+  vi.stubEnv("NOTIFY_SOCKET", path.join(folder, "notify"));
+  vi.stubEnv("WATCHDOG_USEC", "2000000");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const handover = linuxHandover();
+  const sendAll = () => handover.send(sockPath, new Map(), { connectMs: 0, servingMs: 5000 });
+  let sending: Promise<void> | undefined;
+  const onListening = (): void => {
+    sending = sendAll();
+    vi.stubEnv("WATCHDOG_USEC", undefined);
+  };
+  const received = await handover.receive(sockPath, { timeoutMs: 5000, onListening });
+  expect(process.env["WATCHDOG_USEC"]).toBe("2000000");
+  expect(heard()).toBeUndefined();
+  await received.serving();
+  await sending;
+  expect([heard(), heard()]).toEqual([`MAINPID=${process.pid}`, undefined]);
 });
 
 test("linuxHandover does it in the words of the server", async () => {

@@ -47,6 +47,7 @@ export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): Li
         onRefused: onError,
         ...(onListening === undefined ? {} : { onListening }),
       });
+      takeWatchdog(received.variables);
       return {
         fds: new Map(received.listeners.map(({ address, fd }) => [address, fd])),
         serving: async () => {
@@ -64,7 +65,17 @@ export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): Li
     },
     async send(sockPath, fds, { connectMs, servingMs }) {
       const listeners = Array.from(fds, ([address, fd]) => ({ address, fd }));
-      await sendListeners(sockPath, listeners, { connectMs, servingMs });
+      const { WATCHDOG_USEC } = process.env;
+      const variables = WATCHDOG_USEC === undefined ? {} : { WATCHDOG_USEC };
+      await sendListeners(sockPath, listeners, { connectMs, servingMs, variables });
     },
   };
+}
+
+/**
+ * systemd tells only a process that it starts as the main one how often it wants to hear from it; and it goes on wanting to, from
+ * whoever is the main one next.
+ */
+function takeWatchdog({ WATCHDOG_USEC: us }: Readonly<Record<string, string>>): void {
+  if (us !== undefined && /^\d+$/.test(us)) process.env["WATCHDOG_USEC"] ??= us;
 }

@@ -4,7 +4,7 @@ import { errnoName, LinuxError } from "../linux-error.ts";
 import { checkRange } from "../sockets/check-range.ts";
 import { checkListens, type HandedListener } from "./handed-listener.ts";
 import { HandoverConnection } from "./handover-connection.ts";
-import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame } from "./handover-frame.ts";
+import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame, type Variables } from "./handover-frame.ts";
 import { listenForHandover } from "./handover-socket.ts";
 import { checkPeer } from "./peer-check.ts";
 import { ReceivedListeners } from "./received-listeners.ts";
@@ -85,9 +85,9 @@ async function tryReceive(fd: number, limit: Limit, allowedUids: readonly number
     return error;
   }
   try {
-    await receiveAll(connection, listeners, limit, attempted);
+    const variables = await receiveAll(connection, listeners, limit, attempted);
     await connection.send({ type: "received", count: listeners.length }, [], limit);
-    return new ReceivedListeners(connection, listeners, from, attempted);
+    return new ReceivedListeners(connection, listeners, variables, from, attempted);
   } catch (error) {
     closeAll(listeners.map((listener) => listener.fd));
     const reason = error instanceof Error ? error.message : String(error);
@@ -97,13 +97,13 @@ async function tryReceive(fd: number, limit: Limit, allowedUids: readonly number
   }
 }
 
-/** Into `listeners`, so that they can be closed when it fails half-way. */
+/** Into `listeners`, so that they can be closed when it fails half-way. Returns the variables that came along. */
 async function receiveAll(
   connection: HandoverConnection,
   listeners: HandedListener[],
   limit: Limit,
   attempted: string,
-): Promise<void> {
+): Promise<Variables> {
   const hello = await connection.receive(limit, "the old process to begin");
   if (hello.type !== "hello") throw unexpected(hello, attempted);
   if (hello.version !== HANDOVER_VERSION) {
@@ -119,6 +119,7 @@ async function receiveAll(
   }
   if (listeners.length > hello.count) throw unexpected(hello, attempted);
   for (const listener of listeners) checkListens(listener, attempted);
+  return hello.variables ?? {};
 }
 
 function unexpected(frame: HandoverFrame, attempted: string): LinuxError {

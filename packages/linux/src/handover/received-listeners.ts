@@ -19,6 +19,8 @@ const ANSWER_MS = 10_000;
 export class ReceivedListeners {
   /** In the order of the old process. Close-on-exec; to be closed by whoever uses them, `server.listen({ fd })` for example. */
   readonly listeners: readonly HandedListener[];
+  /** What the old process was told to tell of its environment; not checked further. */
+  readonly variables: Readonly<Record<string, string>>;
   /** The old process. */
   readonly from: PeerCredentials;
   readonly #connection: HandoverConnection;
@@ -27,11 +29,13 @@ export class ReceivedListeners {
   constructor(
     connection: HandoverConnection,
     listeners: readonly HandedListener[],
+    variables: Readonly<Record<string, string>>,
     from: PeerCredentials,
     attempted: string,
   ) {
     this.#connection = connection;
     this.listeners = listeners;
+    this.variables = variables;
     this.from = from;
     this.#attempted = attempted;
   }

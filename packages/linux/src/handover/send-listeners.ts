@@ -3,7 +3,7 @@ import { LinuxError } from "../linux-error.ts";
 import { checkRange } from "../sockets/check-range.ts";
 import { checkListener, type HandedListener } from "./handed-listener.ts";
 import { HandoverConnection, messagesOf } from "./handover-connection.ts";
-import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame } from "./handover-frame.ts";
+import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame, type Variables } from "./handover-frame.ts";
 import { checkPeer } from "./peer-check.ts";
 import { limitOf, pause, type Limit } from "./wait-until.ts";
 
@@ -16,6 +16,8 @@ export interface SendListenersOptions {
   servingMs?: number;
   /** Users that the new process may belong to, besides that of this one and root. Default: none. */
   allowedUids?: readonly number[];
+  /** What the new process is to know of this one's environment; it gets them by name. Default: none. */
+  variables?: Readonly<Record<string, string>>;
   /** Gives up. */
   signal?: AbortSignal;
   /** Told each time that it will be tried again. */
@@ -37,7 +39,14 @@ export async function sendListeners(
   options: SendListenersOptions = {},
 ): Promise<PeerCredentials> {
   const attempted = `handing ${listeners.length} listening sockets over at ${path}`;
-  const { connectMs = 5000, transferMs = 10_000, servingMs = 60_000, allowedUids = [], signal } = options;
+  const {
+    connectMs = 5000,
+    transferMs = 10_000,
+    servingMs = 60_000,
+    allowedUids = [],
+    variables = {},
+    signal,
+  } = options;
   checkRange(attempted, "connectMs", connectMs, 0, 0x7fff_ffff);
   checkRange(attempted, "transferMs", transferMs, 0, 0x7fff_ffff);
   checkRange(attempted, "servingMs", servingMs, 0, 0x7fff_ffff);
@@ -49,7 +58,7 @@ export async function sendListeners(
   const connection = new HandoverConnection(fd, attempted);
   try {
     const peer = checkPeer(fd, allowedUids, attempted);
-    await transfer(connection, listeners, limitOf(transferMs, signal), attempted);
+    await transfer(connection, listeners, variables, limitOf(transferMs, signal), attempted);
     await awaitServing(connection, limitOf(servingMs, signal), attempted);
     return peer;
   } finally {
@@ -81,10 +90,11 @@ async function connectInTime(
 async function transfer(
   connection: HandoverConnection,
   listeners: readonly HandedListener[],
+  variables: Variables,
   limit: Limit,
   attempted: string,
 ): Promise<void> {
-  await connection.send({ type: "hello", version: HANDOVER_VERSION, count: listeners.length }, [], limit);
+  await connection.send({ type: "hello", version: HANDOVER_VERSION, count: listeners.length, variables }, [], limit);
   for (const part of messagesOf(listeners)) {
     const addresses = part.map(({ address }) => address);
     await connection.send(

@@ -1,15 +1,12 @@
 import { execFile } from "node:child_process";
-import { closeSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { testWith } from "../../../../test/programs.ts";
-import { receiveMessage } from "../ffi/message.ts";
-import { systemCall } from "../ffi/system-call.ts";
-import { openUnixSocket } from "../ffi/unix-socket.ts";
-import { unixAddress } from "../ffi/unix-address.ts";
+import { serviceManager } from "../../test/support/service-manager.ts";
 import { listenFds } from "./listen-fds.ts";
 import { notifySystemd } from "./notify.ts";
 import { reportToSystemd } from "./report-to-systemd.ts";
@@ -20,18 +17,6 @@ beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), "sluice-systemd-"));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
-
-/** In the place of systemd: what it was told, or `undefined` when there is nothing. */
-function manager(address: string): () => string | undefined {
-  const fd = openUnixSocket("datagram", "test");
-  onTestFinished(() => closeSync(fd));
-  const bytes = unixAddress(address, "test");
-  systemCall("bind", "test", (libc) => libc.bind(fd, bytes, bytes.length));
-  return () => {
-    const message = receiveMessage(fd, 4096);
-    return typeof message === "number" ? undefined : message.bytes.toString();
-  };
-}
 
 describe("telling systemd", () => {
   test.each([
@@ -46,14 +31,14 @@ describe("telling systemd", () => {
     [{ extendTimeoutUs: 1000 }, "EXTEND_TIMEOUT_USEC=1000"],
   ])("%j", (state, text) => {
     const address = path.join(folder, "notify");
-    const heard = manager(address);
+    const heard = serviceManager(address);
     expect(notifySystemd(state, { NOTIFY_SOCKET: address })).toBe(true);
     expect(heard()).toBe(text);
   });
 
   test("of a reload, with the time on the clock that systemd reads", () => {
     const address = `@sluice-test-${process.pid}`;
-    const heard = manager(address);
+    const heard = serviceManager(address);
     const beforeUs = process.hrtime.bigint() / 1000n;
     notifySystemd({ reloading: true }, { NOTIFY_SOCKET: address });
     const [first, second] = heard()!.split("\n") as [string, string];
@@ -96,7 +81,7 @@ describe("the watchdog", () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const address = path.join(folder, "notify");
-    const heard = manager(address);
+    const heard = serviceManager(address);
     let alive = true;
     const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: "2000000" };
     const watchdog = startWatchdog(unexpected, () => alive, env)!;
@@ -126,7 +111,7 @@ describe("a server's life, as systemd hears it", () => {
   /** Passes through `phases`; what was told at each. */
   function told(phases: readonly string[], more: NodeJS.ProcessEnv = {}): string[] {
     const address = path.join(folder, "notify");
-    const heard = manager(address);
+    const heard = serviceManager(address);
     let listener: ((phase: string) => void) | undefined;
     const server = { onPhase: (given: (phase: string) => void) => ((listener = given), () => undefined) };
     reportToSystemd(server, { onError: unexpected, env: { NOTIFY_SOCKET: address, ...more } });
