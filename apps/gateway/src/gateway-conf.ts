@@ -19,7 +19,24 @@ const upstreamAddress = z
     error: "expected host:port with a port from 1 to 65535, [IPv6]:port or unix:/path",
   });
 
-const listener = z.strictObject({ address: listenAddress });
+const positive = z.int().min(1);
+
+const listener = z.strictObject({
+  address: listenAddress,
+  /** Connections that the system keeps until they are accepted. */
+  backlog: positive.max(2_147_483_647).optional(),
+  /** Connections that may be open at once; more are closed. */
+  max_connections: positive.optional(),
+  /** The same for each client address. */
+  max_connections_per_client: positive.optional(),
+  /** IPv6: refuse IPv4 clients. */
+  ipv6_only: z.boolean().optional(),
+});
+
+const accessLog = z.strictObject({
+  path: z.string().min(1),
+  format: z.enum(["common", "combined", "json"]).default("combined"),
+});
 
 const weightedServer = z.strictObject({
   address: upstreamAddress,
@@ -67,6 +84,10 @@ export const gatewayConfSchema = z
   .strictObject({
     ...serverConfShape,
     listeners: z.array(listener).min(1),
+    /** A file with a line for each request. */
+    access_log: accessLog.optional(),
+    /** Give each request an id, in X-Request-Id. */
+    request_id: z.boolean().default(false),
     upstreams: z.record(z.string().regex(/^[\w.-]+$/, "expected a name of letters, digits, _, . and -"), upstream),
     routes: z.array(route).min(1),
   })

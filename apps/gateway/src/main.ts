@@ -16,10 +16,9 @@ async function main(args: readonly string[]): Promise<number> {
     return await execute(command);
   } catch (error) {
     if (error instanceof ConfigError) return fail(error.message);
-    if (error instanceof ProxyError && error.type === "BindError") {
-      return fail(`gateway: ${error.context ?? error.message}; listeners are in ${confFile(command)}`);
-    }
-    throw error;
+    if (!(error instanceof ProxyError)) throw error;
+    const where = error.type === "BindError" ? `; listeners are in ${confFile(command)}` : "";
+    return fail(`gateway: ${error.context ?? error.message}${where}`);
   }
 }
 
@@ -32,17 +31,17 @@ async function execute(command: Command): Promise<number> {
       process.stderr.write(`gateway: ${command.message}; see --help\n`);
       return 2;
     case "serve":
-      return serve(command.conf, command.testOnly);
+      return serve(command);
     case "demo":
     default:
       return demo(command.testOnly);
   }
 }
 
-async function serve(file: string, testOnly: boolean): Promise<number> {
+async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command, { kind: "serve" }>): Promise<number> {
   const conf = loadGatewayConf(file);
   if (testOnly) return valid(file);
-  await runGateway(conf);
+  await runGateway(daemon ? { ...conf, daemon } : conf, { upgrade });
   return 0;
 }
 

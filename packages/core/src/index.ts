@@ -21,6 +21,7 @@ export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "
 export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
+export { LogFile, type LogFileOptions } from "./log/log-file.ts";
 export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
 export {
   connectionChannels,
@@ -46,7 +47,20 @@ export type { Listener } from "./listeners/listener.ts";
 export type { HttpModule, HttpModuleBuilder, HttpModuleExchange, HttpModuleType } from "./modules/http-module.ts";
 export { HttpModules } from "./modules/http-modules.ts";
 export { SocketAddress } from "./net/socket-address.ts";
-export { Server } from "./server/server.ts";
+export { busQuestion, busTopic, type BusQuestion, type BusTopic } from "./bus/bus-topic.ts";
+export { ServerBus, type AskOptions, type PublishOptions } from "./bus/server-bus.ts";
+export { phaseChannel, type ExecutionPhase, type PhaseMessage } from "./server/execution-phase.ts";
+export type { FdHandover, ReceivedFds, ReceiveFdsOptions, SendFdsOptions } from "./server/fd-handover.ts";
+export { reloadChannel, type ReloadHook, type ReloadMessage } from "./server/reload.ts";
+export { Server, type ServerOptions } from "./server/server.ts";
+export { uncaughtErrorChannel, type UncaughtErrorMessage } from "./server/uncaught-errors.ts";
+export {
+  workerChannels,
+  type WorkerDrainingMessage,
+  type WorkerEndCause,
+  type WorkerEndedMessage,
+  type WorkerReadyMessage,
+} from "./workers/worker-channels.ts";
 export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
 export { HttpService } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";

@@ -13,6 +13,7 @@ import {
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { ProxyStatus, type ProxyStatusOptions } from "./proxy-status.ts";
+import { RequestIds, type RequestIdOptions } from "./request-id.ts";
 import { runRequest } from "./run-request.ts";
 import { moduleLists, type ModuleLists } from "./session-modules.ts";
 import { BackgroundSubrequests } from "./subrequest/background-subrequests.ts";
@@ -37,6 +38,11 @@ export interface HttpProxyOptions {
    * insides; `false` adds none.
    */
   proxyStatus?: ProxyStatusOptions | false;
+  /**
+   * Give each request an id: `session.requestId`, in the access log, and in a field to the upstream and the client. Default:
+   * none; what a client sends in such a field passes as any other.
+   */
+  requestId?: RequestIdOptions | true;
   /** How many subrequests a request may have, and how deep. */
   subrequests?: Partial<SubrequestLimits>;
   /**
@@ -60,6 +66,8 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
   /** @internal */
   readonly moduleLists: ModuleLists;
   readonly subrequestLimits: SubrequestLimits;
+  /** @internal */
+  readonly requestIds: RequestIds | undefined;
   /** Subrequests that outlive the request they were made for. */
   readonly background: BackgroundSubrequests = new BackgroundSubrequests();
   /** @internal Its service was told to stop. */
@@ -74,6 +82,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     proxyStatus: ProxyStatusOptions | false = {},
     subrequests: Partial<SubrequestLimits> = {},
     allowConnect: boolean = false,
+    requestId?: RequestIdOptions | true,
   ) {
     checkHookNames(app);
     for (const hook of ["newCtx", "upstreamPeer"] as const) {
@@ -88,6 +97,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     this.maxAttempts = maxAttempts;
     this.via = via;
     this.allowConnect = allowConnect;
+    this.requestIds = requestId === undefined ? undefined : new RequestIds(requestId === true ? {} : requestId);
     this.moduleLists = moduleLists(app);
     this.subrequestLimits = resolveSubrequestLimits(subrequests);
     if (proxyStatus !== false) checkOptionNames("proxyStatus", proxyStatus, PROXY_STATUS_NAMES);
@@ -139,12 +149,22 @@ export function httpProxy<Ctx, Conn = unknown>(
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
-  const { allowConnect, proxyStatus, subrequests } = options;
-  const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
+  const { allowConnect, proxyStatus, requestId, subrequests } = options;
+  const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect, requestId);
   return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
 }
 
-const OPTION_NAMES = ["name", "http1", "connector", "maxAttempts", "via", "proxyStatus", "subrequests", "allowConnect"];
+const OPTION_NAMES = [
+  "name",
+  "http1",
+  "connector",
+  "maxAttempts",
+  "via",
+  "proxyStatus",
+  "subrequests",
+  "allowConnect",
+  "requestId",
+];
 const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
 /** Every hook: the compiler sees to it that none is missing. */

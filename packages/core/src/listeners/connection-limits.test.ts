@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ServerSession } from "../http/server-session.ts";
 import { tcpClient } from "../../test/net-harness.ts";
 import { connectionChannels, observe, type ConnectionRejectedMessage } from "../diagnostics.ts";
 import { configureLogs } from "../log/logger.ts";
@@ -74,7 +75,7 @@ test.each([
 
 describe("a service", () => {
   const answer = {
-    handleRequest: async (session: import("../http/server-session.ts").ServerSession) => {
+    handleRequest: async (session: ServerSession) => {
       session.writeHeader(ResponseHeader.build(200, { "Content-Length": 0 }), true);
       session.finish();
     },
@@ -119,6 +120,6 @@ describe("a service", () => {
     yes = true;
     using second = await tcpClient(service.addresses[0]!);
     second.socket.write(GET);
-    await second.until((text) => text.includes("200 OK"));
+    expect(await second.until((text) => text.includes("200 OK"))).toContain("200 OK");
   });
 });

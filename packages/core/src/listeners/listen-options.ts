@@ -100,5 +100,5 @@ function checkInteger<Options extends object>(
   if (value === undefined) return;
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new RangeError(`${what}: ${name}: expected an integer ${range}, got ${String(value)}`);
+  throw new RangeError(`${what}: ${name}: expected an integer ${range}, got ${JSON.stringify(value)}`);
 }

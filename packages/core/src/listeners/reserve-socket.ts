@@ -52,7 +52,10 @@ function create(address: string, port: number, addressType: 4 | 6 | -1, flags: n
   const { _createServerHandle: createHandle } = net as unknown as { _createServerHandle?: CreateHandle };
   if (createHandle === undefined) throw new Error("this Node.js cannot bind a socket without listening on it");
   const handle = createHandle(address, port, addressType, undefined, flags);
-  if (typeof handle !== "number") return handle;
-  const code = getSystemErrorName(handle);
+  // That an address is taken is told only where it is asked for.
+  const error = typeof handle === "number" ? handle : (handle.getsockname?.({}) ?? 0);
+  if (typeof handle !== "number" && error === 0) return handle;
+  if (typeof handle !== "number") handle.close();
+  const code = getSystemErrorName(error);
   throw Object.assign(new Error(`bind ${code}`), { code });
 }
