@@ -1,3 +1,4 @@
+import { whyUnavailable } from "../ffi/libc.ts";
 import { notifySystemd } from "../systemd/notify.ts";
 import { warn } from "../systemd/report-to-systemd.ts";
 import { receiveListeners } from "./receive-listeners.ts";
@@ -32,6 +33,8 @@ export interface LinuxHandoverOptions {
  * Under systemd the new process makes itself known as the main one before the old one may end (`NotifyAccess=all`).
  */
 export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): LinuxHandover {
+  // Now: when it is needed, the next version may already stand in the place of this one's files, or the account have changed.
+  whyUnavailable();
   const becomeMain = (mainPid: number): void => {
     try {
       notifySystemd({ mainPid });
