@@ -14,6 +14,7 @@ export { keepAlive, setKeepAlive, type KeepAlive, type KeepAliveState } from "./
 export { openTcpSocket, type TcpSocketOptions } from "./sockets/open-tcp-socket.ts";
 export { isIpv6Only, reusesPort } from "./sockets/shared-port.ts";
 export { tcpInfo, type TcpInfo } from "./sockets/tcp-info.ts";
+export { tcpConnector, type TcpTarget } from "./sockets/tcp-connector.ts";
 export { setTypeOfService, typeOfService } from "./sockets/type-of-service.ts";
 export { activatedSockets } from "./systemd/activated-sockets.ts";
 export { listenFds, type ActivatedDescriptor } from "./systemd/listen-fds.ts";

@@ -184,10 +184,8 @@ describe("a hand-over that fails leaves the old process what it has", () => {
 
   test("the new process says that it cannot", async () => {
     const { received, sent } = await handOver([await listener("a")]);
-    toClose = [];
     await received.refuse("no certificate");
     await expect(sent).rejects.toMatchObject({ code: "ECANCELED", message: /refused: no certificate$/ });
-    expect(() => fstatSync(received.listeners[0]!.fd)).toThrow("EBADF");
   });
 
   test("the new process goes away", async () => {
@@ -392,5 +390,4 @@ test("linuxHandover does it in the words of the server", async () => {
   await received.serving();
   await sending;
   received.failed("harmless afterwards");
-  toClose = [];
 });

@@ -1,4 +1,3 @@
-import { closeAll } from "../ffi/message.ts";
 import type { PeerCredentials } from "../ffi/unix-socket.ts";
 import { LinuxError } from "../linux-error.ts";
 import type { HandedListener } from "./handed-listener.ts";
@@ -17,7 +16,10 @@ const ANSWER_MS = 10_000;
 
 /** Listening sockets that came from another process, which waits to hear what becomes of them. */
 export class ReceivedListeners {
-  /** In the order of the old process. Close-on-exec; to be closed by whoever uses them, `server.listen({ fd })` for example. */
+  /**
+   * In the order of the old process. Close-on-exec. They are yours to close, all of them, whatever comes of it; a server does it
+   * with the one that it was given by `server.listen({ fd })`.
+   */
   readonly listeners: readonly HandedListener[];
   /** What the old process was told to tell of its environment; not checked further. */
   readonly variables: Readonly<Record<string, string>>;
@@ -60,9 +62,8 @@ export class ReceivedListeners {
     }
   }
 
-  /** Tells the old process to go on, and closes the sockets here. @param reason For its log. */
+  /** Tells the old process to go on. @param reason For its log. */
   async refuse(reason: string): Promise<void> {
-    closeAll(this.listeners.map(({ fd }) => fd));
     await this.#connection.send({ type: "refused", reason }, [], limitOf(ANSWER_MS, undefined)).catch(() => undefined);
     this.#connection.close();
   }
