@@ -14,6 +14,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   http: [],
   pool: [],
   limits: [],
+  linux: ["koffi"],
   core: ["@sluice/error", "@sluice/http", "@sluice/pool", "pino", "yaml", "zod"],
   proxy: ["@sluice/core", "@sluice/error", "@sluice/http"],
   // vitest is for its ./testing entry alone, and optional.

@@ -1,5 +1,6 @@
 import { ConfigError, configureLogs } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
+import { LinuxError } from "@sluice/linux";
 import { HELP, parseCommandLine, type Command } from "./command-line.ts";
 import { Demo } from "./demo.ts";
 import { loadGatewayConf } from "./gateway-conf.ts";
@@ -16,6 +17,8 @@ async function main(args: readonly string[]): Promise<number> {
     return await execute(command);
   } catch (error) {
     if (error instanceof ConfigError) return fail(error.message);
+    // Of an upgrade, or of the sockets of systemd.
+    if (error instanceof LinuxError) return fail(`gateway: ${error.message}`);
     if (!(error instanceof ProxyError)) throw error;
     const where = error.type === "BindError" ? `; listeners are in ${confFile(command)}` : "";
     return fail(`gateway: ${error.context ?? error.message}${where}`);

@@ -1,4 +1,5 @@
 import { logger, Server, type HttpService } from "@sluice/core";
+import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
 import { AccessLogService } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
@@ -21,7 +22,8 @@ export interface GatewayOptions {
  */
 export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}): Promise<void> {
   const { intercept, onReady, upgrade = false } = options;
-  const server = new Server(conf, { upgrade });
+  const server = new Server(conf, { upgrade, handover: linuxHandover(), inherited: activatedSockets() });
+  reportToSystemd(server);
   const upstreams = new Map(Object.entries(conf.upstreams).map(([name, entry]) => [name, new Upstream(name, entry)]));
   for (const upstream of upstreams.values()) server.addService(upstream.balancer.service(`upstream ${upstream.name}`));
   const accessLog = conf.access_log === undefined ? undefined : new AccessLogService(conf.access_log);

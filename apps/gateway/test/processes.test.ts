@@ -108,12 +108,42 @@ test("-d, and the address is taken: exit code 1, and the reason", async () => {
   expect(second.stderr).toContain(`cannot listen on unix:${folder}/taken.sock`);
 });
 
-test("-u, and nothing that could take over sockets: exit code 1, and what is missing", async () => {
+test("-u, and nobody hands over: exit code 1, and what was waited for", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
-  await using gateway = new GatewayProcess(["-u", "-c", await confFile("upgrade", origin, "")]);
+  const more = `upgrade_sock: ${folder}/nobody.sock\nupgrade_sock_connect_accept_max_retries: 0\n`;
+  await using gateway = new GatewayProcess(["-u", "-c", await confFile("upgrade", origin, more)]);
   expect(await gateway.exited).toBe(1);
-  expect(gateway.stderr).toContain("--upgrade");
+  expect(gateway.stderr).toMatch(/^gateway: waiting at .*nobody.sock for the process to take over from: waited/m);
 });
+
+test("-u -d: one in the background takes over from the one that runs, and is replaced itself", async () => {
+  await using origin = await Origin.start((_request, response) => response.end("ok"));
+  const pidFile = `${folder}/next.pid`;
+  const more = `upgrade_sock: ${folder}/next-upgrade.sock\npid_file: ${pidFile}\nerror_log: ${folder}/next.log\ndaemon_wait_for_ready: true\n`;
+  const file = await confFile("next", origin, more);
+  await using first = new GatewayProcess(["-c", file]);
+  await first.until(() => first.stderr.includes('"msg":"listening"'));
+  await using second = new GatewayProcess(["-u", "-d", "-c", file]);
+  // It ends when the daemon waits for the sockets.
+  expect(await second.exited).toBe(0);
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  try {
+    first.signal("SIGQUIT");
+    expect(await first.exited).toBe(0);
+    expect(await call(`unix:${folder}/next.sock`, "/x")).toEqual({ status: 200, body: "ok" });
+
+    await using third = new GatewayProcess(["-u", "-c", file]);
+    process.kill(pid, "SIGQUIT");
+    await third.until(() => third.stderr.includes('"msg":"listening"'));
+    await expect.poll(() => existsSync(pidFile), { timeout: 10_000 }).toBe(false);
+    expect(await call(`unix:${folder}/next.sock`, "/x")).toEqual({ status: 200, body: "ok" });
+    third.signal("SIGTERM");
+    expect(await third.exited).toBe(0);
+    expect(existsSync(`${folder}/next.sock`)).toBe(false);
+  } finally {
+    if (existsSync(pidFile)) process.kill(pid, "SIGKILL");
+  }
+}, 40_000);
 
 function ask(socketPath: string, agent: Agent): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -192,6 +192,7 @@ describe.each([
     const { promise, resolve } = Promise.withResolvers<Socket>();
     const listener = new Listener(SocketAddress.parse(address()), {}, resolve);
     listener.adopt(owner.fd!, false);
+    expect(listener.address).toBe(owner.address.startsWith("unix:") ? listener.wanted.text : owner.address);
     await listener.bind();
     expect(listener.fd).toBe(owner.fd);
     using client = await tcpClient(owner.address);

@@ -4,7 +4,7 @@ import type { SocketAddress } from "../net/socket-address.ts";
 import { AcceptGate } from "./accept-gate.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { checkListenOptions, type ListenOptions } from "./listen-options.ts";
-import { reserveSocket, type ReservedSocket } from "./reserve-socket.ts";
+import { reservedSocketOf, reserveSocket, type ReservedSocket } from "./reserve-socket.ts";
 import { refuseLivingSocket, SocketFile } from "./socket-file.ts";
 
 /** Connections that the kernel completes and keeps until we accept them: a burst should wait, not be refused. */
@@ -95,6 +95,8 @@ export class Listener {
    */
   adopt(fd: number, own: boolean): void {
     this.#adopted = fd;
+    // It knows the port, also in a process that leaves the listening to others.
+    this.#reserved = reservedSocketOf(fd);
     if (own) this.#file?.claim();
   }
 

@@ -20,10 +20,10 @@ export interface ReservedSocket {
  * what we support.
  */
 type CreateHandle = (
-  address: string,
-  port: number,
-  addressType: 4 | 6 | -1,
-  fd: undefined,
+  address: string | null,
+  port: number | null,
+  addressType: 4 | 6 | -1 | null,
+  fd: number | undefined,
   flags: number,
 ) => ReservedSocket | number;
 
@@ -46,6 +46,13 @@ export async function reserveSocket(
   const ip = isIP(host) === 0 ? (await lookup(host)).address : host;
   const flags = (options.ipv6Only === true ? IPV6_ONLY : 0) | (options.reusePort === true ? REUSE_PORT : 0);
   return create(ip, port, isIP(ip) === 6 ? 6 : 4, flags);
+}
+
+/** A socket that somebody else has bound; `undefined` for a descriptor that is none, which shows when it is to listen. */
+export function reservedSocketOf(fd: number): ReservedSocket | undefined {
+  const { _createServerHandle: createHandle } = net as unknown as { _createServerHandle?: CreateHandle };
+  const handle = createHandle?.(null, null, null, fd, 0);
+  return typeof handle === "number" ? undefined : handle;
 }
 
 function create(address: string, port: number, addressType: 4 | 6 | -1, flags: number): ReservedSocket {

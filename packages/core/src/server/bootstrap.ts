@@ -38,8 +38,10 @@ export class Bootstrap {
     this.#daemon?.writePid(account);
     if (this.#options.inherited !== undefined) this.#sockets.adopt(this.#options.inherited, false);
     if (this.#options.upgrade) await this.#receive(account?.user && { uid: account.user.uid, gid: account.gid });
-    // Else each service binds when it starts. Of a daemon it is known before anybody is told that it has started.
-    if (this.#conf.threads > 1 || account !== undefined || this.#daemon !== undefined) await this.#sockets.reserve();
+    // Else each service binds when it starts. Of a daemon it is known before anybody is told that it has started. After an
+    // upgrade it would be too late to fail: others accept clients already.
+    const early = this.#conf.threads > 1 || account !== undefined || this.#daemon !== undefined;
+    if (early || this.#options.upgrade === true) await this.#sockets.reserve();
     if (account !== undefined) becomeAccount(account);
     if (!this.#conf.daemon_wait_for_ready) this.#daemon?.started();
     this.#phases.enter("BootstrapComplete");

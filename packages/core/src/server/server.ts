@@ -56,7 +56,7 @@ export class Server {
   /** Between the processes of this server. */
   readonly bus: ServerBus = new ServerBus();
   readonly #graph = new ServiceGraph();
-  readonly #grace = new GracePeriod();
+  readonly #grace: GracePeriod;
   readonly #phases = new PhaseWatch();
   readonly #reloads = new ReloadHooks();
   readonly #runner: ServiceRunner;
@@ -79,6 +79,8 @@ export class Server {
   constructor(conf: Partial<ServerConf> = {}, options: ServerOptions = {}) {
     this.conf = completeServerConf(conf);
     this.options = options;
+    // On sockets that were taken over, clients come from the first moment on; the server before does not know of those.
+    this.#grace = new GracePeriod(options.upgrade === true ? this.conf.grace_period_seconds * 1000 : 0);
     this.#runner = new ServiceRunner(this.#grace, this.conf.graceful_shutdown_timeout_seconds);
   }
 
@@ -239,7 +241,7 @@ export class Server {
       if (this.#bootstrapService === undefined) await bootstrap.run();
       await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
       if (this.#stopping === undefined) {
-        await bootstrap.serving();
+        await this.#tellServing(bootstrap);
         daemon?.started();
         this.#phases.enter("Running");
       }
@@ -253,6 +255,16 @@ export class Server {
     } finally {
       daemon?.ended();
       unwatchSignals();
+    }
+  }
+
+  /** Rejects when the server before goes on; those who have come here by then are answered first. */
+  async #tellServing(bootstrap: Bootstrap): Promise<void> {
+    try {
+      await bootstrap.serving();
+    } catch (error) {
+      await this.stop();
+      throw error;
     }
   }
 

@@ -6,6 +6,12 @@ export class GracePeriod {
   readonly #shortened = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined = undefined;
   #endsAt = Number.POSITIVE_INFINITY;
+  readonly #failureMs: number;
+
+  /** @param failureMs What is left when the server cannot start. Default 0: nobody has relied on it. */
+  constructor(failureMs: number = 0) {
+    this.#failureMs = failureMs;
+  }
 
   /** Aborts at its end. */
   get over(): AbortSignal {
@@ -26,6 +32,11 @@ export class GracePeriod {
     if (ms <= 0) this.#over.abort();
     else this.#timer = setTimeout(() => this.#over.abort(), Math.min(ms, MAX_TIMER_MS));
     for (const listener of this.#shortened) listener();
+  }
+
+  /** The server cannot start. */
+  failed(): void {
+    this.limit(this.#failureMs);
   }
 
   /** Calls `listener` whenever the end comes nearer than it was. */

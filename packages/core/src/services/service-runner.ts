@@ -41,7 +41,7 @@ export class ServiceRunner {
       await Promise.all(outcomes);
     } catch (error) {
       this.#failed = true;
-      this.#grace.limit(0);
+      this.#grace.failed();
       await this.stop();
       await Promise.allSettled(outcomes);
       throw error;

@@ -73,7 +73,7 @@ export class WorkerPool {
     try {
       await started;
     } catch (error) {
-      this.#options.grace.limit(0);
+      this.#options.grace.failed();
       await this.stop();
       throw error;
     } finally {
