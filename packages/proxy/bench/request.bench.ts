@@ -62,10 +62,15 @@ let served = 0;
 /** What an exchange leaves to be done at its end. */
 const microtasks = Promise.resolve();
 
-async function measure(name: string, requestHead: string, response: Buffer): Promise<void> {
+async function measure(
+  name: string,
+  requestHead: string,
+  response: Buffer,
+  more: Partial<ProxyHttp<{ filtered: number }>> = {},
+): Promise<void> {
   const request = Buffer.from(requestHead, "latin1");
   const connector = new HttpConnector();
-  const proxy = new HttpProxy(app(), connector, 1, "sluice");
+  const proxy = new HttpProxy({ ...more, ...app() }, connector, 1, "sluice");
   const options = resolveHttp1ServerOptions({ maxRequests: 1e12 });
   const clients: { connection: Http1ServerConnection; read(bytes: Buffer): void; sink: Sink }[] = [];
   for (let n = 0; n < CONNECTIONS; n++) {
@@ -107,7 +112,7 @@ function feed(onread: SocketReader["onread"]): (bytes: Buffer) => void {
   return (bytes) => {
     target.set(bytes);
     onread.callback(bytes.length);
-    target = onread.buffer();
+    target = onread.buffer() ?? target;
   };
 }
 
@@ -132,4 +137,23 @@ const wrkRequest = "GET /13.bin HTTP/1.1\r\nHost: 127.0.0.1:21001\r\n\r\n";
 await measure("wrk's request, nginx's response, 13 B", wrkRequest, withBody(nginxResponse, 13));
 await measure("wrk's request, nginx's response, 1 KB", wrkRequest, withBody(nginxResponse, 1024));
 await measure("12 request fields, 15 response fields, 13 B", REQUESTS[1]![1], withBody(RESPONSES[1]![1], 13));
+
+const EVERY_HOOK: Partial<ProxyHttp<{ filtered: number }>> = {
+  initUpstreamModules: () => undefined,
+  onConnectionReuse: () => undefined,
+  earlyRequestFilter: () => undefined,
+  allowSpawningSubrequest: () => false,
+  proxyUpstreamFilter: () => undefined,
+  connectedToUpstream: () => undefined,
+  requestBodyFilter: () => undefined,
+  requestTrailerFilter: () => undefined,
+  adjustUpstreamModules: () => undefined,
+  upstreamResponseFilter: () => undefined,
+  upstreamResponseBodyFilter: () => undefined,
+  responseBodyFilter: () => undefined,
+  upstreamResponseTrailerFilter: () => undefined,
+  responseTrailerFilter: () => undefined,
+  persistConnectionContext: () => undefined,
+};
+await measure("the first, with every hook there is", wrkRequest, withBody(nginxResponse, 13), EVERY_HOOK);
 process.exit();

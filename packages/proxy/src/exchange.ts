@@ -4,6 +4,7 @@ import type { HeaderFields, RequestHeader } from "@sluice/http";
 import { BodyIntake } from "./body-intake.ts";
 import { finished, isDone, upgraded, type RequestState, type ResponseState } from "./exchange-state.ts";
 import { hookError } from "./hook-errors.ts";
+import { ownPiece } from "./own-piece.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { RequestPipe } from "./request-pipe.ts";
 import { ResponsePipe } from "./response-pipe.ts";
@@ -96,17 +97,18 @@ export class Exchange<Ctx> implements ServerSessionEvents {
   // From the client.
 
   onRequestData(chunk: Buffer): void {
-    const { intake, retryBuffer } = this;
+    const { downstream, intake, retryBuffer } = this;
+    const isSeen = intake !== undefined || this.app.requestBodyFilter !== undefined;
+    const piece = isSeen ? ownPiece(chunk, downstream) : chunk;
     this.#taking = true;
-    let kept = true;
     if (intake === undefined) {
-      kept = retryBuffer?.add(chunk) === true;
-      this.takeRequest(chunk, false, undefined);
+      const kept = retryBuffer?.add(piece) === true;
+      this.takeRequest(piece, false, undefined);
+      // A slow upstream's is still to be sent.
+      if (piece === chunk && (kept || this.upstream.holdsBytes)) downstream.keepChunk();
     } else {
-      intake.take(chunk);
+      intake.take(piece);
     }
-    // A filter may have kept the chunk, and a slow upstream's is still to be sent.
-    if (kept || this.app.requestBodyFilter !== undefined || this.upstream.holdsBytes) this.downstream.keepChunk();
     this.#taking = false;
   }
 

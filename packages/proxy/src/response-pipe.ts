@@ -3,6 +3,7 @@ import type { ProxyError } from "@sluice/error";
 import type { HeaderFields, ResponseHeader } from "@sluice/http";
 import { tellResponse } from "./channels.ts";
 import { isPromise } from "./hook.ts";
+import { ownPiece } from "./own-piece.ts";
 import type { Phase } from "./phase.ts";
 import {
   ADJUST,
@@ -50,10 +51,9 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     session.upstreamBodyBytes += chunk.length;
     try {
       if (this.changesBody) {
-        // It may be kept.
-        upstream.keepChunk();
-        if (this.waiting) this.pieceInTurn(chunk, UPSTREAM_MODULES);
-        else this.passPiece(chunk, UPSTREAM_MODULES);
+        const piece = ownPiece(chunk, upstream);
+        if (this.waiting) this.pieceInTurn(piece, UPSTREAM_MODULES);
+        else this.passPiece(piece, UPSTREAM_MODULES);
         return;
       }
       this.write(chunk);

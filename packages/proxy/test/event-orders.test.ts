@@ -304,7 +304,7 @@ class Play {
       requestFilter: () => slowly("request"),
       connectedToUpstream: () => slowly("connected"),
       upstreamRequestFilter: () => slowly("upstreamRequest"),
-      requestBodyFilter: (_session, piece, end) => slowly(end ? "upEnd" : `up:${String(piece)}`) as Promise<void>,
+      requestBodyFilter: (_session, piece, end) => slowly(end ? "upEnd" : `up:${String(piece)}`),
       upstreamResponseFilter: (_session, { status }) => slowly(`upstreamResponse:${status}`),
       responseFilter: (_session, { status }) => slowly(`response:${status}`),
       upstreamResponseBodyFilter: (_session, piece, end) =>

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
-import { WebSocket, WebSocketServer, type RawData, type ServerOptions } from "ws";
+import { WebSocket, WebSocketServer, type ServerOptions } from "ws";
 import { TestProxy, type TestApp } from "./support/proxy.ts";
 
 /** A WebSocket through the proxy: the client's end, the server's end, and the proxy between them. */
@@ -51,12 +51,19 @@ async function message(socket: WebSocket): Promise<[bytes: Buffer, isBinary: boo
   return [data, isBinary];
 }
 
+/** The message that `send` causes. */
+async function messageAfter(socket: WebSocket, send: () => void): Promise<[Buffer, boolean]> {
+  const arrived = message(socket);
+  send();
+  return await arrived;
+}
+
 /** The next `count` messages in order. */
 function messages(socket: WebSocket, count: number): Promise<string[]> {
   const received: string[] = [];
   return new Promise((resolve) => {
-    socket.on("message", (data: RawData) => {
-      received.push(String(data as Buffer));
+    socket.on("message", (data: Buffer) => {
+      received.push(String(data));
       if (received.length === count) resolve(received);
     });
   });
@@ -74,10 +81,10 @@ describe.for(BOTH_WAYS)("WebSocket, %s", ([, ends]) => {
     // RFC 6455, section 5.2: 125 and 65,535 are the last lengths of their kinds.
     for (const bytes of [0, 1, 125, 126, 65_535, 65_536, 300_000]) {
       const sent = randomBytes(bytes);
-      const [[received, isBinary]] = await Promise.all([message(to), from.send(sent)]);
+      const [received, isBinary] = await messageAfter(to, () => from.send(sent));
       expect([received.equals(sent), isBinary]).toEqual([true, true]);
     }
-    const [[text, isBinary]] = await Promise.all([message(to), from.send("grüße, 世界 🌍")]);
+    const [text, isBinary] = await messageAfter(to, () => from.send("grüße, 世界 🌍"));
     expect([text.toString(), isBinary]).toEqual(["grüße, 世界 🌍", false]);
   });
 
@@ -126,7 +133,7 @@ describe.for(BOTH_WAYS)("WebSocket, %s", ([, ends]) => {
     await using line = await open();
     const [from, to] = ends(line);
     const sent = randomBytes(16 * 1024 * 1024);
-    const [[received]] = await Promise.all([message(to), from.send(sent)]);
+    const [received] = await messageAfter(to, () => from.send(sent));
     expect(received.equals(sent)).toBe(true);
   });
 });
@@ -186,9 +193,9 @@ test("hooks see the handshake and the frames, and may refuse", async () => {
   const accepted = once(sockets, "connection") as Promise<[WebSocket, { headers: Record<string, string> }]>;
   const client = new WebSocket(`ws://${proxy.address}/`, { headers: { Authorization: "secret" } });
   const [[server]] = await Promise.all([accepted, once(client, "open")]);
-  const [[text]] = await Promise.all([message(server), client.send("hello")]);
+  const [text] = await messageAfter(server, () => client.send("hello"));
   expect(String(text)).toBe("hello");
-  const [[back]] = await Promise.all([message(client), server.send("hello back")]);
+  const [back] = await messageAfter(client, () => server.send("hello back"));
   expect(String(back)).toBe("hello back");
   // Two bytes of frame head, four of the client's mask (RFC 6455, section 5.2).
   expect(seen).toEqual({ up: 2 + 4 + 5, down: 2 + 10 });

@@ -39,7 +39,7 @@ export function describeSoak({ idle, early, end, counts }: SoakResult): string {
     line("after the first part", early),
     line("at the end", end),
     "",
-    ...[...counts.done].toSorted().map(([habit, times]) => `- ${times} × ${habit}`),
+    ...[...counts.done].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([habit, times]) => `- ${times} × ${habit}`),
   ].join("\n");
 }
 

@@ -6,12 +6,22 @@ import type { SubrequestEvent } from "./subrequest-event.ts";
 /** Bytes that go to the subrequest, or their end. */
 export type SubrequestInput = Buffer | { readonly trailers: HeaderFields | undefined };
 
+/** A promise with its outcome to be told. The compiler of whoever uses our types may not know `PromiseWithResolvers`. */
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+}
+
 /** What a subrequest's session and its handle share. */
 export class SubrequestLink {
-  readonly input = new BoundedQueue<SubrequestInput>((item) => (item instanceof Uint8Array ? item.length : 0));
-  readonly output = new BoundedQueue<SubrequestEvent>((event) => (event.type === "data" ? event.data.length : 0));
-  readonly wantsBody = Promise.withResolvers<boolean>();
-  readonly proxyError = Promise.withResolvers<ProxyError | undefined>();
+  readonly input: BoundedQueue<SubrequestInput> = new BoundedQueue((item) =>
+    item instanceof Uint8Array ? item.length : 0,
+  );
+  readonly output: BoundedQueue<SubrequestEvent> = new BoundedQueue((event) =>
+    event.type === "data" ? event.data.length : 0,
+  );
+  readonly wantsBody: Deferred<boolean> = Promise.withResolvers();
+  readonly proxyError: Deferred<ProxyError | undefined> = Promise.withResolvers();
   /** How long `output` may be full without anything being taken, unless the app says otherwise. Milliseconds; 0: for ever. */
   readonly writeMs: number;
   /** How long to wait for `input`, likewise. */

@@ -323,7 +323,8 @@ export class MemoryProxy {
       await given.logging?.(session, error, ctx);
       await app.logging!(session, error, ctx);
     };
-    this.#proxy = new HttpProxy({ ...app, ...given, newCtx: app.newCtx, logging }, this.connector, 16, "test");
+    const whole: ProxyHttp<Ctx> = Object.assign({}, app, given, { newCtx: () => app.newCtx(), logging });
+    this.#proxy = new HttpProxy(whole, this.connector, 16, "test");
   }
 
   get origins(): readonly OriginEnd[] {
