@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
-import { SocketReader, type ByteStream, type OnRead } from "@sluice/core";
+import type { ByteStream, OnRead, SocketReader } from "@sluice/core";
 
 /** What Node keeps of a connection below its streams. None of it is documented; all of it is as old as Node 12. */
 export interface TlsHandle {
