@@ -16,6 +16,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   limits: [],
   core: ["@sluice/error", "@sluice/http", "@sluice/pool", "pino", "yaml", "zod"],
   proxy: ["@sluice/core", "@sluice/error", "@sluice/http"],
+  // vitest is for its ./testing entry alone, and optional.
+  "tls-openssl": ["@sluice/core", "@sluice/error", "vitest"],
   "load-balancing": ["@sluice/core", "@sluice/error", "@sluice/ketama", "undici"],
 };
 

@@ -106,6 +106,36 @@ export const connectionChannels: {
   rejected: eventChannel("sluice:connection:rejected"),
 };
 
+/** A client's TLS handshake failed; its connection is closed, and was never counted as one that was let in. */
+export interface TlsHandshakeFailedMessage {
+  readonly service: string;
+  /** `host:port` of the client; `undefined` on a Unix socket, or if it had left before. */
+  readonly client: string | undefined;
+  /** Where it was accepted, as the listener was asked for. */
+  readonly listener: string;
+  /** Its `detail` says what was wrong, as far as that is known. */
+  readonly error: ProxyError;
+  /** What to look at; `undefined` where there is nothing more to say. */
+  readonly hint: string | undefined;
+}
+
+/** Files of a TLS listener have changed, and were read again. */
+export interface TlsReloadedMessage {
+  /** Those that have changed. */
+  readonly files: readonly string[];
+  /** Why they cannot be used: what was there stays. `undefined`: they serve from now on. */
+  readonly error: ProxyError | undefined;
+}
+
+/** What happens to TLS with clients. */
+export const tlsChannels: {
+  readonly handshakeFailed: EventChannel<TlsHandshakeFailedMessage>;
+  readonly reloaded: EventChannel<TlsReloadedMessage>;
+} = {
+  handshakeFailed: eventChannel("sluice:tls:handshake-failed"),
+  reloaded: eventChannel("sluice:tls:reloaded"),
+};
+
 /** A connection to an upstream is about to be opened. `connected` or `connect-failed` follows. */
 export interface UpstreamConnectStartMessage {
   /** `host:port` or `unix:/path`, as in `peer`. */

@@ -22,6 +22,7 @@ export {
   connectionChannels,
   eventChannel,
   observe,
+  tlsChannels,
   upstreamChannels,
   type ConnectionAcceptedMessage,
   type ConnectionClosedMessage,
@@ -29,6 +30,8 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type TlsHandshakeFailedMessage,
+  type TlsReloadedMessage,
   type UpstreamClosedMessage,
   type UpstreamCloseReason,
   type UpstreamConnectedMessage,
@@ -45,12 +48,25 @@ export { Server } from "./server/server.ts";
 export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
 export { HttpService, type HttpServiceOptions } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";
+export type { ClientCertificate, PeerTlsOptions } from "./tls/peer-tls.ts";
+export { downstreamTlsHint, upstreamTlsHint } from "./tls/tls-hint.ts";
+export {
+  DEFAULT_HANDSHAKE_MS,
+  DEFAULT_RELOAD_MS,
+  type ClientCertificates,
+  type OcspSource,
+  type PemSource,
+  type ResolvedCertificate,
+  type TlsCertificate,
+  type TlsListenSettings,
+  type TlsVersion,
+} from "./tls/tls-listen-settings.ts";
 export type { ConnectStream } from "./upstreams/connect-stream.ts";
 export { HttpPeer, type PeerOptions } from "./upstreams/http-peer.ts";
 
 // For those who build on it: apps that are no proxy, balancers, protocols, TLS packages.
 export type { ClientSession, ClientSessionEvents, RequestBody } from "./http/client-session.ts";
-export type { ConnectionDigest, TlsDigest } from "./http/connection-digest.ts";
+export type { ConnectionDigest, PeerCertificate, TlsDigest } from "./http/connection-digest.ts";
 export type { HttpApp, ServerSession, ServerSessionEvents } from "./http/server-session.ts";
 export { SessionLimits, type SessionLimitValues } from "./http/session-limits.ts";
 export { removeHopByHop } from "./http1/hop-by-hop.ts";
@@ -67,4 +83,9 @@ export { subrequestHead } from "./subrequest/subrequest-head.ts";
 export { SubrequestSession, type SubrequestBodyMode } from "./subrequest/subrequest-session.ts";
 export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
 export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
-export type { TlsProvider } from "./upstreams/tls-provider.ts";
+export { acceptedNames } from "./tls/accepted-names.ts";
+export { WatchedSettings, type ReadSource } from "./tls/watched-settings.ts";
+export { CertificateNames } from "./tls/certificate-names.ts";
+export type { PeerTls } from "./tls/peer-tls.ts";
+export type { SecuredStream, TlsAcceptor, TlsConnectOptions, TlsProvider } from "./tls/tls-provider.ts";
+export { SocketReader, type ChunkReceiver, type OnRead } from "./net/socket-reader.ts";

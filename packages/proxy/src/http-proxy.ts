@@ -11,6 +11,7 @@ import {
   type Server,
   type ServerSession,
   type SubrequestSession,
+  type TlsProvider,
 } from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
@@ -29,6 +30,10 @@ export interface HttpProxyOptions {
   http1?: Partial<Http1ServerOptions>;
   /** How those of HTTP/2 are, where it is to be otherwise; `{ h2c: true }` serves them without TLS. */
   http2?: Partial<Http2ServerOptions>;
+  /**
+   * TLS, for `listenTls` and for peers with `tls`: what a TLS package gives. Default: none, and asking for TLS is an error.
+   */
+  tls?: TlsProvider;
   /** How upstreams are connected to. Default: what the server's configuration says. */
   connector?: HttpConnectorOptions;
   /** Attempts in total. Default: `max_retries` of the server's configuration. */
@@ -139,19 +144,22 @@ export function httpProxy<Ctx, Conn = unknown>(
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
     bindToV6: conf.client_bind_to_ipv6,
+    tls: options.tls,
     ...options.connector,
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
   const { allowConnect, proxyStatus, subrequests } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2: options.http2 ?? {} });
+  const { http1, http2 = {}, tls } = options;
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...http1, http2, tls });
 }
 
 const OPTION_NAMES = [
   "name",
   "http1",
   "http2",
+  "tls",
   "connector",
   "maxAttempts",
   "via",

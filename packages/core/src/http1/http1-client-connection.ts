@@ -18,7 +18,13 @@ import { malformed, quoteLine } from "./reject.ts";
 import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
 import { lastChunkText, requestHeadText } from "./serialize.ts";
-import { isWriteError, upstreamClosed, upstreamTakesNothing, upstreamTooLate } from "./upstream-errors.ts";
+import {
+  isWriteError,
+  upstreamClosed,
+  upstreamTakesNothing,
+  upstreamTooLate,
+  upstreamTruncated,
+} from "./upstream-errors.ts";
 import type { WriteLimits } from "./write-watch.ts";
 
 /** What a connection does with itself when an exchange is over; the connector's side of it. */
@@ -391,12 +397,15 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         if (this.#events === undefined) return;
         break;
     }
-    this.#fail(upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes));
+    const cut = this.truncated && this.#state === "body" && this.#body.untilClose;
+    this.#fail(
+      cut ? upstreamTruncated() : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes),
+    );
   }
 
   /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */
   get #endsBody(): boolean {
-    if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded) return false;
+    if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded || this.truncated) return false;
     return this.streamError === undefined || isWriteError(this.streamError);
   }
 

@@ -236,6 +236,11 @@ export abstract class Http1Connection {
     return rest;
   }
 
+  /** The peer's end was not told by TLS: anybody may have ended it, anywhere (RFC 9112, section 9.8). */
+  protected get truncated(): boolean {
+    return this.stream.truncated === true;
+  }
+
   onEnd(): void {
     this.peerEnded = true;
     this.onPeerEnd();

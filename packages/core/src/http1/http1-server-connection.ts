@@ -1,7 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import { RequestHeader } from "@sluice/http";
 import type { ConnectionCloseReason, ConnectionSummary } from "../diagnostics.ts";
-import { StreamDigest, type ConnectionDigest } from "../http/connection-digest.ts";
+import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { matchPreface } from "../http2/preface.ts";
@@ -48,6 +48,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   readonly #acceptedAtMs: number = nowMs();
+  readonly #tls: TlsDigest | undefined;
   #digest: ConnectionDigest | undefined = undefined;
   #state: State = "head";
   #requests = 0;
@@ -66,6 +67,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   /**
    * @param onClosed Called once, when the stream is gone.
    * @param reader Reads the socket; without it, bytes come by `data` events, each in memory of its own.
+   * @param tls What is known of the handshake; `undefined` on plaintext.
    */
   constructor(
     stream: ByteStream,
@@ -73,8 +75,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     options: Http1ServerOptions,
     onClosed: (connection: Http1ServerConnection) => void,
     reader?: SocketReader,
+    tls?: TlsDigest,
   ) {
     super(stream, options, reader);
+    this.#tls = tls;
     this.#app = app;
     this.#onClosed = onClosed;
     this.#keepAliveMs = options.keepAliveMs;
@@ -83,7 +87,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   get digest(): ConnectionDigest {
-    this.#digest ??= new StreamDigest(this.stream, undefined, this.#acceptedAtMs);
+    this.#digest ??= new StreamDigest(this.stream, this.#tls, this.#acceptedAtMs);
     return this.#digest;
   }
 
@@ -219,7 +223,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (this.#state === "exchange") {
       const session = this.session!;
       const mayEnd = this.tunnel !== undefined || this.limitsOf(session).halfClose === "waits";
-      if (mayEnd && this.streamError === undefined) {
+      if (mayEnd && this.streamError === undefined && !this.truncated) {
         this.endInput(session);
         return;
       }
@@ -230,7 +234,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       session.fail(clientErrors.clientLeft(this.bodyEnded));
     } else if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {
       this.refuse(clientErrors.closedInHead());
-    } else {
+    } else if (this.#state !== "lingering") {
+      // Where we linger, our direction is ended already: to end it again would make Node an error, which costs 20 µs.
       this.#close();
     }
   }

@@ -43,7 +43,7 @@ const log = logger("core");
 /** What is known of a stream before HTTP/2 begins on it. */
 export interface Http2Start {
   /** What came already, from the preface on. */
-  readonly early?: Buffer;
+  readonly early?: Buffer | undefined;
   readonly tls?: TlsDigest | undefined;
   /** Of the same connection, if there is one. */
   readonly digest?: ConnectionDigest | undefined;

@@ -49,10 +49,23 @@ export class SocketReader {
   #ownBuffer: boolean;
   #kept = false;
   #early = false;
+  readonly #holdsEarly: boolean;
+  /** Bytes that came before {@link start}, if they are held. */
+  #held: Buffer | undefined = undefined;
 
-  /** @param ownBuffer Read into a buffer of its own from the start. */
-  constructor(ownBuffer: boolean) {
+  /**
+   * @param ownBuffer Read into a buffer of its own from the start.
+   * @param holdsEarly Bytes that come before {@link start} are for whoever comes then, instead of being dropped: behind a handshake
+   * they are nobody's fault.
+   */
+  constructor(ownBuffer: boolean, holdsEarly: boolean = false) {
     this.#ownBuffer = ownBuffer;
+    this.#holdsEarly = holdsEarly;
+  }
+
+  /** The reader of a stream; `undefined` for one whose bytes come by `data` events. */
+  static of(stream: object): SocketReader | undefined {
+    return (stream as ReadSocket)[READER];
   }
 
   /** To be given to `net.connect`. */
@@ -88,6 +101,16 @@ export class SocketReader {
   /** Bytes go to `receiver` from now on; they are valid during the call, unless {@link keep} says otherwise. */
   start(receiver: ChunkReceiver): void {
     this.#receiver = receiver;
+    const held = this.takeHeld();
+    // Whoever starts is often still being made.
+    if (held !== undefined) queueMicrotask(() => receiver.onData(held, held.length));
+  }
+
+  /** Takes the bytes that came before {@link start}, for somebody who will read in another way; `undefined` if none came. */
+  takeHeld(): Buffer | undefined {
+    const held = this.#held;
+    this.#held = undefined;
+    return held;
   }
 
   /** Bytes came before {@link start}; they were dropped, since nobody had asked for them. */
@@ -110,6 +133,11 @@ export class SocketReader {
     return buffer === SHARED;
   }
 
+  #hold(bytes: number): void {
+    const came = Buffer.from(this.#buffer!.subarray(0, bytes));
+    this.#held = this.#held === undefined ? came : Buffer.concat([this.#held, came]);
+  }
+
   #next(): Buffer | typeof SAME {
     const before = this.#buffer;
     if (!this.#ownBuffer) this.#buffer = SHARED;
@@ -122,7 +150,8 @@ export class SocketReader {
 
   #onRead(bytes: number): boolean {
     if (this.#receiver === undefined) {
-      this.#early = true;
+      if (this.#holdsEarly) this.#hold(bytes);
+      else this.#early = true;
     } else {
       beginTurn();
       try {

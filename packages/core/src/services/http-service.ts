@@ -15,10 +15,17 @@ import { adoptSocket } from "../net/adopt-socket.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
+import { TlsHandshakes } from "../tls/tls-handshakes.ts";
+import type { TlsListenSettings } from "../tls/tls-listen-settings.ts";
+import { TlsListening } from "../tls/tls-listening.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 import type { Service } from "./service.ts";
 
 /** How long a service that stops goes on accepting, if clients come faster than it can. */
 const MAX_ACCEPTING_MS = 1000;
+
+/** How long a handshake may still take once the service stops. */
+const MAX_HANDSHAKE_AT_STOP_MS = 5000;
 
 const { accepted, closed } = connectionChannels;
 
@@ -26,6 +33,8 @@ const { accepted, closed } = connectionChannels;
 export interface HttpServiceOptions extends Http1ServerOptions {
   /** What is not said here is as for HTTP/1, or has a default of its own. */
   http2: Partial<Http2ServerOptions>;
+  /** For {@link HttpService.listenTls}: what a TLS package gives. Default: none, and listening with TLS is an error. */
+  tls: TlsProvider | undefined;
 }
 
 /** An app with the sockets it listens on. */
@@ -37,18 +46,23 @@ export class HttpService implements Service {
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ServerConnection>();
   readonly #gate: AcceptGate;
+  readonly #tls: TlsProvider | undefined;
+  readonly #tlsListenings: TlsListening[] = [];
+  readonly #handshakes: TlsHandshakes;
   #onIdle: (() => void) | undefined = undefined;
   #stopped = false;
   /** The listeners are closed; who is let in now had come before. */
   #draining = false;
 
   /** @throws RangeError when an option is out of range. */
-  constructor(name: string, app: HttpApp, { http2 = {}, ...http1 }: Partial<HttpServiceOptions> = {}) {
+  constructor(name: string, app: HttpApp, { http2 = {}, tls, ...http1 }: Partial<HttpServiceOptions> = {}) {
     this.name = name;
     this.#app = app;
     this.#http1 = resolveHttp1ServerOptions(http1);
     this.#http2 = resolveHttp2ServerOptions(http2, this.#http1);
     this.#gate = new AcceptGate(() => this.#onLess(), name);
+    this.#tls = tls;
+    this.#handshakes = new TlsHandshakes(name, () => this.#onLess());
   }
 
   /**
@@ -57,6 +71,20 @@ export class HttpService implements Service {
    */
   listenTcp(address: string, options: ListenOptions = {}): this {
     return this.#listen(SocketAddress.parse(address), options);
+  }
+
+  /**
+   * Listens as {@link listenTcp} does, and speaks TLS. Files are read when the service starts, which rejects if they cannot be used.
+   * @throws ProxyError when the address cannot be read, or no TLS provider was given; TypeError or RangeError for a setting that
+   * cannot be.
+   */
+  listenTls(address: string, settings: TlsListenSettings, options: ListenOptions = {}): this {
+    const where = SocketAddress.parse(address);
+    const listening = new TlsListening(this.#tls, settings, where, this.#handshakes, this.#serve);
+    const listener = new Listener(where, options, listening.accept, this.#gate);
+    this.#tlsListenings.push(listening);
+    this.#listeners.push(listener);
+    return this;
   }
 
   /** Listens on a Unix socket once the service starts; a socket file that is there is replaced. */
@@ -90,15 +118,21 @@ export class HttpService implements Service {
     return this.#gate.refusedCount;
   }
 
+  /** TLS handshakes of clients that have failed so far. */
+  get failedHandshakeCount(): number {
+    return this.#handshakes.failedCount;
+  }
+
   async start(): Promise<void> {
     try {
+      for (const listening of this.#tlsListenings) await listening.prepare();
       for (const listener of this.#listeners) {
         await listener.bind();
         // It may have been stopped meanwhile, when there was nothing to close yet.
         if (this.#stopped) listener.close();
       }
     } catch (error) {
-      for (const listener of this.#listeners) listener.close();
+      this.#closeListeners();
       throw error;
     }
     logger("core").debug({ service: this.name, addresses: this.addresses }, "listening");
@@ -107,11 +141,13 @@ export class HttpService implements Service {
   async stop(force: AbortSignal): Promise<void> {
     this.#stopped = true;
     await this.#acceptWaiting(force);
-    for (const listener of this.#listeners) listener.close();
+    this.#closeListeners();
     this.#draining = true;
+    this.#handshakes.limit(MAX_HANDSHAKE_AT_STOP_MS);
     for (const connection of this.#connections) connection.shutdown();
     const cut = (): void => {
       this.#gate.closeWaiting();
+      this.#handshakes.limit(0);
       for (const connection of this.#connections) connection.destroy();
     };
     if (force.aborted) cut();
@@ -135,6 +171,11 @@ export class HttpService implements Service {
     }
   }
 
+  #closeListeners(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const listening of this.#tlsListenings) listening.close();
+  }
+
   #listen(address: SocketAddress, options: ListenOptions): this {
     this.#listeners.push(new Listener(address, options, this.#accept, this.#gate));
     return this;
@@ -151,10 +192,11 @@ export class HttpService implements Service {
   /** Chooses the protocol: by ALPN, or, without TLS, HTTP/1 until the client says otherwise. */
   readonly #serve = (stream: ByteStream, tls: TlsDigest | undefined, reader: SocketReader | undefined): void => {
     if (tls?.alpn === "h2") {
-      this.#begin(new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { tls }));
+      const early = reader?.takeHeld();
+      this.#begin(new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { tls, early }));
       return;
     }
-    const connection = new Http1ServerConnection(stream, this.#app, this.#http1, this.#forget, reader);
+    const connection = new Http1ServerConnection(stream, this.#app, this.#http1, this.#forget, reader, tls);
     if (tls === undefined && this.#http2.h2c) connection.onHttp2 = this.#toHttp2;
     this.#begin(connection);
     stream.resume();
@@ -187,7 +229,7 @@ export class HttpService implements Service {
 
   /** Nobody is served, and nobody waits to be let in. */
   get #idle(): boolean {
-    return this.#connections.size === 0 && this.#gate.waitingCount === 0;
+    return this.#connections.size === 0 && this.#gate.waitingCount === 0 && this.#handshakes.count === 0;
   }
 
   #onLess(): void {

@@ -13,7 +13,7 @@ import { SocketReader } from "../net/socket-reader.ts";
 import { openStream } from "./connect-stream.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import { RawTunnelSession } from "./raw-tunnel-session.ts";
-import type { TlsProvider } from "./tls-provider.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 
 export interface HttpConnectorOptions {
   /** Idle connections kept, over all peers. Default 128, as in Pingora. */
@@ -25,8 +25,10 @@ export interface HttpConnectorOptions {
   /** Limits on response heads. */
   headLimits?: Partial<HeadLimits>;
   /** For peers with `tls`; without it such a peer is an error. */
-  tls?: TlsProvider;
+  tls?: Pick<TlsProvider, "connect"> | undefined;
 }
+
+const OFFER_HTTP1 = ["http/1.1"];
 
 const { connectStart, connected, connectFailed, pooled, closed } = upstreamChannels;
 
@@ -89,10 +91,10 @@ export class HttpConnector implements ClientConnectionOwner {
     const socket = await (connectStream === undefined
       ? this.#connectSocket(peer, signal, reader)
       : openStream(peer, connectStream, signal));
-    const secured = peer.tls ? await tls!.connect(socket, peer, signal) : undefined;
+    const secured = peer.tls ? await tls!.connect(socket, peer, { alpn: OFFER_HTTP1, signal }) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
-    const options = { reader, tls: secured?.digest };
+    const options = { reader: secured === undefined ? reader : SocketReader.of(stream), tls: secured?.digest };
     if (peer.tunnel) {
       const session = new RawTunnelSession(stream, address.text, peer, options);
       stream.on("close", () => this.closed(session));

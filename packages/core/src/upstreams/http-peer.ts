@@ -2,10 +2,11 @@ import { ProxyError } from "@sluice/error";
 import { checkOptionNames } from "../config/known-options.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
+import { PEER_TLS_OPTION_NAMES, PeerTls, type PeerTlsOptions } from "../tls/peer-tls.ts";
 import type { ConnectStream } from "./connect-stream.ts";
 
 /** How to connect to a peer and how long to wait for it. Times are milliseconds; 0 waits for ever. */
-export interface PeerOptions {
+export interface PeerOptions extends PeerTlsOptions {
   /**
    * Time until the connection is usable. Default 5000: room for two SYN retransmissions (after 1 s and 3 s). On expiry:
    * `ConnectTimedout`; no byte of the request was sent, so any method may be retried.
@@ -24,7 +25,10 @@ export interface PeerOptions {
   bindTo?: string;
   /** Speak TLS, by the connector's TLS provider. Default false. */
   tls?: boolean;
-  /** The name for TLS: SNI and certificate check. Default: the host of the address. */
+  /**
+   * The name for TLS: SNI and certificate check. Default: the host of the address. An IP address is checked, and not sent (RFC 6066,
+   * section 3); "" sends none, and the host of the address or `alternativeCn` is checked.
+   */
   sni?: string;
   /** Isolates pooled connections: peers of different groups share none. Default "". */
   group?: string;
@@ -52,6 +56,7 @@ const OPTION_NAMES = [
   "group",
   "connectStream",
   "tunnel",
+  ...PEER_TLS_OPTION_NAMES,
 ];
 const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
 
@@ -69,6 +74,8 @@ export class HttpPeer {
   readonly bindTo: string | undefined;
   readonly tls: boolean;
   readonly sni: string | undefined;
+  /** What it asks of TLS beside the name; the defaults on plaintext. */
+  readonly tlsOptions: PeerTls;
   readonly connectStream: ConnectStream | undefined;
   readonly tunnel: boolean;
   /**
@@ -95,9 +102,14 @@ export class HttpPeer {
     this.bindTo = options.bindTo;
     this.tls = options.tls ?? false;
     this.sni = this.tls ? (options.sni ?? this.address.host) : undefined;
+    this.tlsOptions = this.tls ? PeerTls.of(options) : PeerTls.NONE;
     this.connectStream = options.connectStream;
     this.tunnel = options.tunnel ?? false;
-    this.reuseKey = reuseKey(this.address.text, options, this.sni);
+    this.reuseKey = reuseKey(
+      this.address.text,
+      options,
+      this.tlsOptions.key ? [this.sni, this.tlsOptions.key] : this.sni,
+    );
   }
 
   /** For logs: `127.0.0.1:80`, `https://10.0.0.1:443 (example.org)`. */
@@ -106,14 +118,15 @@ export class HttpPeer {
   }
 }
 
-function reuseKey(address: string, options: PeerOptions, sni: string | undefined): string {
+/** @param tlsName The SNI, and what else the security of the connection depends on. */
+function reuseKey(address: string, options: PeerOptions, tlsName: unknown): string {
   // The common peer needs no string made.
   const { connectStream, tunnel } = options;
   if (!options.tls && options.bindTo === undefined && !options.group && connectStream === undefined && !tunnel) {
     return address;
   }
   const made = connectStream === undefined ? undefined : identityOf(connectStream);
-  const parts = [address, options.tls ?? false, sni, options.bindTo, options.group ?? "", made];
+  const parts = [address, options.tls ?? false, tlsName, options.bindTo, options.group ?? "", made];
   // Tunnels are never pooled, and no connection that is serves one.
   return JSON.stringify(tunnel ? [...parts, "tunnel"] : parts);
 }
