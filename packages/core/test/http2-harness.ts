@@ -1,4 +1,4 @@
-import { connect, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
+import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { HttpServiceOptions } from "../src/services/http-service.ts";
 import { HttpService } from "../src/services/http-service.ts";
 import type { Http2ServerOptions } from "../src/http2/server-options.ts";
@@ -104,7 +104,7 @@ export const POST: readonly string[] = [":method", "POST", ":scheme", "http", ":
 
 /** Opens a stream. Without a body its end is in HEADERS. */
 export function open(client: ClientHttp2Session, fields: readonly string[], endStream = true): ClientHttp2Stream {
-  const stream = client.request([...fields] as unknown as OutgoingHttpHeaders, { endStream, waitForTrailers: false });
+  const stream = client.request([...fields], { endStream, waitForTrailers: false });
   stream.on("error", () => undefined);
   return stream;
 }

@@ -151,11 +151,8 @@ export function httpProxy<Ctx, Conn = unknown>(
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
   const { allowConnect, proxyStatus, subrequests } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, {
-    ...options.http1,
-    http2: options.http2 ?? {},
-    tls: options.tls,
-  });
+  const { http1, http2 = {}, tls } = options;
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...http1, http2, tls });
 }
 
 const OPTION_NAMES = [

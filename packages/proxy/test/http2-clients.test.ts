@@ -255,7 +255,9 @@ describe("tunnels over HTTP/2", () => {
   test("a WebSocket reaches an origin of HTTP/1 (RFC 8441)", async () => {
     const http = createServer();
     const sockets = new WebSocketServer({ server: http, path: "/chat" });
-    sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(`echo ${String(data)}`)));
+    sockets.on("connection", (socket) =>
+      socket.on("message", (data: Buffer) => socket.send(`echo ${data.toString()}`)),
+    );
     await once(http.listen(0, "127.0.0.1"), "listening");
     const origin = { address: `127.0.0.1:${(http.address() as AddressInfo).port}` };
     await using proxy = await start({ origin });

@@ -37,6 +37,8 @@ interface NodeTlsSocket {
   _handle: TlsHandle | null;
   _tlsOptions: object;
   connecting: boolean;
+  /** What Node has asked the system for, and keeps. */
+  _peername?: object;
   _releaseControl(): void;
   _wrapHandle(wrap: unknown, handle: unknown, active: boolean): unknown;
 }
@@ -49,13 +51,21 @@ const canAdopt = typeof (TLSSocket.prototype as unknown as Partial<NodeTlsSocket
 /** The handle for the socket that is being made: its constructor asks for it. */
 let adopted: object | undefined = undefined;
 
-/** How a socket speaks TLS. */
+/** How a socket speaks TLS: made once for many, as far as it can be. */
 export interface AdoptOptions extends Pick<
   TLSSocketOptions,
-  "isServer" | "requestCert" | "rejectUnauthorized" | "ALPNProtocols" | "session" | "requestOCSP"
+  "isServer" | "requestCert" | "rejectUnauthorized" | "ALPNProtocols" | "session"
 > {
   readonly secureContext: SecureContext;
+  readonly allowHalfOpen: true;
+  readonly onread: typeof SocketReader.onread;
 }
+
+/** What all of {@link AdoptOptions} have in common. */
+export const ADOPTING: Pick<AdoptOptions, "allowHalfOpen" | "onread"> = {
+  allowHalfOpen: true,
+  onread: SocketReader.onread,
+};
 
 /**
  * A TLS socket that takes the handle of a socket over instead of standing on top of it: one stream less for each connection, and its
@@ -81,7 +91,7 @@ export class AdoptedTlsSocket extends TLSSocket {
     if (handle === undefined) stream.on("end", () => (transportEnded = true));
     const below = handle === undefined ? stream : undefined;
     adopted = handle;
-    super(below as unknown as Socket, handle === undefined ? options : adopting(options));
+    super(below as unknown as Socket, options);
     adopted = undefined;
     if (handle === undefined) {
       this.#transportEnded = () => transportEnded;
@@ -89,7 +99,13 @@ export class AdoptedTlsSocket extends TLSSocket {
     }
     reader.attach(this);
     // Node takes a TLS socket without a stream below for one that is yet to connect.
-    (this as unknown as NodeTlsSocket).connecting = false;
+    const node = this as unknown as NodeTlsSocket;
+    node.connecting = false;
+    // Its copy of the options, one for each connection, holds nothing else.
+    node._tlsOptions = options;
+    // To ask the system for an address costs several microseconds, and it does not change.
+    const { _peername: peer } = stream as unknown as NodeTlsSocket;
+    if (peer !== undefined) node._peername = peer;
     feedEarly(stream as Socket, this);
   }
 
@@ -100,6 +116,11 @@ export class AdoptedTlsSocket extends TLSSocket {
   /** Begins the handshake of a client; a server waits for it. */
   start(): void {
     this.native?.start();
+  }
+
+  /** Nobody will ask to hear of secrets or sessions: what Node does for those costs with each listener that is added. */
+  listensNoMore(): void {
+    this.removeAllListeners("newListener");
   }
 
   /** The handshake is done: errors concern those who use the stream from now on. */
@@ -146,11 +167,6 @@ export class AdoptedTlsSocket extends TLSSocket {
     const { native } = this;
     return native !== null && native.reading && native._parent.readStart() !== ALREADY_READING;
   }
-}
-
-function adopting(options: AdoptOptions): TLSSocketOptions {
-  const more = { allowHalfOpen: true, onread: SocketReader.onread };
-  return { ...options, ...more };
 }
 
 function takeHandle(stream: ByteStream): object | undefined {

@@ -9,7 +9,7 @@ import {
   type TlsConnectOptions,
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { AdoptedTlsSocket } from "./adopted-tls-socket.ts";
+import { ADOPTING, AdoptedTlsSocket } from "./adopted-tls-socket.ts";
 import type { ClientContexts } from "./client-contexts.ts";
 import { handshake } from "./handshake.ts";
 import type { KeyLog } from "./key-log.ts";
@@ -34,6 +34,7 @@ export async function connectTls(
     checkNames(peer);
     const secureContext = contexts.for(peer.tlsOptions);
     const options = {
+      ...ADOPTING,
       isServer: false,
       secureContext,
       ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
@@ -46,6 +47,7 @@ export async function connectTls(
     throw error;
   }
   keyLog?.follow(tls);
+  tls.listensNoMore();
   const { sni } = peer;
   // Addresses are no names (RFC 6066, section 3).
   if (sni !== undefined && sni !== "" && isIP(sni) === 0) tls.native?.setServername(sni);

@@ -12,7 +12,13 @@ import {
   type TlsListenSettings,
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { AdoptedTlsSocket, type AdoptOptions, type ClientHello, type TlsHandle } from "./adopted-tls-socket.ts";
+import {
+  ADOPTING,
+  AdoptedTlsSocket,
+  type AdoptOptions,
+  type ClientHello,
+  type TlsHandle,
+} from "./adopted-tls-socket.ts";
 import { handshake } from "./handshake.ts";
 import type { KeyLog } from "./key-log.ts";
 import { OpensslDigest } from "./openssl-digest.ts";
@@ -39,6 +45,7 @@ export class OpensslAcceptor implements TlsAcceptor {
   readonly #keyLog: KeyLog | undefined;
   readonly #alpn: Buffer | undefined;
   readonly #handshakeMs: number;
+  #options: AdoptOptions | undefined = undefined;
   readonly #asksForCertificate: boolean;
   readonly #requiresCertificate: boolean;
 
@@ -83,6 +90,7 @@ export class OpensslAcceptor implements TlsAcceptor {
       native.enableCertCb();
     }
     this.#keyLog?.follow(tls);
+    tls.listensNoMore();
     await handshake(
       tls,
       this.#handshakeMs,
@@ -96,14 +104,18 @@ export class OpensslAcceptor implements TlsAcceptor {
     return this.#secured(tls, native);
   }
 
+  /** One object for all connections, until the certificates change. */
   #optionsFor(contexts: ServerContexts): AdoptOptions {
-    return {
+    if (this.#options?.secureContext === contexts.default.secure) return this.#options;
+    this.#options = {
+      ...ADOPTING,
       isServer: true,
       secureContext: contexts.default.secure,
       requestCert: this.#asksForCertificate,
       rejectUnauthorized: this.#requiresCertificate,
       ...(this.#alpn !== undefined && { ALPNProtocols: this.#alpn }),
     };
+    return this.#options;
   }
 
   #secured(tls: AdoptedTlsSocket, native: TlsHandle): SecuredStream {

@@ -51,7 +51,7 @@ describe("curl", () => {
       ...args(proxy, "-w", "%{num_connects} %{ssl_verify_result} %{http_version}\n"),
       again,
     ]);
-    expect(ran).toEqual({ code: 0, stdout: "hello you\n1 0 1.1\nhello you\n0 0 1.1\n", stderr: "" });
+    expect(ran).toEqual({ code: 0, stdout: "hello you\n1 0 2\nhello you\n0 0 2\n", stderr: "" });
   });
 
   testWith("curl", "is known by its certificate", async ({ curl }) => {

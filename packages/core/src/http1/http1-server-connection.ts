@@ -234,7 +234,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       session.fail(clientErrors.clientLeft(this.bodyEnded));
     } else if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {
       this.refuse(clientErrors.closedInHead());
-    } else {
+    } else if (this.#state !== "lingering") {
+      // Where we linger, our direction is ended already: to end it again would make Node an error, which costs 20 µs.
       this.#close();
     }
   }

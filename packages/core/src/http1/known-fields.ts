@@ -10,7 +10,7 @@ export const KEEP_ALIVE = 6;
 export const CONTENT_LENGTH = 7;
 export const TRANSFER_ENCODING = 8;
 export const TE = 9;
-export const PROXY_CONNECTION = 10;
+const PROXY_CONNECTION = 10;
 
 /** Takes the tag out of a line's mark. */
 export const TAG_MASK = 31;

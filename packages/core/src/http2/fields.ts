@@ -1,4 +1,4 @@
-import type { HeaderFields } from "@sluice/http";
+import { sameName, type HeaderFields } from "@sluice/http";
 import { trimOws } from "../http1/framing.ts";
 import { isHopByHop, knownField, TAG_MASK, TE } from "../http1/known-fields.ts";
 import { mayBeTrailer } from "../http1/serialize.ts";
@@ -28,16 +28,17 @@ export function appendFields(
     for (let line = 0; line < lines.count; line++) {
       if ((fields.gone & (1 << line)) !== 0) continue;
       const tag = lines.tag(line) & TAG_MASK;
+      const name = lines.name(line);
       const value = lines.value(line);
-      if (tag === 0 || goes(tag, value)) list.push(lines.name(line), tag === TE ? "trailers" : value);
+      if (tag === 0 ? !isSettings(name) : goes(tag, value)) list.push(name, tag === TE ? "trailers" : value);
     }
   }
   for (let at = 0; at < added.length; at += 2) {
     const name = added[at]!;
     const value = added[at + 1]!;
     const tag = knownField(name);
-    // Node compares it by case.
-    if (goes(tag, value)) list.push(name, tag === TE ? "trailers" : trimmed(value));
+    // Node compares TE by case.
+    if (goes(tag, value) && !isSettings(name)) list.push(name, tag === TE ? "trailers" : trimmed(value));
   }
 }
 
@@ -55,6 +56,7 @@ export function fieldObject(fields: HeaderFields, isTrailers: boolean): Record<s
     const name = raw[at]!.toLowerCase();
     const value = trimmed(raw[at + 1]!);
     if (isTrailers ? !mayBeTrailer(name) : !goesByHttp2(knownField(name), value)) continue;
+    if (isSettings(name)) continue;
     const before = object[name];
     if (before === undefined) object[name] = value;
     else if (typeof before === "string") object[name] = [before, value];
@@ -62,6 +64,11 @@ export function fieldObject(fields: HeaderFields, isTrailers: boolean): Record<s
     any = true;
   }
   return any ? object : undefined;
+}
+
+/** `HTTP2-Settings` speaks of one connection, too (RFC 7540, section 3.2.1), and Node throws at it. */
+function isSettings(name: string): boolean {
+  return name.length === 14 && sameName(name, "http2-settings");
 }
 
 /** RFC 9113, section 8.2.1: no space around a value. */

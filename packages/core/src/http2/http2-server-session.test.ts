@@ -4,7 +4,7 @@ import { pairs, respond, wholeBody, type SeenRequest } from "../../test/harness.
 import { collect, exchange, GET, Http2Served, open, POST } from "../../test/http2-harness.ts";
 import type { ServerSession } from "../http/server-session.ts";
 import { FLAG, FRAME, requestFields } from "../testing/index.ts";
-import { CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { CANCEL, CONNECT_ERROR, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 
 const never = new Promise<void>(() => undefined);
 
@@ -165,6 +165,8 @@ describe("a response", () => {
           ["Transfer-Encoding", "chunked"],
           ["Upgrade", "h2c"],
           ["Proxy-Connection", "close"],
+          ["HTTP2-Settings", "x"],
+          ["TE", "trailers"],
           ["X-B", "caf\xe9"],
           ["X-A", "2"],
           ["Last-Modified", "1"],
@@ -184,6 +186,21 @@ describe("a response", () => {
       ["last-modified", "2"],
     ]);
     expect(Date.parse(fields.find(([name]) => name === "date")![1])).not.toBeNaN();
+  });
+
+  test("can have a head as large as an origin's may be", async () => {
+    const fields = Array.from({ length: 120 }, (_, n) => ["Set-Cookie", `${n}=${"%".repeat(620)}`] as [string, string]);
+    await using served = await Http2Served.start(
+      answerWith((session) => {
+        session.writeHeader(ResponseHeader.build(200, fields), true);
+        session.finish();
+      }),
+    );
+    const client = served.client({ maxHeaderListSize: 1_000_000 });
+    for (let round = 0; round < 2; round++) {
+      const got = await exchange(client, GET);
+      expect([got.status, got.fields.length, got.code]).toEqual([200, 121, NO_ERROR]);
+    }
   });
 
   test("with a length: head, body and end leave in two frames", async () => {
@@ -394,23 +411,45 @@ describe("a response", () => {
     expect([client.dataBytes(1), seen.drains]).toEqual([160_000, 1]);
   });
 
-  test("memory that was lent is held until it has left, that of small chunks is not", async () => {
+  test("memory that was given can be used again at once; that of a very large chunk is held until it has left", async () => {
     const held: boolean[] = [];
     await using served = await Http2Served.start(async ({ session }) => {
       session.writeHeader(head(), false);
-      const small = Buffer.from("small");
-      session.writeBody(small);
-      session.flush();
-      held.push(session.holdsBytes);
-      small.fill(0);
-      session.writeBody(Buffer.alloc(20_000, 97));
-      held.push(session.holdsBytes);
+      for (const size of [5, 20_000, 65_536, 100_000]) {
+        const chunk = Buffer.alloc(size, 97);
+        session.writeBody(chunk);
+        held.push(session.holdsBytes);
+        if (!session.holdsBytes) chunk.fill(0);
+      }
       await until(() => !session.holdsBytes);
       session.finish();
     });
     const got = await exchange(served.client(), GET);
-    expect(held).toEqual([false, true]);
-    expect(got.body).toBe(`small${"a".repeat(20_000)}`);
+    expect(held).toEqual([false, false, false, true]);
+    expect(got.body).toBe("a".repeat(5 + 20_000 + 65_536 + 100_000));
+  });
+
+  test("many at once get their own bytes each, also beside those that are reset", async () => {
+    await using served = await Http2Served.start(async ({ session }) => {
+      const path = session.request.target;
+      session.writeHeader(head(), false);
+      for (let round = 0; round < 20 && session.error === undefined; round++) {
+        session.writeBody(Buffer.alloc(30_000, path.charCodeAt(1)));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      session.finish();
+    });
+    const client = served.client({ initialWindowSize: 50_000 });
+    const asked = Array.from("abcdefghijklmnop", async (letter, index) => {
+      const stream = open(client, [...GET.slice(0, -1), `/${letter}`]);
+      const got = collect(stream);
+      if (index % 3 === 0) stream.once("data", () => stream.close(CANCEL));
+      return { letter, got: await got };
+    });
+    for (const { letter, got } of await Promise.all(asked)) {
+      expect(got.body.replaceAll(letter, "")).toBe("");
+      expect([CANCEL, got.body.length]).toContain(got.code === CANCEL ? CANCEL : 600_000);
+    }
   });
 
   test("before the upload ended: whole, then a reset with NO_ERROR that stops it", async () => {
@@ -460,7 +499,7 @@ describe("a response", () => {
       for (const wrong of [
         (): unknown => session.writeBody(Buffer.from("a")),
         (): unknown => session.finish(),
-        (): unknown => respond(session, 200, "") as unknown,
+        (): unknown => respond(session, 200, ""),
         (): unknown => session.writeHeader(head(), true),
       ]) {
         try {
@@ -564,6 +603,20 @@ describe("a tunnel", () => {
     const stream = open(client, WEBSOCKET, false);
     expect((await collect(stream)).status).toBe(502);
     expect(String(thrown)).toContain(message);
+  });
+
+  test("that breaks on our side is reset with CONNECT_ERROR", async () => {
+    await using served = await Http2Served.start(({ session }) => session.writeHeader(head(), false));
+    const client = await served.frames();
+    client.headers(
+      1,
+      [
+        [":method", "CONNECT"],
+        [":authority", "b.test:443"],
+      ],
+      FLAG.END_HEADERS,
+    );
+    expect([await client.status(1), await client.reset(1)]).toEqual([200, CONNECT_ERROR]);
   });
 
   test("is cut as one: a client that resets it is gone", async () => {

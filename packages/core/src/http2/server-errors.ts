@@ -1,6 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import { clientLeft, connectionGone } from "../http1/client-errors.ts";
-import { CANCEL, http2CodeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { CANCEL, CONNECT_ERROR, http2CodeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 
 // What happens to a client's stream.
 
@@ -25,9 +25,13 @@ export function streamEnded(
   return ProxyError.downstream("ConnectionClosed", context);
 }
 
-/** The code to reset a stream with whose response cannot be completed. @param error What the session failed with. */
-export function cutCode(error: ProxyError | undefined): number {
-  if (error === undefined) return INTERNAL_ERROR;
+/**
+ * The code to reset a stream with whose response cannot be completed.
+ * @param error What the session failed with.
+ * @param inTunnel Of a CONNECT (RFC 9113, section 8.5).
+ */
+export function cutCode(error: ProxyError | undefined, inTunnel = false): number {
+  if (error === undefined) return inTunnel ? CONNECT_ERROR : INTERNAL_ERROR;
   if (error.type === "InvalidHTTPHeader") return PROTOCOL_ERROR;
   // The client has left, or takes nothing: it is not we who have a fault.
   return CANCEL;

@@ -29,10 +29,12 @@ function make(options: Http2ServerOptions): ServerOptions {
       maxFrameSize: options.maxFrameBytes,
       maxHeaderListSize: (maxHeadBytes + maxFields * FIELD_OVERHEAD_BYTES) * 2,
     },
+    // A head that nghttp2 finds too large ends the connection; that of an origin has limits of its own.
+    maxSendHeaderBlockLength: 2 ** 20,
     // What an origin sends twice goes down twice.
     strictSingleValueFields: false,
     // nghttp2's own limit on resets says nothing in the log: it comes behind ours.
     streamResetBurst: Math.min(maxResets * 2 + 1000, 2 ** 31 - 1),
     streamResetRate: Math.min(maxResets + 33, 2 ** 31 - 1),
-  } as ServerOptions;
+  };
 }

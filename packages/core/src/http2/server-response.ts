@@ -1,4 +1,4 @@
-import type { ServerStreamResponseOptions, ServerHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import type { ServerStreamResponseOptions, ServerHttp2Stream } from "node:http2";
 import { httpDateNow, type HeaderFields, type ResponseHeader } from "@sluice/http";
 import { CONTENT_LENGTH, DATE, TE } from "../http1/known-fields.ts";
 import { appendFields, goesByHttp2 } from "./fields.ts";
@@ -40,8 +40,7 @@ export function tunnelList(header: ResponseHeader): string[] {
 
 /** Hands a head to Node. */
 export function respond(stream: ServerHttp2Stream, list: string[], options: ServerStreamResponseOptions): void {
-  // @types/node knows only of objects; a list keeps the order, and costs less.
-  stream.respond(list as unknown as OutgoingHttpHeaders, options);
+  stream.respond(list, options);
 }
 
 /** Whether trailers may follow the body, although its length is known. */

@@ -9,8 +9,8 @@ import type { TlsHandshakes } from "./tls-handshakes.ts";
 import type { TlsListenSettings } from "./tls-listen-settings.ts";
 import type { SecuredStream, TlsAcceptor, TlsProvider } from "./tls-provider.ts";
 
-/** What a service can speak. */
-const SPOKEN: readonly string[] = ["http/1.1"];
+/** What a service can speak, the preferred first. */
+const SPOKEN: readonly string[] = ["h2", "http/1.1"];
 
 /** One listener of a service that speaks TLS: its clients come in here, and go on to `serve`. */
 export class TlsListening {

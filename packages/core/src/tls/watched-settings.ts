@@ -32,8 +32,8 @@ export class WatchedSettings<T> {
   #files: ReadonlyMap<string, WatchedFile> = new Map();
   #current: T | undefined = undefined;
   /** States that were tried in vain: once because files are written one after another; twice is told. */
-  #failedStates = "";
-  #toldStates = "";
+  #failedStates: string | undefined = undefined;
+  #toldStates: string | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #closed = false;
 

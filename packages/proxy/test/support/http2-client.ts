@@ -1,4 +1,4 @@
-import { connect, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
+import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 
 /** What a client of HTTP/2 got on a stream. */
 export interface Http2Got {
@@ -40,7 +40,7 @@ export class Http2Client implements AsyncDisposable {
     for (const [name, value] of Object.entries(rest)) {
       for (const one of [value].flat()) list.push(name, one);
     }
-    const stream = this.session.request(list as unknown as OutgoingHttpHeaders, { endStream });
+    const stream = this.session.request(list, { endStream });
     stream.on("error", () => undefined);
     return stream;
   }
