@@ -199,9 +199,8 @@ export class HttpService implements Service {
   /** Chooses the protocol: by ALPN, or, without TLS, HTTP/1 until the client says otherwise. */
   readonly #serve = (stream: ByteStream, tls: TlsDigest | undefined, reader: SocketReader | undefined): void => {
     if (tls?.alpn === "h2") {
-      this.#begin(
-        new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { early: reader?.takeHeld(), tls }),
-      );
+      const early = reader?.takeHeld();
+      this.#begin(new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { tls, early }));
       return;
     }
     const connection = new Http1ServerConnection(stream, this.#app, this.#http1, this.#forget, reader, tls);
