@@ -103,7 +103,7 @@ export class Http2ClientSession implements ClientSession {
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     this.#writing.start(header, body);
     this.#events = events;
-    this.#kind = requestKind(header);
+    this.#kind = requestKind(header, body);
     this.#isHead = header.method === "HEAD";
     this.#endsWithHead = header.sendEndStream && this.#kind === "message";
     this.#waitsForTrailers = body === "unknown-length";
@@ -175,12 +175,12 @@ export class Http2ClientSession implements ClientSession {
     this.#leave();
     // A tunnel whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
     const stream = this.#stream;
-    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) stream.close(CANCEL);
+    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) cancel(stream);
   }
 
   destroy(): void {
     this.#leave();
-    this.#stream?.close(CANCEL);
+    if (this.#stream !== undefined) cancel(this.#stream);
   }
 
   /** Its time is up. */
@@ -444,7 +444,7 @@ export class Http2ClientSession implements ClientSession {
   #fail(error: ProxyError): void {
     const events = this.#events;
     this.#leave();
-    this.#stream?.close(CANCEL);
+    if (this.#stream !== undefined) cancel(this.#stream);
     if (events === undefined) return;
     if (error.source === "unset") error.setSource("upstream");
     if (this.#state === "body") error.detail ??= "response-body";
@@ -460,6 +460,15 @@ export class Http2ClientSession implements ClientSession {
     this.#connection.leave(this);
   }
 }
+
+function cancel(stream: OwnedStream): void {
+  // Node ends what it resets: END_STREAM would leave before the reset, and the request look whole.
+  if (!stream.writableEnded) stream._final = noEnd;
+  stream.close(CANCEL);
+}
+
+/** Never says that the end was sent. */
+function noEnd(): void {}
 
 function malformed(what: string): ProxyError {
   return ProxyError.upstream("InvalidHTTPHeader", what);
