@@ -370,6 +370,29 @@ describe("a response", () => {
     expect(origin.connections()).toBe(1);
   });
 
+  test.each([
+    ["an empty DATA", (stream: number) => data(stream, "", true)],
+    ["trailers alone", (stream: number) => head(stream, { "x-sum": "1" }, true)],
+  ])("that comes while paused, and ends with %s, is whole later", async (_, end) => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, OK), end(stream));
+      connection.send(ok(await connection.request()));
+    });
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const seen = ask(session);
+    session.pause();
+    const other = connector.reuse(peer)!;
+    await ask(other).over;
+    expect(seen.order).toEqual([]);
+    session.resume();
+    await seen.over;
+    expect([seen.ended, seen.error, seen.body]).toEqual([true, undefined, ""]);
+    session.release();
+    other.release();
+  });
+
   test("head that comes while paused waits", async () => {
     await using origin = await FrameOrigin.start(async (connection) => {
       const stream = await connection.request();

@@ -77,6 +77,8 @@ export class Http2ClientSession implements ClientSession {
   #waitingHeads: (() => void)[] | undefined = undefined;
   /** The origin ended its direction (END_STREAM). */
   #endSeen = false;
+  /** All of it came, and waits behind the head. */
+  #endWaits = false;
   /** A chunk was given to the stream that was not copied. */
   #lent = false;
   #congested = false;
@@ -244,6 +246,7 @@ export class Http2ClientSession implements ClientSession {
     this.receivedBytes += fieldListBytes(raw);
     const end = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
     if (end) this.#endSeen = true;
+    else this.#stream!.on("end", onEnd);
     if (this.#paused) this.#inTurn(() => this.#finalHead(raw, end));
     else this.#finalHead(raw, end);
   }
@@ -267,7 +270,13 @@ export class Http2ClientSession implements ClientSession {
   /** All that came was delivered, and nothing follows. */
   onEnd(): void {
     // Node says the same of a stream that was reset without an error: that is no end.
-    if (this.#endSeen) this.#end();
+    if (!this.#endSeen) return;
+    // Of a body without bytes Node says so at once, also while its head still waits.
+    if (this.#state !== "head") this.#end();
+    else {
+      this.#endWaits = true;
+      this.#inTurn(() => this.#end());
+    }
   }
 
   onStreamError(error: Error): void {
@@ -280,7 +289,8 @@ export class Http2ClientSession implements ClientSession {
     const connection = this.#connection;
     const stream = this.#stream!;
     // A tunnel ends by both directions; an origin that has ended its own may say, without an error, that it has heard enough.
-    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
+    const ended = this.#state === "ended" || this.#endWaits;
+    if (ended && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
     const error = streamFailed(
       {
         id: stream.id ?? 0,
@@ -348,10 +358,7 @@ export class Http2ClientSession implements ClientSession {
     else this.#owedBytes = noBody ? 0 : owedBytes(header);
     this.#awaitResponse();
     const stream = this.#stream!;
-    if (!end) {
-      stream.on("data", onData);
-      stream.on("end", onEnd);
-    }
+    if (!end) stream.on("data", onData);
     events.onResponseHeader(header, noBody && !this.#tunnel);
     if (end) {
       // Node is through with it when it was read.
