@@ -1,5 +1,5 @@
 import {
-  credentials,
+  credentials as channelCredentials,
   makeGenericClientConstructor,
   Metadata,
   Server,
@@ -161,7 +161,9 @@ export function startSecureEchoServer({ cert, key }: { cert: string; key: string
 
 /** The same client, by TLS, for which it needs a name. @param ca Whom it believes. */
 export function secureEchoClient(address: string, ca: string): EchoClient {
-  return echoClient(address, credentials.createSsl(Buffer.from(ca)), { "grpc.ssl_target_name_override": "localhost" });
+  return echoClient(address, channelCredentials.createSsl(Buffer.from(ca)), {
+    "grpc.ssl_target_name_override": "localhost",
+  });
 }
 
 /** A unary call: its answer, or the code that it failed with. */
