@@ -79,6 +79,19 @@ test("threads: 2: both workers serve, with one access log; killed one by one, on
   expect(new Set(accessLines("two").map(({ requestId }) => requestId)).size).toBe(accessLines("two").length);
 }, 60_000);
 
+test("a worker that replaces another begins with the configuration of the server, also when the file is being edited", async () => {
+  await using origin = await Origin.start((_request, response) => response.end("ok"));
+  const file = await confFile("edited", origin, "threads: 2\n");
+  await using gateway = new GatewayProcess(["-c", file], { SLUICE_LOG: "core=debug" });
+  const ready = (): string[] =>
+    [...gateway.stderr.matchAll(/"worker":\d+,"pid":(\d+),.*"a worker is ready"/g)].map(([, pid]) => pid!);
+  await gateway.until(() => ready().length === 2);
+  await writeFile(file, "threads: 2\nlisteners: [");
+  for (const pid of ready()) process.kill(Number(pid), "SIGKILL");
+  await gateway.until(() => ready().length === 4);
+  expect(await call(`unix:${folder}/edited.sock`, "/")).toEqual({ status: 200, body: "ok" });
+});
+
 test("-d: in the background, until SIGTERM", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const pidFile = `${folder}/daemon.pid`;
