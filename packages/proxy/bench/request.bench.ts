@@ -112,7 +112,7 @@ function feed(onread: SocketReader["onread"]): (bytes: Buffer) => void {
   return (bytes) => {
     target.set(bytes);
     onread.callback(bytes.length);
-    target = onread.buffer();
+    target = onread.buffer() ?? target;
   };
 }
 
