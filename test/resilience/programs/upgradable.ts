@@ -1,5 +1,5 @@
-// A proxy that can be upgraded. It tells what happens to it by lines on its standard output, as do its workers: nothing ties it to
-// the process that has started it.
+// A proxy that can be upgraded. It tells what happens to it by lines on its standard output, as do its workers.
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Server } from "../../../packages/core/src/index.ts";
 import { linuxHandover } from "../../../packages/linux/src/index.ts";
@@ -8,6 +8,12 @@ import type { UpgradableConfig, UpgradableLine } from "../support/server-process
 
 const config = JSON.parse(process.argv[2]!) as UpgradableConfig;
 const { upgrade, addresses, upstream, conf, waits = false, fails = false } = config;
+
+// Nobody is left to stop it. (Workers have another standard input.)
+if (process.send === undefined) {
+  process.stdin.resume().on("end", () => process.exit());
+  (process.stdin as Socket).unref();
+}
 
 const app: ProxyHttp<undefined> = {
   newCtx: () => undefined,
