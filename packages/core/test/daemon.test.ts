@@ -14,8 +14,11 @@ import {
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { get, LifeProcess } from "./life-process.ts";
+
+// Processes take their time to start where others work as well.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Only root can become somebody else. */
 const IS_ROOT = process.geteuid?.() === 0;
