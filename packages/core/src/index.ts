@@ -29,6 +29,7 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type PoolStatus,
   type UpstreamClosedMessage,
   type UpstreamCloseReason,
   type UpstreamConnectedMessage,

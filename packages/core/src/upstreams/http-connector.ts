@@ -48,7 +48,7 @@ export class HttpConnector implements ClientConnectionOwner {
     const connection = this.pool.get(peer.reuseKey);
     if (connection === undefined) return undefined;
     connection.prepare(true, peer);
-    if (connected.hasSubscribers) publishConnected(peer, connection, 0);
+    if (connected.hasSubscribers) this.#publishConnected(peer, connection, 0);
     return connection;
   }
 
@@ -63,7 +63,7 @@ export class HttpConnector implements ClientConnectionOwner {
     if (connectStart.hasSubscribers) connectStart.publish({ address, peer });
     try {
       const connection = await this.#open(peer, signal);
-      if (connected.hasSubscribers) publishConnected(peer, connection, nowMs() - startedAtMs);
+      if (connected.hasSubscribers) this.#publishConnected(peer, connection, nowMs() - startedAtMs);
       return connection;
     } catch (thrown) {
       const error = thrown as ProxyError;
@@ -138,13 +138,13 @@ export class HttpConnector implements ClientConnectionOwner {
     return connectSocket(peer.address, timed, signal, reader);
   }
 
+  #publishConnected(peer: HttpPeer, { reused, digest }: ClientSession, connectMs: number): void {
+    connected.publish({ address: peer.address.text, peer, reused, digest, connectMs, pool: this.pool });
+  }
+
   #anyLocalAddress(peer: HttpPeer): string | undefined {
     if (peer.address.host === undefined) return undefined;
     const list = (isIPv6(peer.address.host) ? this.#options.bindToV6 : this.#options.bindToV4) ?? [];
     return list[Math.floor(Math.random() * list.length)];
   }
-}
-
-function publishConnected(peer: HttpPeer, { reused, digest }: ClientSession, connectMs: number): void {
-  connected.publish({ address: peer.address.text, peer, reused, digest, connectMs });
 }
