@@ -17,6 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   core: ["@sluice/error", "@sluice/http", "@sluice/pool", "pino", "yaml", "zod"],
   proxy: ["@sluice/core", "@sluice/error", "@sluice/http"],
   "load-balancing": ["@sluice/core", "@sluice/error", "@sluice/ketama", "undici"],
+  prometheus: ["@sluice/core", "@sluice/http", "prom-client"],
 };
 
 /** These do no I/O, so they run anywhere and use nothing of Node.js. */
