@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   proxy: ["@sluice/core", "@sluice/error", "@sluice/http"],
   "load-balancing": ["@sluice/core", "@sluice/error", "@sluice/ketama", "undici"],
   prometheus: ["@sluice/core", "@sluice/http", "prom-client"],
+  sentry: ["@sluice/core", "@sentry/node"],
 };
 
 /** These do no I/O, so they run anywhere and use nothing of Node.js. */
