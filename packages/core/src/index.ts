@@ -37,6 +37,7 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type PoolStatus,
   type TlsHandshakeFailedMessage,
   type TlsReloadedMessage,
   type UpstreamClosedMessage,
