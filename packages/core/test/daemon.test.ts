@@ -271,6 +271,13 @@ describe("a daemon that cannot start: exit code 1, the reason is told to who wai
     expect(existsSync(at.pid_file)).toBe(false);
   });
 
+  test("a folder that is not there", async () => {
+    await using starter = new LifeProcess({ ...place().settings, working_directory: "/no/such/folder" });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("ENOENT");
+    expect(starter.stderr).toContain("/no/such/folder");
+  });
+
   test("a log that cannot be opened", async () => {
     const at = place();
     await using starter = new LifeProcess({ ...at.settings, error_log: "/no/such/folder/error.log" });

@@ -230,6 +230,15 @@ describe("the bus", () => {
 });
 
 describe("the end", () => {
+  test("SIGTERM while workers start: all end, and it ends well", async () => {
+    await using server = new LifeProcess({ ...LISTEN, threads: 2, slowStartMs: 1000 });
+    await server.until(({ from, phase }) => from === server.pid && phase === "BootstrapComplete");
+    await server.until(({ once }) => once !== undefined);
+    server.signal("SIGTERM");
+    expect(await server.exited).toBe(0);
+    expect(server.phases()).not.toContain("Running");
+  });
+
   test("SIGTERM: what is in flight on any worker is answered, nobody new is let in", async () => {
     const { server, address } = await running({});
     await using _ = server;
