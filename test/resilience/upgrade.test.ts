@@ -1,10 +1,13 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Generations } from "./support/generations.ts";
 import { Load } from "./support/load.ts";
 import { isGood, pageCalls } from "./support/page-load.ts";
 import { SlowUploads } from "./support/slow-uploads.ts";
 import { until } from "./support/wait.ts";
 import { Talk, WebSockets } from "./support/web-sockets.ts";
+
+// Many processes start here.
+vi.setConfig({ testTimeout: 120_000 });
 
 const UPGRADES = Number(process.env["SLUICE_UPGRADES"] ?? 20);
 const UPLOAD_MS = Number(process.env["SLUICE_UPLOAD_MS"] ?? 1500);
@@ -17,7 +20,7 @@ test.for([
   { threads: 2, upgrades: Math.ceil(UPGRADES / 4) },
 ])(
   `$upgrades upgrades under load with threads: $threads: no request, no upload of ${UPLOAD_MS} ms and no WebSocket fails`,
-  { timeout: 60_000 + UPGRADES * (5000 + UPLOAD_MS) },
+  { timeout: 60_000 + UPGRADES * (10_000 + UPLOAD_MS) },
   async ({ threads, upgrades }, { annotate }) => {
     const conf = { threads, grace_period_seconds: Math.ceil(UPLOAD_MS / 1000) + 20 };
     await using generations = await Generations.start({ conf });
