@@ -5,7 +5,8 @@ test("the defaults are the whole benchmark", () => {
   expect(parseBenchArgs([])).toEqual({
     rounds: 3,
     seconds: 5,
-    workloads: ["13", "1k", "64k", "1m", "browser", "upload"],
+    protocols: ["h1"],
+    workloads: undefined,
     only: undefined,
     writeReadme: false,
     help: false,
@@ -18,6 +19,8 @@ test("reads every option, and each word of a list once", () => {
     "5",
     "--seconds",
     "2",
+    "--protocols",
+    "tls,h2-both,tls",
     "--workloads",
     "1k,upload,1k",
     "--only",
@@ -27,6 +30,7 @@ test("reads every option, and each word of a list once", () => {
   expect(parseBenchArgs(args)).toEqual({
     rounds: 5,
     seconds: 2,
+    protocols: ["tls", "h2-both"],
     workloads: ["1k", "upload"],
     only: ["nginx", "node:http+undici"],
     writeReadme: true,
@@ -39,6 +43,8 @@ test.each([
   [["--seconds", "1.5"], "--seconds wants"],
   [["--rounds", "many"], "--rounds wants"],
   [["--workloads", ""], "--workloads wants"],
+  [["--protocols", "h1,h3"], '--protocols knows h1, tls, h2, h2-tls, h2-both, not "h3"'],
+  [["--protocols", "toString"], "--protocols knows"],
   [["--only", ","], "--only wants"],
   [["--quick"], "--quick"],
 ])("refuses %j", (args, message) => {

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { positiveInteger, words } from "./option-values.ts";
+import { chooseProtocols, PROTOCOLS, type ProtocolName } from "./protocols.ts";
 
 /** What the command line asked for. */
 export interface BenchOptions {
@@ -7,11 +8,13 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Length of one timed run. Default 5: at 100 clock ticks a second, one tick is 0.2 % of a busy core. */
   readonly seconds: number;
-  /** Words that name workloads, in the order they are measured; see `chooseWorkloads`. */
-  readonly workloads: readonly string[];
+  /** What the proxies are to speak, one table each. Default h1. */
+  readonly protocols: readonly ProtocolName[];
+  /** Words that name workloads, in the order they are measured; see `chooseWorkloads`. `undefined` takes each protocol's own. */
+  readonly workloads: readonly string[] | undefined;
   /** Names of the contenders to run; `undefined` runs all that are installed. */
   readonly only: readonly string[] | undefined;
-  /** Put the table into the README, besides printing it. */
+  /** Put the tables into the README, besides printing it. */
   readonly writeReadme: boolean;
   readonly help: boolean;
 }
@@ -23,7 +26,8 @@ export function parseBenchArgs(args: readonly string[]): BenchOptions {
     options: {
       rounds: { type: "string", default: "3" },
       seconds: { type: "string", default: "5" },
-      workloads: { type: "string", default: "13,1k,64k,1m,browser,upload" },
+      protocols: { type: "string", default: "h1" },
+      workloads: { type: "string" },
       only: { type: "string" },
       "write-readme": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -32,22 +36,28 @@ export function parseBenchArgs(args: readonly string[]): BenchOptions {
   return {
     rounds: positiveInteger("rounds", values.rounds),
     seconds: positiveInteger("seconds", values.seconds),
-    workloads: words("workloads", values.workloads),
+    protocols: chooseProtocols(words("protocols", values.protocols)),
+    workloads: values.workloads === undefined ? undefined : words("workloads", values.workloads),
     only: values.only === undefined ? undefined : words("only", values.only),
     writeReadme: values["write-readme"],
     help: values.help,
   };
 }
 
-/** The text of `--help`. `names` are the contenders. */
-export function usage(names: readonly string[]): string {
+/** The text of `--help`. */
+export function usage(): string {
+  const protocols = Object.entries(PROTOCOLS);
+  const names = new Set(protocols.flatMap(([, { contenders }]) => contenders.map(({ name }) => name)));
   return [
     "node apps/bench/src/main.ts [options]",
     "  --rounds 3                timed runs of each proxy with each workload",
     "  --seconds 5               length of a timed run",
-    "  --workloads 13,1k,64k,1m,browser,upload",
-    "                            sizes of response bodies, browser-like heads, chunked uploads",
-    `  --only a,b                some of: ${names.join(", ")}`,
-    "  --write-readme            put the table into the README",
+    "  --protocols h1            what the proxies speak, a table each; some of:",
+    ...protocols.map(([name, { says }]) => `    ${name.padEnd(9)} ${says}`),
+    "  --workloads a,b           sizes of response bodies such as 13 or 64k; browser (like its heads), upload (in chunks),",
+    "                            full-handshake, resumed-handshake; by default:",
+    ...protocols.map(([name, { workloads }]) => `    ${name.padEnd(9)} ${workloads.join(",")}`),
+    `  --only a,b                some of: ${[...names].join(", ")}`,
+    "  --write-readme            put the tables into the README",
   ].join("\n");
 }

@@ -14,6 +14,8 @@ export interface ChildOptions {
   readonly port: number;
   /** What asks it to stop at once. Default `SIGTERM`. */
   readonly stopSignal?: NodeJS.Signals;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A running program. Stopped by `stop`, and at the latest when this process exits. */
@@ -45,7 +47,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   // taskset becomes the program (exec), so the child's pid is the program's.
   const child = spawn("taskset", ["-c", String(options.core), options.command, ...options.args], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, NODE_ENV: "production" },
+    env: { ...process.env, NODE_ENV: "production", ...options.env },
   });
   const output = collectOutput(child);
   const exited = once(child, "exit");

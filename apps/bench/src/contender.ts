@@ -1,3 +1,6 @@
+import type { Certificate } from "./certificate.ts";
+import type { Wire } from "./wire.ts";
+
 /** A proxy that takes part. */
 export interface Contender {
   /** As `--only` and the tables call it. */
@@ -7,6 +10,8 @@ export interface Contender {
    * origin, `x-proxied` at the client, the count of the logging hook at the end.
    */
   readonly hooks: boolean;
+  /** What it speaks. */
+  readonly wire: Wire;
   available(): Promise<Availability> | Availability;
   /** Starts it on the proxy core and waits until it listens. Throws a `StartError` when it does not. */
   start(place: Place): Promise<RunningProxy>;
@@ -17,9 +22,12 @@ export type Availability =
   | { readonly kind: "missing"; readonly reason: string };
 
 /** Where a proxy is to listen, what it is to pass on to, both on 127.0.0.1, and where its files go. */
-interface Place {
+export interface Place {
   readonly port: number;
+  /** Where the origin speaks as the contender's `wire` says. */
   readonly originPort: number;
+  /** To be presented to clients that come by TLS. */
+  readonly certificate: Certificate;
   /** A folder for this proxy alone; may not exist yet. */
   readonly folder: string;
 }

@@ -1,11 +1,12 @@
-import { CONTENDERS } from "./contenders/all.ts";
+import { makeCertificate } from "./certificate.ts";
 import { parseIdleMemoryArgs, usage, type IdleMemoryOptions } from "./idle-memory/args.ts";
 import { measureIdle, type IdleSample } from "./idle-memory/measure.ts";
 import { formatIdleReport, kbPerConnection } from "./idle-memory/report.ts";
-import { chooseLineup, type Lineup } from "./lineup.ts";
+import { checkNames, chooseLineup, type Lineup } from "./lineup.ts";
 import { describeMachine } from "./machine.ts";
 import { startOrigin } from "./origin.ts";
-import { writeReadme } from "./readme.ts";
+import { PROTOCOLS } from "./protocols.ts";
+import { sectionOf, writeReadme } from "./readme.ts";
 import { missingRequirements } from "./requirements.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { download } from "./workloads/download.ts";
@@ -14,12 +15,15 @@ import { download } from "./workloads/download.ts";
 async function main(args: readonly string[]): Promise<number> {
   const options = parseIdleMemoryArgs(args);
   if (options.help) {
-    console.log(usage(CONTENDERS.map((contender) => contender.name)));
+    console.log(usage());
     return 0;
   }
-  const missing = missingRequirements();
+  const protocol = PROTOCOLS[options.protocol];
+  const missing = missingRequirements([protocol]);
   if (missing.length > 0) throw new Error(missing.join("\n"));
-  const lineup = await chooseLineup(CONTENDERS, options.only);
+  checkNames([protocol.contenders], options.only);
+  const lineup = await chooseLineup(protocol.contenders, options.only);
+  for (const [skipped, reason] of lineup.skipped) console.error(`skipped: ${skipped}: ${reason}`);
   if (lineup.present.length === 0) throw new Error("nobody left to measure");
 
   const stop = new AbortController();
@@ -42,10 +46,11 @@ async function run(
   const workload = download(13);
   await using folder = await temporaryFolder();
   await using origin = await startOrigin(folder.path, [workload]);
+  const certificate = await makeCertificate(folder.path);
   const samples = new Map<string, IdleSample[]>();
   for (let round = 1; round <= rounds; round++) {
     for (const { contender } of present) {
-      const place = { originPort: origin.port, folder: folder.path };
+      const place = { origin, certificate, folder: folder.path };
       const sample = await measureIdle({ contender, ...place, workload, connections, signal });
       samples.set(contender.name, [...(samples.get(contender.name) ?? []), sample]);
       console.error(`round ${round} of ${rounds}, ${contender.name}: ${inWords(sample, connections)}`);
@@ -57,18 +62,18 @@ async function run(
 /** Prints the table, and writes it where asked to. */
 async function report(
   samples: ReadonlyMap<string, readonly IdleSample[]>,
-  { connections, rounds, writeReadme: write }: IdleMemoryOptions,
+  { protocol, connections, rounds, writeReadme: write }: IdleMemoryOptions,
   { present, skipped }: Lineup,
 ): Promise<number> {
   const versions = present.map(({ contender, version }) => `${contender.name} ${version}`).join(", ");
   const circumstances = [
     `${new Date().toISOString().slice(0, 10)}: ${describeMachine()}`,
     `${versions}; Node.js ${process.versions.node}`,
-    `rounds: ${rounds}`,
+    `${PROTOCOLS[protocol].says}; rounds: ${rounds}`,
   ];
   const text = formatIdleReport({ samples, connections, skipped, circumstances });
   console.log(text);
-  if (write) await writeReadme("memory", text);
+  if (write) await writeReadme(sectionOf("memory", protocol), text);
   return [...samples.values()].flat().some((sample) => sample.kind === "invalid") ? 1 : 0;
 }
 

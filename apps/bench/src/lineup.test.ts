@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
+import { HTTP1 } from "./wire.ts";
 import type { Availability, Contender } from "./contender.ts";
-import { chooseLineup } from "./lineup.ts";
+import { checkNames, chooseLineup } from "./lineup.ts";
 
 function contender(name: string, availability: Availability): Contender {
-  return { name, hooks: false, available: () => availability, start: () => Promise.reject(new Error("not here")) };
+  const start = (): Promise<never> => Promise.reject(new Error("not here"));
+  return { name, hooks: false, wire: HTTP1, available: () => availability, start };
 }
 
 const ALL = [
@@ -24,6 +26,11 @@ test("takes only those asked for", async () => {
   expect(skipped.size).toBe(0);
 });
 
-test("a name nobody has is an error that lists the names", async () => {
-  await expect(chooseLineup(ALL, ["a", "x"])).rejects.toThrow('nobody is called "x"; there are a, b, c');
+test("a name nobody has in any list is an error that lists the names", () => {
+  const more = [contender("d", { kind: "missing", reason: "apt-get install d" })];
+  expect(() => checkNames([ALL, more], ["a", "d"])).not.toThrow();
+  expect(() => checkNames([ALL, more], undefined)).not.toThrow();
+  expect(() => checkNames([ALL, more], ["a", "x"])).toThrow(
+    'nobody is called "x"; with these protocols there are a, b, c, d',
+  );
 });

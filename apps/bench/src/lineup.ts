@@ -6,12 +6,16 @@ export interface Lineup {
   readonly skipped: ReadonlyMap<string, string>;
 }
 
-/** Chooses the contenders that are installed, of those named in `only` if given. Throws on a name that nobody has. */
-export async function chooseLineup(all: readonly Contender[], only: readonly string[] | undefined): Promise<Lineup> {
-  const unknown = only?.find((name) => !all.some((contender) => contender.name === name));
+/** Throws with a sentence for the user on a name in `only` that nobody has in any of the lists. */
+export function checkNames(lists: readonly (readonly Contender[])[], only: readonly string[] | undefined): void {
+  const names = new Set(lists.flat().map(({ name }) => name));
+  const unknown = only?.find((name) => !names.has(name));
   if (unknown !== undefined)
-    throw new Error(`nobody is called "${unknown}"; there are ${all.map(({ name }) => name).join(", ")}`);
+    throw new Error(`nobody is called "${unknown}"; with these protocols there are ${[...names].join(", ")}`);
+}
 
+/** Chooses the contenders that are installed, of those named in `only` if given. */
+export async function chooseLineup(all: readonly Contender[], only: readonly string[] | undefined): Promise<Lineup> {
   const present: { contender: Contender; version: string }[] = [];
   const skipped = new Map<string, string>();
   for (const contender of all) {

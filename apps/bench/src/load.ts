@@ -1,45 +1,33 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { chunksOf, type Request } from "./workload.ts";
+/** Requests under way at a time, whatever the protocol. */
+export const IN_FLIGHT = 64;
 
-/** A request as wrk is told of it: a path, and arguments before the URL. */
+/** A workload made ready for the program that sends it. */
 export interface Load {
-  readonly path: string;
-  readonly wrkArgs: readonly string[];
+  /** Sends requests from the load core. Rejects when `signal` aborts or nothing is listening. */
+  run(run: LoadRun): Promise<LoadResult>;
 }
 
-/** Prepares wrk to send `request`. One with a body needs a script, which goes into `folder`. */
-export async function prepareLoad(request: Request, folder: string): Promise<Load> {
-  const { path, fields, chunkedBody } = request;
-  if (chunkedBody === undefined)
-    return { path, wrkArgs: fields.flatMap(([name, value]) => ["-H", `${name}: ${value}`]) };
-
-  const file = join(folder, path.replaceAll("/", "_"));
-  await writeFile(`${file}.http`, rawRequest(request, chunkedBody));
-  await writeFile(`${file}.lua`, sendFile(`${file}.http`));
-  return { path, wrkArgs: ["-s", `${file}.lua`] };
+interface LoadRun {
+  /** Of 127.0.0.1. */
+  readonly port: number;
+  readonly seconds: number;
+  readonly signal: AbortSignal;
 }
 
-/** A request as it goes over the wire. */
-export function rawRequest({ method, path, fields }: Request, chunkedBody: Buffer): Buffer {
-  const head = [`${method} ${path} HTTP/1.1`, ...fields.map((field) => field.join(": ")), "Transfer-Encoding: chunked"];
-  const parts: Buffer[] = [Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1")];
-  for (const chunk of chunksOf(chunkedBody))
-    parts.push(Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from("\r\n"));
-  return Buffer.concat([...parts, Buffer.from("0\r\n\r\n")]);
-}
-
-/**
- * wrk asks `wrk.format` once and sends its answer again and again; a function `request` it would ask, and copy its answer,
- * for each request.
- */
-function sendFile(file: string): string {
-  return `
-function wrk.format()
-  local file = assert(io.open([[${file}]], "rb"))
-  local raw = file:read("*a")
-  file:close()
-  return raw
-end
-`;
+/** What the program counted in one run. */
+export interface LoadResult {
+  /** Answers that came whole. */
+  readonly requests: number;
+  readonly seconds: number;
+  readonly requestsPerSecond: number;
+  /** Latency that 99 % of the requests stayed under. Milliseconds. */
+  readonly p99Ms: number;
+  /** Bytes received, heads included where they are not compressed. wrk rounds to about three digits. */
+  readonly bytesRead: number;
+  /** Answers of another class than 2xx and 3xx. */
+  readonly badStatuses: number;
+  /** Failed connects, reads and writes, and answers that took too long. */
+  readonly socketErrors: number;
+  /** What else shows that this was not the load meant. */
+  readonly faults?: readonly string[];
 }

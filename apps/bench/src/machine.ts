@@ -9,10 +9,10 @@ export function describeMachine(): string {
   return `${model}, ${availableParallelism()} cores, ${memory}; ${systemName()}, Linux ${release()}`;
 }
 
-/** The version of the load generator, such as `4.1.0`. */
-export function wrkVersion(): string {
-  const { stdout, stderr } = spawnSync("wrk", ["-v"], { encoding: "utf8" });
-  return /\b(\d+\.\d+\.\d+)/.exec(`${stdout}${stderr}`)?.[1] ?? "unknown version";
+/** The version of a load generator, such as `4.1.0`. */
+export function versionOf(program: "wrk" | "h2load"): string {
+  const { stdout, stderr } = spawnSync(program, [program === "wrk" ? "-v" : "--version"], { encoding: "utf8" });
+  return /\b(\d+\.\d+(?:\.\d+)?)/.exec(`${stdout}${stderr}`)?.[1] ?? "unknown version";
 }
 
 function systemName(): string {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
+import type { LoadResult } from "./load.ts";
 import { figures, leastBytes, loadFaults } from "./measure.ts";
-import type { WrkResult } from "./wrk.ts";
 
-const LOAD: WrkResult = {
+const LOAD: LoadResult = {
   requests: 100_000,
   seconds: 5,
   requestsPerSecond: 20_000,
@@ -34,8 +34,13 @@ test("a run without an answer is a fault", () => {
   expect(loadFaults({ ...LOAD, requests: 0, bytesRead: 0 }, 13)).toEqual(["no request was answered"]);
 });
 
-test("an answer has at least its content and the fields it must have", () => {
+test("an answer has at least its content, and in HTTP/1 the fields that it must have", () => {
   const answer = { fields: [["Vary", "Origin"]] as const, content: Buffer.from("Hello") };
-  const wire = "Vary: Origin\r\nHello";
-  expect(leastBytes({ request: { method: "GET", path: "/", fields: [] }, answer })).toBe(wire.length);
+  const exchange = { request: { method: "GET", path: "/", fields: [] }, answer } as const;
+  expect(leastBytes(exchange, "h1")).toBe("Vary: Origin\r\nHello".length);
+  expect(leastBytes(exchange, "h2")).toBe("Hello".length);
+});
+
+test("what the load generator found besides is a fault", () => {
+  expect(loadFaults({ ...LOAD, faults: ["3 of 9 handshakes were full"] }, 13)).toEqual(["3 of 9 handshakes were full"]);
 });

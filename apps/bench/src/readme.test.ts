@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { replaceSection } from "./readme.ts";
+import { replaceSection, sectionOf } from "./readme.ts";
 
 test("replaces what stands between the markers and nothing else", () => {
   const memory = "<!-- memory:start -->\nkept\n<!-- memory:end -->";
@@ -13,4 +13,9 @@ test("refuses a README without both markers in order", () => {
   expect(() => replaceSection("<!-- results:start -->", "results", "x")).toThrow("markers");
   expect(() => replaceSection("<!-- results:end --><!-- results:start -->", "results", "x")).toThrow("markers");
   expect(() => replaceSection("<!-- results:start --><!-- results:end -->", "memory", "x")).toThrow("memory:start");
+});
+
+test("HTTP/1 has the bare names, the others carry theirs", () => {
+  expect(sectionOf("results", "h1")).toBe("results");
+  expect(sectionOf("memory", "h2")).toBe("memory-h2");
 });

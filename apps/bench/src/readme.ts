@@ -1,7 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
+import type { ProtocolName } from "./protocols.ts";
 
 /** A part of the README that is written by a program, between the markers of this name. */
-export type Section = "results" | "memory";
+export type Section = `${"results" | "memory"}${"" | `-${string}`}`;
+
+/** The section for a protocol: that of HTTP/1 has the bare name. */
+export function sectionOf(kind: "results" | "memory", protocol: ProtocolName): Section {
+  return protocol === "h1" ? kind : `${kind}-${protocol}`;
+}
 
 /** Puts `text` into the README of this app, in place of what the section held. */
 export async function writeReadme(section: Section, text: string): Promise<void> {

@@ -1,24 +1,34 @@
-import { Server } from "@sluice/core";
+import { Server, type TlsListenSettings, type TlsProvider } from "@sluice/core";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
 import { KEEP_ALIVE_MS } from "./proxies/keep-alive.ts";
-import { portsFromArgv } from "./proxies/ports.ts";
+import { sluiceArgs } from "./proxies/sluice-args.ts";
 
 /** What a request of the benchmark carries from hook to hook. */
-export interface BenchCtx {
+interface BenchCtx {
   filtered: number;
 }
 
-/** Serves as the contenders that run Sluice do, with the hooks that every check looks for, and with `more` besides. */
-export async function serveSluice(more: Partial<ProxyHttp<BenchCtx>> = {}): Promise<void> {
-  const { port, originPort } = portsFromArgv();
+/** How the contenders that run Sluice differ. */
+interface Variant {
+  /** Hooks besides those that every check looks for. */
+  readonly hooks?: Partial<ProxyHttp<BenchCtx>>;
+  /** What speaks TLS, where the command line asks for it. */
+  readonly tls?: TlsProvider;
+}
+
+/** Serves as the command line says, with the hooks that every check looks for. */
+export async function serveSluice({ hooks = {}, tls }: Variant = {}): Promise<void> {
+  const { port, originPort, clientH2, originH2, certificate } = sluiceArgs();
   let served = 0;
   const app: ProxyHttp<BenchCtx> = {
-    ...more,
+    ...hooks,
     newCtx: () => ({ filtered: 0 }),
     requestFilter(_session, ctx) {
       ctx.filtered++;
     },
-    upstreamPeer: () => new HttpPeer(`127.0.0.1:${originPort}`),
+    upstreamPeer: originH2
+      ? () => new HttpPeer(`127.0.0.1:${originPort}`, { minHttpVersion: 2 })
+      : () => new HttpPeer(`127.0.0.1:${originPort}`),
     upstreamRequestFilter(_session, request) {
       request.set("x-bench", "1");
     },
@@ -32,6 +42,17 @@ export async function serveSluice(more: Partial<ProxyHttp<BenchCtx>> = {}): Prom
   // Read by the benchmark, which knows how many requests there were.
   process.on("exit", () => console.log(`served ${served}`));
   const server = new Server();
-  server.addService(httpProxy(server, app, { http1: { keepAliveMs: KEEP_ALIVE_MS } }).listenTcp(`127.0.0.1:${port}`));
+  const service = httpProxy(server, app, {
+    http1: { keepAliveMs: KEEP_ALIVE_MS },
+    http2: { h2c: clientH2 && certificate === undefined },
+    ...(tls && { tls }),
+  });
+  const address = `127.0.0.1:${port}`;
+  server.addService(certificate ? service.listenTls(address, tlsSettings(certificate)) : service.listenTcp(address));
   await server.run();
+}
+
+/** TLS 1.3, as the others have it; all else as it comes. */
+function tlsSettings({ cert, key }: { cert: string; key: string }): TlsListenSettings {
+  return { certificates: [{ cert: { file: cert }, key: { file: key } }], minVersion: "1.3" };
 }

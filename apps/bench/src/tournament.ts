@@ -1,14 +1,16 @@
 import { join } from "node:path";
 import { StartError } from "./child.ts";
+import type { Certificate } from "./certificate.ts";
+import type { ClientOptions } from "./client.ts";
 import type { Contender, RunningProxy } from "./contender.ts";
 import { freePort } from "./free-port.ts";
-import { prepareLoad, type Load } from "./load.ts";
+import type { Load } from "./load.ts";
 import { measure, type Sample } from "./measure.ts";
 import type { Origin } from "./origin.ts";
+import { prepareLoad } from "./prepare-load.ts";
 import { formatUs } from "./report.ts";
 import type { Series } from "./summary.ts";
 import type { Workload } from "./workload.ts";
-import { runWrk } from "./wrk.ts";
 
 /** All rounds of all contenders. */
 export interface Tournament {
@@ -16,6 +18,8 @@ export interface Tournament {
   readonly workloads: readonly Workload[];
   /** Serves the workloads. */
   readonly origin: Origin;
+  /** For the contenders that speak TLS. */
+  readonly certificate: Certificate;
   /** A temporary folder; each contender gets one inside. */
   readonly folder: string;
   readonly rounds: number;
@@ -34,7 +38,7 @@ const WARM_UP_SECONDS = 2;
  * C. One that waits for its turn uses no CPU. All are stopped at the end, also when `signal` aborts, which throws.
  */
 export async function playTournament(tournament: Tournament): Promise<Series[]> {
-  const { contenders, workloads, folder, rounds, signal, progress } = tournament;
+  const { contenders, workloads, rounds, signal, progress } = tournament;
   const players: Player[] = [];
   try {
     for (const contender of contenders) {
@@ -43,10 +47,14 @@ export async function playTournament(tournament: Tournament): Promise<Series[]> 
     }
     const running = players.filter(isRunning);
     for (const workload of workloads) {
-      const load = await prepareLoad(workload.timed.request, folder);
-      for (const player of running) await warmUp(player, load, signal);
+      const turns: [player: RunningPlayer, load: Load][] = [];
+      for (const player of running) {
+        const load = await prepareLoad(workload, player.contender.wire, tournament);
+        turns.push([player, load]);
+        await warmUp(player, load, signal);
+      }
       for (let round = 1; round <= rounds; round++) {
-        for (const player of running) {
+        for (const [player, load] of turns) {
           const sample = await playRound(player, workload, load, tournament);
           const turn = `${workload.name}, round ${round} of ${rounds}`;
           progress(`${turn}, ${player.contender.name}: ${inWords(sample)}`);
@@ -62,13 +70,13 @@ export async function playTournament(tournament: Tournament): Promise<Series[]> 
 /** A contender at work. */
 interface Player {
   readonly contender: Contender;
-  readonly port: number;
+  readonly client: ClientOptions;
   /** `undefined` when it did not start; `faults` says why. */
   readonly proxy: RunningProxy | undefined;
   /** What makes all its figures worthless. */
   readonly faults: string[];
   readonly samples: Map<Workload, Sample[]>;
-  /** Requests it has answered to wrk. */
+  /** Requests it has answered to load generators. */
   answered: number;
 }
 
@@ -80,10 +88,14 @@ function isRunning(player: Player): player is RunningPlayer {
   return player.proxy !== undefined;
 }
 
-async function startPlayer(contender: Contender, { origin, folder, progress }: Tournament): Promise<Player> {
+async function startPlayer(contender: Contender, tournament: Tournament): Promise<Player> {
+  const { origin, certificate, folder, progress } = tournament;
+  const { name, wire } = contender;
   const port = await freePort();
-  const place = { port, originPort: origin.port, folder: join(folder, contender.name.replaceAll(/[^\w-]/g, "_")) };
-  const player = { contender, port, samples: new Map<Workload, Sample[]>(), answered: 0 };
+  const own = join(folder, name.replaceAll(/[^\w-]/g, "_"));
+  const place = { port, originPort: origin.ports[wire.origin], folder: own, certificate };
+  const client = { port, wire, ca: certificate.pem };
+  const player = { contender, client, samples: new Map<Workload, Sample[]>(), answered: 0 };
   try {
     return { ...player, proxy: await contender.start(place), faults: [] };
   } catch (error) {
@@ -103,7 +115,7 @@ async function stopPlayer({ contender, proxy, faults, answered }: Player): Promi
 
 async function warmUp(player: Player, load: Load, signal: AbortSignal): Promise<void> {
   try {
-    const { requests } = await runWrk({ port: player.port, load, seconds: WARM_UP_SECONDS, signal });
+    const { requests } = await load.run({ port: player.client.port, seconds: WARM_UP_SECONDS, signal });
     player.answered += requests;
   } catch {
     signal.throwIfAborted(); // anything else will show in the rounds
@@ -116,8 +128,8 @@ async function playRound(
   load: Load,
   { seconds, signal }: Tournament,
 ): Promise<Sample> {
-  const { contender, port, proxy, samples } = player;
-  const sample = await measure({ proxy, port, workload, load, hooks: contender.hooks, seconds, signal });
+  const { contender, client, proxy, samples } = player;
+  const sample = await measure({ proxy, client, workload, load, hooks: contender.hooks, seconds, signal });
   samples.set(workload, [...(samples.get(workload) ?? []), sample]);
   if (sample.kind === "figures") player.answered += sample.requests;
   return sample;

@@ -1,45 +1,25 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { LOAD_CORE } from "./cores.ts";
-import type { Load } from "./load.ts";
+import { IN_FLIGHT, type Load, type LoadResult } from "./load.ts";
+import { urlOf, type Wire } from "./wire.ts";
+import type { WrkRequest } from "./wrk-request.ts";
 
-/** What wrk counted in one run. */
-export interface WrkResult {
-  readonly requests: number;
-  readonly seconds: number;
-  readonly requestsPerSecond: number;
-  /** Latency that 99 % of the requests stayed under. Milliseconds. */
-  readonly p99Ms: number;
-  /** Bytes received, heads included. wrk rounds to about three digits. */
-  readonly bytesRead: number;
-  /** Answers that were neither 2xx nor 3xx. */
-  readonly badStatuses: number;
-  /** Failed connects, reads and writes, and answers that took more than 10 s. */
-  readonly socketErrors: number;
-}
-
-/** Connections that wrk holds open, each with one request under way. */
-export const CONNECTIONS = 64;
-
-/** A run of wrk against a port of 127.0.0.1. */
-export interface WrkRun {
-  readonly port: number;
-  readonly load: Load;
-  readonly seconds: number;
-  readonly signal: AbortSignal;
-}
-
-/** Sends requests for `seconds` from one thread on the load core. Rejects when `signal` aborts or nothing is listening. */
-export async function runWrk({ port, load, seconds, signal }: WrkRun): Promise<WrkResult> {
-  const url = `http://127.0.0.1:${port}${load.path}`;
-  // Of wrk's default, 2 s, a slow proxy on a busy machine falls foul with 1 MB bodies, and nothing is wrong with it.
-  const args = ["-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "--timeout", "10s", "--latency", ...load.wrkArgs, url];
-  const { stdout } = await execFileAsync("taskset", ["-c", String(LOAD_CORE), "wrk", ...args], { signal });
-  return parseWrk(stdout);
+/** Lets wrk send a request over 64 connections from one thread. */
+export function wrk({ path, wrkArgs }: WrkRequest, wire: Wire): Load {
+  return {
+    async run({ port, seconds, signal }) {
+      // Of wrk's default, 2 s, a slow proxy on a busy machine falls foul with 1 MB bodies, and nothing is wrong with it.
+      const args = ["-t1", `-c${IN_FLIGHT}`, `-d${seconds}s`, "--timeout", "10s", "--latency", ...wrkArgs];
+      const command = ["-c", String(LOAD_CORE), "wrk", ...args, urlOf(wire, port, path)];
+      const { stdout } = await execFileAsync("taskset", command, { signal });
+      return parseWrk(stdout);
+    },
+  };
 }
 
 /** Reads what `wrk --latency` printed. Throws when a figure is missing. */
-export function parseWrk(output: string): WrkResult {
+export function parseWrk(output: string): LoadResult {
   const total = capture(output, /(\d+) requests in ([\d.]+)([a-z]+), ([\d.]+)([KMGTP]?)B read/);
   const p99 = capture(output, /^\s*99%\s+([\d.]+)([a-z]+)\s*$/m);
   const errors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output);

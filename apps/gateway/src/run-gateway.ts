@@ -1,10 +1,12 @@
 import { logger, Server, type HttpService } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
+import { opensslTls } from "@sluice/tls-openssl";
 import { AccessLogService } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
 import { Router } from "./router.ts";
+import { toListenSettings } from "./tls-conf.ts";
 import { Upstream } from "./upstream.ts";
 
 export interface GatewayOptions {
@@ -30,6 +32,8 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   if (accessLog !== undefined) server.addService(accessLog);
   const proxy = httpProxy(server, new GatewayApp(createRouter(conf, upstreams), intercept, accessLog), {
     name: "gateway",
+    tls: opensslTls(),
+    http2: { h2c: conf.h2c },
     ...(conf.request_id && { requestId: true }),
   });
   for (const listener of conf.listeners) listen(proxy, listener);
@@ -50,7 +54,8 @@ function listen(proxy: HttpService, { address, ...conf }: GatewayConf["listeners
     ...(maxConnectionsPerClient !== undefined && { maxConnectionsPerClient }),
     ...(conf.ipv6_only !== undefined && { ipv6Only: conf.ipv6_only }),
   };
-  if (address.startsWith("unix:")) proxy.listenUnix(address.slice("unix:".length), options);
+  if (conf.tls !== undefined) proxy.listenTls(address, toListenSettings(conf.tls), options);
+  else if (address.startsWith("unix:")) proxy.listenUnix(address.slice("unix:".length), options);
   else proxy.listenTcp(address, options);
 }
 

@@ -1,5 +1,6 @@
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ProxyError } from "@sluice/error";
+import type { ConnectionPool } from "@sluice/pool";
 import type { ConnectionDigest } from "./http/connection-digest.ts";
 import { logger } from "./log/logger.ts";
 import { isPromise } from "./modules/awaitable.ts";
@@ -107,6 +108,36 @@ export const connectionChannels: {
   rejected: eventChannel("sluice:connection:rejected"),
 };
 
+/** A client's TLS handshake failed; its connection is closed, and was never counted as one that was let in. */
+export interface TlsHandshakeFailedMessage {
+  readonly service: string;
+  /** `host:port` of the client; `undefined` on a Unix socket, or if it had left before. */
+  readonly client: string | undefined;
+  /** Where it was accepted, as the listener was asked for. */
+  readonly listener: string;
+  /** Its `detail` says what was wrong, as far as that is known. */
+  readonly error: ProxyError;
+  /** What to look at; `undefined` where there is nothing more to say. */
+  readonly hint: string | undefined;
+}
+
+/** Files of a TLS listener have changed, and were read again. */
+export interface TlsReloadedMessage {
+  /** Those that have changed. */
+  readonly files: readonly string[];
+  /** Why they cannot be used: what was there stays. `undefined`: they serve from now on. */
+  readonly error: ProxyError | undefined;
+}
+
+/** What happens to TLS with clients. */
+export const tlsChannels: {
+  readonly handshakeFailed: EventChannel<TlsHandshakeFailedMessage>;
+  readonly reloaded: EventChannel<TlsReloadedMessage>;
+} = {
+  handshakeFailed: eventChannel("sluice:tls:handshake-failed"),
+  reloaded: eventChannel("sluice:tls:reloaded"),
+};
+
 /** A connection to an upstream is about to be opened. `connected` or `connect-failed` follows. */
 export interface UpstreamConnectStartMessage {
   /** `host:port` or `unix:/path`, as in `peer`. */
@@ -122,7 +153,12 @@ export interface UpstreamConnectedMessage extends UpstreamConnectStartMessage {
   readonly digest: ConnectionDigest;
   /** What it took, TLS included; 0 for one from the pool. */
   readonly connectMs: number;
+  /** The pool that it came from, or may go to: the real one, for its counts, to be read whenever somebody asks. */
+  readonly pool: PoolStatus;
 }
+
+/** What a pool of connections to upstreams tells of itself, as it stands when it is read. */
+export type PoolStatus = Pick<ConnectionPool<never>, "idleCount" | "keyCount" | "unexpectedData">;
 
 /** A connection to an upstream could not be opened. */
 export interface UpstreamConnectFailedMessage extends UpstreamConnectStartMessage {
@@ -145,6 +181,7 @@ export interface UpstreamPooledMessage {
  * - `unexpected-data`: the upstream sent bytes that no request asked for.
  * - `idle-timeout`: it was idle for `idleMs`. `evicted`: the pool was full. `disabled`: nothing is pooled for this peer.
  *   `pool-closed`: the service stops.
+ * - `ping-timeout`: the upstream did not answer an HTTP/2 PING.
  */
 export type UpstreamCloseReason =
   | "not-reusable"
@@ -154,7 +191,8 @@ export type UpstreamCloseReason =
   | "idle-timeout"
   | "evicted"
   | "disabled"
-  | "pool-closed";
+  | "pool-closed"
+  | "ping-timeout";
 
 /** A connection to an upstream is closed. */
 export interface UpstreamClosedMessage extends UpstreamPooledMessage {

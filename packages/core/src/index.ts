@@ -5,6 +5,7 @@ export type { CompressionInfo } from "./compression/compression-run.ts";
 export type { CompressionAlgorithm, ContentCoding, DecompressionAlgorithm } from "./compression/content-coding.ts";
 export type { CompressionDecision, NoCompressionReason } from "./compression/decide.ts";
 export { ResponseCompression, responseCompression } from "./compression/response-compression.ts";
+export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
@@ -28,6 +29,7 @@ export {
   connectionChannels,
   eventChannel,
   observe,
+  tlsChannels,
   upstreamChannels,
   type ConnectionAcceptedMessage,
   type ConnectionClosedMessage,
@@ -35,6 +37,9 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type PoolStatus,
+  type TlsHandshakeFailedMessage,
+  type TlsReloadedMessage,
   type UpstreamClosedMessage,
   type UpstreamCloseReason,
   type UpstreamConnectedMessage,
@@ -63,19 +68,33 @@ export {
   type WorkerReadyMessage,
 } from "./workers/worker-channels.ts";
 export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
-export { HttpService } from "./services/http-service.ts";
+export { HttpService, type HttpServiceOptions } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";
+export type { ClientCertificate, PeerTlsOptions } from "./tls/peer-tls.ts";
+export { downstreamTlsHint, upstreamTlsHint } from "./tls/tls-hint.ts";
+export {
+  DEFAULT_HANDSHAKE_MS,
+  DEFAULT_RELOAD_MS,
+  type ClientCertificates,
+  type OcspSource,
+  type PemSource,
+  type ResolvedCertificate,
+  type TlsCertificate,
+  type TlsListenSettings,
+  type TlsVersion,
+} from "./tls/tls-listen-settings.ts";
 export type { ConnectStream } from "./upstreams/connect-stream.ts";
-export { HttpPeer, type PeerOptions } from "./upstreams/http-peer.ts";
+export { HttpPeer, type PeerOptions, type PeerProtocol } from "./upstreams/http-peer.ts";
 
 // For those who build on it: apps that are no proxy, balancers, protocols, TLS packages.
 export type { ClientSession, ClientSessionEvents, RequestBody } from "./http/client-session.ts";
-export type { ConnectionDigest, TlsDigest } from "./http/connection-digest.ts";
+export type { ConnectionDigest, PeerCertificate, TlsDigest } from "./http/connection-digest.ts";
 export type { HttpApp, ServerSession, ServerSessionEvents } from "./http/server-session.ts";
 export { SessionLimits, type SessionLimitValues } from "./http/session-limits.ts";
 export { removeHopByHop } from "./http1/hop-by-hop.ts";
 export type { HeadLimits } from "./http1/head-limits.ts";
 export type { Http1ServerOptions } from "./http1/server-options.ts";
+export type { Http2ServerOptions } from "./http2/server-options.ts";
 export { CompressionRun } from "./compression/compression-run.ts";
 export type { HttpModuleContext, ResponseEnd } from "./modules/http-module-context.ts";
 export { nowMs } from "./net/clock.ts";
@@ -86,4 +105,9 @@ export { subrequestHead } from "./subrequest/subrequest-head.ts";
 export { SubrequestSession, type SubrequestBodyMode } from "./subrequest/subrequest-session.ts";
 export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
 export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
-export type { TlsProvider } from "./upstreams/tls-provider.ts";
+export { acceptedNames } from "./tls/accepted-names.ts";
+export { WatchedSettings, type ReadSource } from "./tls/watched-settings.ts";
+export { CertificateNames } from "./tls/certificate-names.ts";
+export type { PeerTls } from "./tls/peer-tls.ts";
+export type { SecuredStream, TlsAcceptor, TlsConnectOptions, TlsProvider } from "./tls/tls-provider.ts";
+export { SocketReader, type ChunkReceiver, type OnRead } from "./net/socket-reader.ts";

@@ -135,6 +135,8 @@ export function serve(
 
 /** What an upstream answered, updated as it arrives. */
 export interface SeenResponse extends ClientSessionEvents {
+  onInformational: (header: ResponseHeader) => void;
+  onResponseHeader: (header: ResponseHeader, end: boolean) => void;
   onResponseData: (chunk: Buffer) => void;
   onResponseEnd: (trailers: HeaderFields | undefined) => void;
   onUpstreamError: (error: ProxyError) => void;

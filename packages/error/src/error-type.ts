@@ -32,6 +32,7 @@ export const ERROR_TYPES = {
   H2Error: "trouble on an HTTP/2 stream or connection",
   H2Downgrade: "the upstream asked for HTTP/1.1",
   InvalidH2: "the upstream sent invalid HTTP/2",
+  PingTimedout: "the upstream did not answer an HTTP/2 PING in time",
   ReadError: "the system reported an error while reading",
   WriteError: "the system reported an error while writing",
   ReadTimedout: "the peer sent nothing for longer than the limit",

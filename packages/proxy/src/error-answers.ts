@@ -54,7 +54,7 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
   { source: "upstream", types: ["InvalidCert"], status: 502, proxyStatus: "tls_certificate_error" },
   {
     source: "upstream",
-    types: ["ConnectionClosed", "ReadError", "WriteError"],
+    types: ["ConnectionClosed", "ReadError", "WriteError", "H2Error"],
     detail: "response-body",
     status: 502,
     proxyStatus: "http_response_incomplete",
@@ -66,7 +66,7 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
     proxyStatus: "connection_terminated",
   },
   // RFC 9110, section 15.6.5: a gateway that had no timely answer says 504. (Pingora: 502.)
-  { source: "upstream", types: ["ReadTimedout"], status: 504, proxyStatus: "connection_read_timeout" },
+  { source: "upstream", types: ["ReadTimedout", "PingTimedout"], status: 504, proxyStatus: "connection_read_timeout" },
   { source: "upstream", types: ["WriteTimedout"], status: 504, proxyStatus: "connection_write_timeout" },
   {
     source: "upstream",

@@ -1,9 +1,12 @@
+import { downstreamTlsHint, upstreamTlsHint } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
 
 /** What to look at, for the causes that we know; `undefined` for others. */
 export function errorHint(error: ProxyError, reused: boolean): string | undefined {
   const root = error.rootError();
   const byUpstream = error.source === "upstream";
+  const tlsHint = byUpstream ? upstreamTlsHint(root) : downstreamTlsHint(root);
+  if (tlsHint !== undefined) return tlsHint;
   switch (root.type) {
     case "ConnectRefused":
       return "nothing listens at that address: is the upstream running?";
@@ -17,6 +20,12 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       return root.detail === "name-lookup-timeout"
         ? "the name server does not answer: see /etc/resolv.conf"
         : undefined;
+    case "TLSHandshakeFailure":
+      return byUpstream
+        ? "the upstream ended the TLS handshake and did not say why: does it speak TLS there, and know the peer's sni?"
+        : undefined;
+    case "InvalidCert":
+      return byUpstream ? "the upstream's certificate cannot be trusted; the error says why" : undefined;
     case "BindError":
       return "the local address to connect from is not this machine's";
     case "SocketError":
@@ -39,6 +48,12 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       if (root.detail === "too-large")
         return "the head is larger than HTTP/1 allows here: see the connector's headLimits";
       return "the upstream's answer breaks the rules of HTTP/1; the error says which";
+    case "HandshakeError":
+      return byUpstream ? "does the upstream speak HTTP/2 here? minHttpVersion 1 lets it speak HTTP/1" : undefined;
+    case "H2Downgrade":
+      return "the upstream wants HTTP/1.1 for this: maxHttpVersion 1, or minHttpVersion 1 with TLS, lets it";
+    case "PingTimedout":
+      return "the connection is dead: was the upstream's host stopped, or does something on the way drop it?";
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

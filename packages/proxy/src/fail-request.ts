@@ -41,7 +41,9 @@ export async function failRequest<Ctx>(
 /** Answers a request that has no context, so that no hook can run. */
 export function failWithoutContext(session: Session, error: ProxyError): void {
   session.failed(error);
-  session.respondError(errorStatus(error));
+  const status = errorStatus(error);
+  if (status === NOTHING_SENT) session.downstream.abort();
+  else session.respondError(status);
   logFailure(session, error, undefined);
 }
 

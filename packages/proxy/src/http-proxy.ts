@@ -4,11 +4,14 @@ import {
   HttpService,
   nearestName,
   type Http1ServerOptions,
+  type Http2ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
+  type HttpServiceOptions,
   type Server,
   type ServerSession,
   type SubrequestSession,
+  type TlsProvider,
 } from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
@@ -26,6 +29,12 @@ export interface HttpProxyOptions {
   name?: string;
   /** How clients are treated. */
   http1?: Partial<Http1ServerOptions>;
+  /** How those of HTTP/2 are, where it is to be otherwise; `{ h2c: true }` serves them without TLS. */
+  http2?: Partial<Http2ServerOptions>;
+  /**
+   * TLS, for `listenTls` and for peers with `tls`: what a TLS package gives. Default: none, and asking for TLS is an error.
+   */
+  tls?: TlsProvider;
   /** How upstreams are connected to. Default: what the server's configuration says. */
   connector?: HttpConnectorOptions;
   /** Attempts in total. Default: `max_retries` of the server's configuration. */
@@ -117,7 +126,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
 export class HttpProxyService<Ctx> extends HttpService {
   readonly proxy: HttpProxy<Ctx>;
 
-  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<Http1ServerOptions>) {
+  constructor(name: string, proxy: HttpProxy<Ctx>, options: Partial<HttpServiceOptions>) {
     super(name, proxy, options);
     this.proxy = proxy;
   }
@@ -145,18 +154,21 @@ export function httpProxy<Ctx, Conn = unknown>(
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
     bindToV6: conf.client_bind_to_ipv6,
+    tls: options.tls,
     ...options.connector,
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
-  const { allowConnect, proxyStatus, requestId, subrequests } = options;
+  const { allowConnect, http2 = {}, proxyStatus, requestId, subrequests, tls } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect, requestId);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, options.http1 ?? {});
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2, tls });
 }
 
 const OPTION_NAMES = [
   "name",
   "http1",
+  "http2",
+  "tls",
   "connector",
   "maxAttempts",
   "via",

@@ -139,6 +139,7 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
     this.inTurn(() => this.passPiece(piece, from));
   }
 
+  /** @param given Between the filters and the trailers: the last piece that the filters gave. */
   protected passEnd(given: Uint8Array | undefined, trailers: HeaderFields | undefined, from: number): void {
     const { app, session, ctx } = this.exchange;
     let piece = given;
@@ -147,17 +148,18 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
     }
     if (from <= UPSTREAM_FILTER && app.upstreamResponseBodyFilter !== undefined) {
       session.phase = "upstreamResponseBodyFilter";
-      const result = app.upstreamResponseBodyFilter(session, piece, true, ctx);
-      piece = pieceOf(session, result, piece);
+      const result = app.upstreamResponseBodyFilter(session, undefined, true, ctx);
+      const last = pieceOf(session, result, undefined);
       const delayMs = delayOf(result);
-      if (delayMs > 0) return this.#endDelayed(delayMs, piece, trailers, FILTER);
+      if (delayMs > 0) return this.#lastDelayed(delayMs, last, trailers);
+      if (last !== undefined) return this.#passLast(last, trailers);
     }
     if (from <= FILTER && app.responseBodyFilter !== undefined) {
       session.phase = "responseBodyFilter";
-      const result = app.responseBodyFilter(session, piece, true, ctx);
-      piece = pieceOf(session, result, piece);
+      const result = app.responseBodyFilter(session, undefined, true, ctx);
+      piece = pieceOf(session, result, undefined);
       const delayMs = delayOf(result);
-      if (delayMs > 0) return this.#endDelayed(delayMs, piece, trailers, TRAILERS);
+      if (delayMs > 0) return this.#endDelayed(delayMs, piece, trailers);
     }
     if (trailers !== undefined && app.upstreamResponseTrailerFilter !== undefined) {
       session.phase = "upstreamResponseTrailerFilter";
@@ -174,9 +176,20 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
     this.#sendEnd(piece, undefined, trailers);
   }
 
-  #endDelayed(ms: number, piece: Uint8Array | undefined, trailers: HeaderFields | undefined, from: number): void {
+  #endDelayed(ms: number, piece: Uint8Array | undefined, trailers: HeaderFields | undefined): void {
     this.session.phase = "exchange";
-    this.delay(ms, () => this.passEnd(piece, trailers, from));
+    this.delay(ms, () => this.passEnd(piece, trailers, TRAILERS));
+  }
+
+  /** What the upstream's filter still gives is a piece like others for the next one, before the end. */
+  #passLast(last: Uint8Array | undefined, trailers: HeaderFields | undefined): void {
+    if (last !== undefined && last.length > 0) this.passPiece(last, FILTER);
+    this.endInTurn(trailers, FILTER);
+  }
+
+  #lastDelayed(ms: number, last: Uint8Array | undefined, trailers: HeaderFields | undefined): void {
+    this.session.phase = "exchange";
+    this.delay(ms, () => this.#passLast(last, trailers));
   }
 
   protected endInTurn(trailers: HeaderFields | undefined, from: number): void {

@@ -34,7 +34,8 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
   onResponseHeader(header: ResponseHeader, end: boolean): void {
     try {
       const status = header.status;
-      const upgrade = status === 101 ? header.get("upgrade") : undefined;
+      // RFC 9110, section 15.5.22: a 426 says what the client must ask for, and what it asks for goes on.
+      const upgrade = status === 101 || status === 426 ? header.get("upgrade") : undefined;
       removeHopByHop(header);
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       this.#status = status;

@@ -1,4 +1,4 @@
-import { HttpPeer, nowMs, type ClientSession, type ServerSession } from "@sluice/core";
+import { HttpPeer, nowMs, type ClientSession, type HttpModuleContext, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { tellAttempt, tellAttemptFailed, tellEnd, tellStart } from "./channels.ts";
 import { logFailure, logRetry, summaryOf } from "./error-log.ts";
@@ -73,10 +73,11 @@ export async function runRequest<Ctx>(
     }
 
     // A filter that answered has answered, whether or not it said so.
-    const modules = session.answered ? undefined : startModules(session);
-    if (modules !== undefined) {
+    let modules: HttpModuleContext | undefined;
+    if (!session.answered) {
       session.phase = "requestModules";
-      const waiting = modules.requestHeader();
+      modules = startModules(session);
+      const waiting = modules?.requestHeader();
       if (isPromise(waiting)) await untilGone(session, waiting);
     }
 
@@ -202,7 +203,7 @@ async function attempt<Ctx>(
   tellAttempt(session, peer);
 
   session.phase = "connect";
-  let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer);
+  let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer, downstream.upgrade);
   if (upstream === undefined) {
     session.times.connecting();
     const connected = await connect(proxy, session, peer);
@@ -230,7 +231,10 @@ async function attempt<Ctx>(
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
     proxy.requestIds?.toUpstream(outgoing, session);
     session.bodyReader?.prepare(outgoing);
+    const { phase } = session;
+    session.phase = "upstreamModules";
     startUpstreamModules(session, outgoing);
+    session.phase = phase;
     if (app.upstreamRequestFilter !== undefined) {
       session.phase = "upstreamRequestFilter";
       const waiting = app.upstreamRequestFilter(session, outgoing, ctx);
@@ -304,7 +308,7 @@ async function connect<Ctx>(
   const { downstream } = session;
   downstream.onGone = (error) => watch.abort(error);
   try {
-    return await proxy.connector.connect(peer, watch.signal);
+    return await proxy.connector.connect(peer, watch.signal, downstream.upgrade);
   } catch (thrown) {
     return asProxyError("connect", thrown);
   } finally {

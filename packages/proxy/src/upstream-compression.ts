@@ -7,7 +7,7 @@ import {
   type HttpModuleBuilder,
   type HttpModuleExchange,
 } from "@sluice/core";
-import type { ResponseHeader } from "@sluice/http";
+import type { HeaderFields, ResponseHeader } from "@sluice/http";
 import type { Awaitable } from "./proxy-http.ts";
 
 /**
@@ -61,6 +61,10 @@ export class UpstreamCompressionModule implements HttpModule {
 
   responseBody(piece: Uint8Array | undefined, end: boolean): Awaitable<Uint8Array | void> {
     return this.#run?.responseBody(piece, end);
+  }
+
+  responseTrailers(trailers: HeaderFields): void {
+    this.#run?.responseTrailers(trailers);
   }
 
   responseFlush(): Awaitable<Uint8Array | void> {

@@ -25,6 +25,13 @@ describe("upstreamRequest", () => {
   });
 });
 
+test("of HTTP/2, TE: trailers goes on, as HTTP/1.1 says it", () => {
+  const request = new RequestHeader("GET", "/", "2", ["Host", "a", "te", "trailers"]);
+  expect(upstreamRequest(request, PEER, "me").raw).toEqual(["Host", "a", "TE", "trailers", "Via", "2 me"]);
+  request.version = "1.1";
+  expect(upstreamRequest(request, PEER, "me").raw).toEqual(["Host", "a", "Via", "1.1 me"]);
+});
+
 describe("checkContentLength", () => {
   const head = (...lengths: string[]): RequestHeader =>
     RequestHeader.build("PUT", "/", { "Content-Length": lengths.length === 1 ? lengths[0]! : lengths });

@@ -4,7 +4,8 @@ import type { RequestHeader } from "@sluice/http";
 
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
- * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3).
+ * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3). To an
+ * HTTP/2 upstream the session makes pseudo-header fields of it.
  * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx, or
  * the target of a CONNECT (RFC 9112, section 3.2.3).
  * @param via Our name; `undefined` adds none.
@@ -18,12 +19,15 @@ export function upstreamRequest(
 ): RequestHeader {
   const outgoing = request.clone();
   const received = outgoing.version;
+  const takesTrailers = (received === "2" || peer.maxHttpVersion === 2) && listsTrailers(request.get("te"));
   outgoing.version = "1.1";
   removeHopByHop(outgoing);
   if (received === "1.0" && !outgoing.has("host")) {
     outgoing.raw.unshift("Host", outgoing.method === "CONNECT" ? outgoing.target : hostOf(peer));
   }
   if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
+  // We pass trailers on, and say so where HTTP/2 is spoken, for gRPC servers insist on it (RFC 9110, section 10.1.4).
+  if (takesTrailers) outgoing.added.push("TE", "trailers");
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
 }
@@ -58,6 +62,10 @@ export function checkMethod(outgoing: RequestHeader, isConnect: boolean): void {
   if ((outgoing.method === "CONNECT") === isConnect) return;
   const what = isConnect ? `a CONNECT that goes up as ${outgoing.method}` : "another method that goes up as CONNECT";
   throw ProxyError.internal("InternalError", `${what}: a hook cannot make or unmake a tunnel`);
+}
+
+function listsTrailers(te: string | undefined): boolean {
+  return te !== undefined && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(te);
 }
 
 function hostOf({ address }: HttpPeer): string {

@@ -112,6 +112,19 @@ test("newCtx that throws fails this request alone; without a context there is no
   expect((await next.message()).status).toBe(200);
 });
 
+test("newCtx that fails with an error that is not answered ends the connection, and has its line", async () => {
+  await using proxy = await startProxy({
+    newCtx() {
+      throw new ProxyError("ConnectionClosed", { source: "downstream" });
+    },
+  });
+  const client = await proxy.send(get());
+  expect((await client.rest()).toString()).toBe("");
+  expect(proxy.logs.filter(({ level }) => level >= 40)).toMatchObject([
+    { msg: "request failed", phase: "newCtx", status: 0 },
+  ]);
+});
+
 test.each(KINDS)("failToConnect that throws %s decides the status", async (kind) => {
   await using proxy = await startProxy({
     origin: { address: await refusedAddress() },

@@ -538,3 +538,27 @@ describe.each(["upstreamResponseBodyFilter", "responseBodyFilter"] as const)("%s
     expect(proxy.errors).toMatchObject([{ hint: expect.stringContaining("Content-Length") }]);
   });
 });
+
+test.each([0, 1])(
+  "what upstreamResponseBodyFilter gives at the end is a piece for responseBodyFilter (delayMs %i)",
+  async (delayMs) => {
+    await using origin = await answering(
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n",
+    );
+    const seen: string[] = [];
+    await using proxy = await startProxy({
+      origin,
+      upstreamResponseBodyFilter: (_session, piece, end) =>
+        end ? { piece: Buffer.from("!"), delayMs } : { piece, delayMs },
+      responseBodyFilter(_session, piece, end) {
+        seen.push(`${text(piece)} ${end}`);
+        // Who goes by the documentation looks for no piece at the end.
+        return { piece: end ? Buffer.from(".") : Buffer.from(text(piece).toUpperCase()), delayMs };
+      },
+    });
+    const client = await proxy.send(get());
+    const answer = await client.message();
+    expect([answer.body.toString(), answer.trailers]).toEqual(["ABC!.", [["X-T", "1"]]]);
+    expect(seen).toEqual(["abc false", "! false", "- true"]);
+  },
+);

@@ -552,6 +552,25 @@ describe("response hooks", () => {
     },
   );
 
+  test.each([
+    ["initDownstreamModules", "requestModules"],
+    ["initUpstreamModules", "upstreamModules"],
+  ] as const)("that cannot be made (%s) fail their request, and the line says so", async (init, phase) => {
+    await using origin = await answering(OK);
+    class Broken implements HttpModule {
+      requestHeader(): void {}
+    }
+    const broken: HttpModuleBuilder = {
+      type: Broken,
+      init() {
+        throw new Error("boom");
+      },
+    };
+    await using proxy = await startProxy({ origin, [init]: (modules: HttpModules) => void modules.add(broken) });
+    expect((await (await proxy.send(get())).message()).status).toBe(500);
+    expect(proxy.errors).toMatchObject([{ phase, error: expect.stringContaining("module Broken, init cause: boom") }]);
+  });
+
   test.each(["responseBody", "responseTrailers", "responseDone"] as const)(
     "that fail later (%s) cut it",
     async (hook) => {

@@ -1,6 +1,9 @@
 import dns from "node:dns";
+import { constants } from "node:http2";
 import { HttpPeer, ProxyError, type PeerOptions } from "@sluice/proxy";
 import { afterEach, expect, test, vi } from "vitest";
+import { DATA, HEADERS, MAX_CONCURRENT_STREAMS } from "../../core/test/http2-frames.ts";
+import { data, FrameOrigin, goaway, head, ok, reset, type FrameConnection } from "../../core/test/http2-origin.ts";
 import { blackhole } from "./support/blackhole.ts";
 import { docTable } from "./support/doc-table.ts";
 import { patternBytes } from "./support/message.ts";
@@ -37,6 +40,8 @@ interface Sending {
   client?: (client: Wire, origin: Origin) => Promise<unknown>;
   /** A request before, so that there is an idle connection. */
   warm?: boolean;
+  /** What the origin gets is no request. */
+  noBytes?: boolean;
 }
 
 interface Outcome {
@@ -67,7 +72,37 @@ async function send(app: App, script: OriginScript, options: Sending = {}): Prom
   client.send(...request);
   await (options.client ?? (() => client.rest()))(client, origin);
   const { session } = await proxy.whenFinished(warm ? 2 : 1);
-  return { tries: session.tries, seenBytes: received() - before, logs: proxy.logs };
+  const seenBytes = options.noBytes === true ? 0 : received() - before;
+  return { tries: session.tries, seenBytes, logs: proxy.logs };
+}
+
+/** The same, to an origin of HTTP/2; of what it got, requests and their bodies count. */
+async function sendHttp2(
+  app: App,
+  script: (connection: FrameConnection, stream: number) => unknown,
+  options: Pick<Sending, "peer" | "request" | "warm"> & { settings?: Readonly<Record<number, number>> } = {},
+): Promise<Outcome> {
+  const { peer, request = [get()], settings, warm = false } = options;
+  let sent = 0;
+  await using origin = await FrameOrigin.start(async (connection, index) => {
+    if (warm && index === 0) connection.send(ok(await connection.request()));
+    for (;;) {
+      const stream = await connection.request();
+      sent += connection.heard.filter(({ type }) => type === HEADERS || type === DATA).length;
+      script(connection, stream);
+    }
+  }, settings);
+  const to = new HttpPeer(origin.address, { minHttpVersion: 2, ...peer });
+  await using proxy = await startProxy({ origin: to, ...app }, { maxAttempts: 2 });
+  const client = await proxy.connect();
+  if (warm) {
+    client.send(get("/warm"));
+    await client.message();
+  }
+  client.send(...request);
+  await client.rest();
+  const { session } = await proxy.whenFinished(warm ? 2 : 1);
+  return { tries: session.tries, seenBytes: sent, logs: proxy.logs };
 }
 
 /** An origin that takes the request and answers with this, then ends. */
@@ -80,6 +115,11 @@ function answers(response: string): OriginScript {
 }
 
 const closes = answers("");
+
+/** The same by HTTP/2. */
+const ends = (connection: FrameConnection): unknown => connection.socket.end();
+
+const { NGHTTP2_CANCEL: CANCEL, NGHTTP2_ENHANCE_YOUR_CALM: CALM, NGHTTP2_REFUSED_STREAM: REFUSED } = constants;
 
 const idle: OriginScript = (connection) => connection.whenEnded();
 
@@ -118,6 +158,12 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       return await send({ ...app, origin: new HttpPeer(hole.address, { connectMs: 50 }) }, idle);
     },
   ],
+  "HTTP/2: the upstream does not speak it": [
+    (app) => send(app, answers("HTTP/1.1 400 Bad Request\r\n\r\n"), { peer: { minHttpVersion: 2 }, noBytes: true }),
+  ],
+  "HTTP/2: no stream is free within `connectMs`": [
+    (app) => sendHttp2(app, () => undefined, { settings: { [MAX_CONCURRENT_STREAMS]: 0 } }),
+  ],
   "`connectedToUpstream` or `upstreamRequestFilter` throws": [
     (app) => send({ ...app, connectedToUpstream: fails }, idle),
     (app) => send({ ...app, upstreamRequestFilter: fails }, idle),
@@ -126,11 +172,23 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   "a reused connection ends before any byte of a response, the method is idempotent": [
     (app) => send(app, closes, { warm: true }),
     (app) => send(app, closes, { warm: true, request: put(patternBytes(1000)) }),
+    (app) => sendHttp2(app, ends, { warm: true }),
+    (app) => sendHttp2(app, ends, { warm: true, request: put(patternBytes(1000)) }),
   ],
   "a reused connection ends before any byte of a response, the method is another": [
     (app) => send(app, closes, { warm: true, request: [POST] }),
+    (app) => sendHttp2(app, ends, { warm: true, request: [POST] }),
   ],
-  "a fresh connection ends before any byte of a response": [(app) => send(app, closes)],
+  "a fresh connection ends before any byte of a response": [(app) => send(app, closes), (app) => sendHttp2(app, ends)],
+  "HTTP/2: GOAWAY or REFUSED_STREAM says that the request was not processed": [
+    (app) => sendHttp2(app, (connection) => connection.send(goaway(0)), { request: [POST] }),
+    (app) => sendHttp2(app, (connection) => connection.send(goaway(0, CALM)), { request: [POST] }),
+    (app) => sendHttp2(app, (connection, stream) => connection.send(reset(stream, REFUSED)), { request: [POST] }),
+  ],
+  "HTTP/2: the stream is reset otherwise before the response head": [
+    (app) => sendHttp2(app, (connection, stream) => connection.send(reset(stream, CANCEL))),
+    (app) => sendHttp2(app, (connection, stream) => connection.send(reset(stream, CALM)), { warm: true }),
+  ],
   "the connection ends behind an interim response": [
     (app) => send(app, answers("HTTP/1.1 103 Early Hints\r\n\r\n")),
     (app) => send(app, answers("HTTP/1.1 103 Early Hints\r\n\r\n"), { warm: true }),
@@ -147,6 +205,10 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   ],
   "anything, when the response head has gone down": [
     (app) => send(app, answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")),
+    (app) =>
+      sendHttp2(app, (connection, stream) =>
+        connection.send(head(stream, { ":status": "200" }), data(stream, "half"), reset(stream, REFUSED)),
+      ),
     (app) => send({ ...app, responseBodyFilter: fails }, answers(OK)),
     (app) =>
       send(app, answers("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), {

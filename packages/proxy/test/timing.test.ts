@@ -2,7 +2,7 @@ import { HttpPeer, type Session, type Timing } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { patternBytes } from "./support/message.ts";
 import { answering, OK, Origin, refusedAddress } from "./support/origin.ts";
-import { get, startProxy } from "./support/proxy.ts";
+import { gate, get, startProxy } from "./support/proxy.ts";
 
 /** What happens to a request that succeeds, in order. */
 const ORDER = [
@@ -153,14 +153,17 @@ describe("sums", () => {
   });
 
   test("of the time in which the upstream took no bytes, as it passes and afterwards", async () => {
+    const paused = gate();
     await using origin = await Origin.start(async (connection) => {
       await connection.upTo("\r\n\r\n");
       connection.pause();
+      paused.open();
     });
     let session: Session | undefined;
     await using proxy = await startProxy({ origin, requestFilter: (own) => void (session = own) });
     const body = patternBytes(16 * 1024 * 1024);
     const client = await proxy.send(`POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    await paused.opened;
     await expect.poll(() => session?.timing.upstreamWritePendingMs, { interval: 5 }).toBeGreaterThan(0);
     const connection = await origin.connection();
     connection.resume();

@@ -103,14 +103,22 @@ describe("a change of protocol", () => {
     await using origin = await Origin.start(async (connection) => {
       for (;;) {
         await connection.message();
-        connection.send("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno");
+        connection.send(
+          "HTTP/1.1 426 Upgrade Required\r\nUpgrade: echo/2\r\nConnection: upgrade\r\nContent-Length: 2\r\n\r\nno",
+        );
       }
     });
     await using proxy = await TestProxy.start({ origin });
     await using client = await proxy.connect();
     for (let turn = 0; turn < 2; turn++) {
       client.send(ASK);
-      expect((await client.message()).body.toString()).toBe("no");
+      const answer = await client.message();
+      // RFC 9110, section 15.5.22: it must say what to ask for.
+      expect([answer.body.toString(), answer.field("upgrade"), answer.field("connection")]).toEqual([
+        "no",
+        "echo/2",
+        "upgrade",
+      ]);
     }
     expect(origin.connections).toHaveLength(1);
   });
@@ -118,6 +126,10 @@ describe("a change of protocol", () => {
   test.each([
     ["is named in Upgrade only", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo/1\r\n\r\n"],
     ["comes by HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n"],
+    [
+      "would carry requests past all hooks",
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    ],
   ])("that %s is not passed on", async (_why, ask) => {
     await using origin = await Origin.start(async (connection) => {
       const request = await connection.message({ toHead: true });

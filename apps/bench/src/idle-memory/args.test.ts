@@ -3,6 +3,7 @@ import { parseIdleMemoryArgs } from "./args.ts";
 
 test("the defaults hold 8,000 connections with three proxies", () => {
   expect(parseIdleMemoryArgs([])).toEqual({
+    protocol: "h1",
     connections: 8000,
     rounds: 3,
     only: ["nginx", "sluice", "node:http+undici"],
@@ -11,8 +12,14 @@ test("the defaults hold 8,000 connections with three proxies", () => {
   });
 });
 
+test("with another protocol all take part", () => {
+  expect(parseIdleMemoryArgs(["--protocol", "h2"])).toMatchObject({ protocol: "h2", only: undefined });
+});
+
 test("reads every option", () => {
-  expect(parseIdleMemoryArgs(["--connections", "100", "--rounds", "1", "--only", "nginx", "--write-readme"])).toEqual({
+  const args = ["--protocol", "tls", "--connections", "100", "--rounds", "1", "--only", "nginx", "--write-readme"];
+  expect(parseIdleMemoryArgs(args)).toEqual({
+    protocol: "tls",
     connections: 100,
     rounds: 1,
     only: ["nginx"],
@@ -22,6 +29,7 @@ test("reads every option", () => {
 });
 
 test.each([
+  [["--protocol", "h2-both"], '--protocol knows h1, tls, h2, h2-tls, not "h2-both"'],
   [["--connections", "0"], "--connections wants"],
   [["--rounds", "few"], "--rounds wants"],
   [["--only", ","], "--only wants"],

@@ -1,11 +1,12 @@
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { ClientOptions } from "../client.ts";
 import type { Exchange } from "../workload.ts";
+import { openHttp1 } from "./http1-connection.ts";
+import { openHttp2 } from "./http2-connection.ts";
 
 /** Which connections to open, and what goes over each before it is left alone. */
 export interface Clients {
-  /** Of 127.0.0.1. */
-  readonly port: number;
+  /** How the proxy is reached. */
+  readonly client: ClientOptions;
   readonly connections: number;
   /** How many of them are under way at a time. */
   readonly atOnce: number;
@@ -15,7 +16,14 @@ export interface Clients {
   readonly signal: AbortSignal;
 }
 
-/** Open connections without a request. All are reset when this is disposed of. */
+/** A connection that was used and is open. */
+export interface HeldConnection {
+  /** Whether the other side has closed it. */
+  closed(): boolean;
+  destroy(): void;
+}
+
+/** Open connections without a request. All are destroyed when this is disposed of. */
 export interface HeldConnections extends Disposable {
   /** How many of them the other side has closed. */
   closed(): number;
@@ -23,18 +31,19 @@ export interface HeldConnections extends Disposable {
 
 /** Opens connections. Throws, with none left open, when an answer is wrong, or does not come within 5 s. */
 export async function holdConnections(clients: Clients): Promise<HeldConnections> {
-  const { connections, atOnce, signal } = clients;
-  const sockets: Socket[] = [];
+  const { client, connections, atOnce, signal } = clients;
+  const open = client.wire.client === "h2" ? openHttp2 : openHttp1;
+  const all: HeldConnection[] = [];
   const held: HeldConnections = {
-    closed: () => sockets.filter((socket) => socket.destroyed).length,
-    [Symbol.dispose]: () => sockets.forEach((socket) => socket.resetAndDestroy()),
+    closed: () => all.filter((connection) => connection.closed()).length,
+    [Symbol.dispose]: () => all.forEach((connection) => connection.destroy()),
   };
   let next = 0;
   const openSome = async (): Promise<void> => {
     try {
       while (next++ < connections) {
         signal.throwIfAborted();
-        sockets.push(await openOne(clients));
+        all.push(await open(clients));
       }
     } catch (error) {
       next = connections; // the others stop, too
@@ -46,41 +55,4 @@ export async function holdConnections(clients: Clients): Promise<HeldConnections
   if (failed === undefined) return held;
   held[Symbol.dispose]();
   throw failed.reason;
-}
-
-async function openOne({ port, requestsEach, exchange: { request, answer } }: Clients): Promise<Socket> {
-  const fields = [["Host", `127.0.0.1:${port}`], ...request.fields].map((field) => `${field.join(": ")}\r\n`);
-  const head = `${request.method} ${request.path} HTTP/1.1\r\n${fields.join("")}\r\n`;
-  const socket = connect(port, "127.0.0.1").setEncoding("latin1");
-  try {
-    await once(socket, "connect");
-    for (let count = 0; count < requestsEach; count++) await ask(socket, head, answer.content.toString("latin1"));
-  } catch (error) {
-    socket.resetAndDestroy();
-    throw error;
-  }
-  socket.resume(); // its end shows only to who reads
-  socket.on("error", () => {}); // which closes it
-  return socket;
-}
-
-/** Sends a request and waits for all of its answer. */
-function ask(socket: Socket, head: string, content: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const onData = (chunk: string): void => {
-      text += chunk;
-      if (text.startsWith("HTTP/1.1 200 ") && text.endsWith(`\r\n\r\n${content}`)) settle();
-    };
-    const onFailure = (): void => settle(new Error(`a wrong answer: ${JSON.stringify(text.slice(0, 200))}`));
-    const settle = (error?: Error): void => {
-      socket.setTimeout(0);
-      socket.off("data", onData).off("error", onFailure).off("close", onFailure).off("timeout", onFailure);
-      if (error) reject(error);
-      else resolve();
-    };
-    socket.on("data", onData).on("error", onFailure).on("close", onFailure).on("timeout", onFailure);
-    socket.setTimeout(5_000);
-    socket.write(head, "latin1");
-  });
 }

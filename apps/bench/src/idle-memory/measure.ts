@@ -1,6 +1,9 @@
 import { join } from "node:path";
+import type { Certificate } from "../certificate.ts";
+import type { ClientOptions } from "../client.ts";
 import type { Contender, RunningProxy } from "../contender.ts";
 import { freePort } from "../free-port.ts";
+import type { Origin } from "../origin.ts";
 import { findFaults } from "../verify.ts";
 import type { Workload } from "../workload.ts";
 import { holdConnections } from "./held-connections.ts";
@@ -9,7 +12,8 @@ import { settledResidentKb } from "./resident-memory.ts";
 /** One measurement of one proxy. */
 export interface IdleMeasurement {
   readonly contender: Contender;
-  readonly originPort: number;
+  readonly origin: Origin;
+  readonly certificate: Certificate;
   /** A temporary folder of its own. */
   readonly folder: string;
   /** What each connection asks for. */
@@ -37,12 +41,14 @@ const WARM_UP_REQUESTS = 512;
  * The answers are checked, and that all connections are still open at the end. Throws only when aborted.
  */
 export async function measureIdle(measurement: IdleMeasurement): Promise<IdleSample> {
-  const { contender, originPort, folder, signal } = measurement;
+  const { contender, origin, certificate, folder, signal } = measurement;
   let proxy: RunningProxy | undefined;
   try {
     const port = await freePort();
-    proxy = await contender.start({ port, originPort, folder: join(folder, String(port)) });
-    return await measureRunning(proxy, port, measurement);
+    const originPort = origin.ports[contender.wire.origin];
+    proxy = await contender.start({ port, originPort, certificate, folder: join(folder, String(port)) });
+    const client = { port, wire: contender.wire, ca: certificate.pem };
+    return await measureRunning(proxy, client, measurement);
   } catch (error) {
     signal.throwIfAborted();
     const ending = proxy?.ending();
@@ -52,10 +58,14 @@ export async function measureIdle(measurement: IdleMeasurement): Promise<IdleSam
   }
 }
 
-async function measureRunning(proxy: RunningProxy, port: number, measurement: IdleMeasurement): Promise<IdleSample> {
+async function measureRunning(
+  proxy: RunningProxy,
+  client: ClientOptions,
+  measurement: IdleMeasurement,
+): Promise<IdleSample> {
   const { contender, workload, connections, signal } = measurement;
-  const clients = { port, atOnce: AT_ONCE, exchange: workload.timed, signal };
-  const faults = await findFaults(port, workload, contender.hooks);
+  const clients = { client, atOnce: AT_ONCE, exchange: workload.timed, signal };
+  const faults = await findFaults(client, workload, contender.hooks);
 
   const requestsEach = WARM_UP_REQUESTS / AT_ONCE;
   using warm = await holdConnections({ ...clients, connections: AT_ONCE, requestsEach });
@@ -65,6 +75,6 @@ async function measureRunning(proxy: RunningProxy, port: number, measurement: Id
 
   const closed = warm.closed() + held.closed();
   if (closed > 0) faults.push(`${closed} connections were closed meanwhile`);
-  faults.push(...(await findFaults(port, workload, contender.hooks)));
+  faults.push(...(await findFaults(client, workload, contender.hooks)));
   return faults.length > 0 ? { kind: "invalid", faults } : { kind: "figures", beforeKb, afterKb };
 }

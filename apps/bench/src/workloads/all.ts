@@ -2,10 +2,16 @@ import { parseBodySize } from "../body-size.ts";
 import type { Workload } from "../workload.ts";
 import { browser } from "./browser.ts";
 import { download } from "./download.ts";
+import { handshake } from "./handshake.ts";
 import { upload } from "./upload.ts";
 
 /** Those that are not just a body size. */
-const NAMED: Readonly<Record<string, () => Workload>> = { browser, upload };
+const NAMED: Readonly<Record<string, () => Workload>> = {
+  browser,
+  upload,
+  "full-handshake": () => handshake("full"),
+  "resumed-handshake": () => handshake("resumed"),
+};
 
 /**
  * The workloads that words name, in their order, each once: a size such as `13` or `64k` is a response body to download, the
@@ -22,6 +28,6 @@ function workloadOf(word: string): Workload {
   try {
     return download(parseBodySize(word));
   } catch (error) {
-    throw new Error(`neither ${Object.keys(NAMED).join(" nor ")}, and ${(error as Error).message}`, { cause: error });
+    throw new Error(`none of ${Object.keys(NAMED).join(", ")}, and ${(error as Error).message}`, { cause: error });
   }
 }

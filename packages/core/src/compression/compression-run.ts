@@ -1,11 +1,11 @@
-import type { ResponseHeader } from "@sluice/http";
+import type { HeaderFields, ResponseHeader } from "@sluice/http";
 import type { Awaitable } from "../modules/awaitable.ts";
 import type { HttpModule, HttpModuleExchange } from "../modules/http-module.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { CompressionSettings } from "./compression-settings.ts";
 import type { CompressionAlgorithm } from "./content-coding.ts";
 import { decideCompression, type CompressionDecision } from "./decide.ts";
-import { editHead } from "./edit-head.ts";
+import { editHead, editTrailers } from "./edit-head.ts";
 import { createDecoder, createEncoder, flushKind } from "./encoder.ts";
 import type { PieceStream } from "./piece-stream.ts";
 
@@ -91,6 +91,12 @@ export class CompressionRun implements HttpModule {
     this.#ended = true;
     this.#heldTooLong?.dispose();
     return given === undefined ? coder.end() : writeLast(coder, given);
+  }
+
+  responseTrailers(trailers: HeaderFields): void {
+    const decision = this.#decision;
+    if (this.#coder === undefined || decision === undefined || decision.kind === "none") return;
+    editTrailers(trailers, this.#settings.preservesEtag(decision.algorithm));
   }
 
   responseFlush(): Awaitable<Uint8Array | void> {

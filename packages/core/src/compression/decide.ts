@@ -39,7 +39,7 @@ const TYPES = /^(?:text\/|application\/|font\/|image\/(?:x-icon|svg\+xml|vnd\.mi
 /** Names of types that are compressed already, or piece by piece (gRPC). */
 const PACKED_TYPES = /zip|woff|grpc/i;
 /** Fields about the bytes as they are: RFC 9530, RFC 3230, and the Content-MD5 of RFC 2616. */
-const DIGESTS = ["content-digest", "repr-digest", "digest", "content-md5"];
+export const DIGESTS: readonly string[] = ["content-digest", "repr-digest", "digest", "content-md5"];
 const NO_TRANSFORM = /(?:^|,)[ \t]*no-transform[ \t]*(?:,|$)/i;
 
 const BY_NOTHING: readonly string[] = [];

@@ -1,7 +1,7 @@
-import { ResponseHeader, type HeaderFieldsInit } from "@sluice/http";
+import { HeaderFields, ResponseHeader, type HeaderFieldsInit } from "@sluice/http";
 import { describe, expect, test } from "vitest";
 import type { CompressionDecision } from "./decide.ts";
-import { editHead } from "./edit-head.ts";
+import { editHead, editTrailers } from "./edit-head.ts";
 
 const varyBy = ["accept-encoding"];
 const compress: CompressionDecision = { kind: "compress", algorithm: "gzip", varyBy };
@@ -77,4 +77,25 @@ test.each([
 ])("ETag %s becomes %s, and stays if asked to", (before, after) => {
   expect(edited({ ETag: before }, compress).get("etag")).toBe(after);
   expect(edited({ ETag: before }, decompress, true).get("etag")).toBe(before);
+});
+
+test("a head without its body, of which that would be compressed, promises no ranges of it either", () => {
+  const head = { kind: "none", reason: "noBody", varyBy, wouldBe: "gzip" } as const;
+  expect([...edited({ "Content-Length": "100", "Accept-Ranges": "bytes", ETag: '"1"' }, head)]).toEqual([
+    ["ETag", 'W/"1"'],
+    ["Vary", "accept-encoding"],
+  ]);
+});
+
+test.each([
+  [false, 'W/"1"'],
+  [true, '"1"'],
+])("trailers keep no digest of the bytes as they came (preserveEtag %s)", (preserveEtag, etag) => {
+  const trailers = HeaderFields.from({ "Content-Digest": "a", "Repr-Digest": "b", Digest: "c", "Content-MD5": "d" });
+  trailers.append("ETag", '"1"').append("Grpc-Status", "0");
+  editTrailers(trailers, preserveEtag);
+  expect([...trailers]).toEqual([
+    ["ETag", etag],
+    ["Grpc-Status", "0"],
+  ]);
 });

@@ -197,6 +197,21 @@ describe("decompression", () => {
   });
 });
 
+test.each([
+  ["compressed", { level: 6 }, html(), LETTERS],
+  ["decompressed", { decompression: true }, html({ "Content-Encoding": "br" }), brotliCompressSync(LETTERS)],
+])("the digest behind a body that was %s goes, other trailers stay", async (_, options, head, piece) => {
+  const given = HeaderFields.from({ "Content-Digest": "sha-256=:AAAA:", "Grpc-Status": "0" });
+  const { trailers } = await send(contextWith(options), head, [piece], given);
+  expect([...trailers!]).toEqual([["Grpc-Status", "0"]]);
+});
+
+test("the digest behind a body that stays as it is stays with it", async () => {
+  const given = HeaderFields.from({ "Content-Digest": "sha-256=:AAAA:" });
+  const { trailers } = await send(contextWith({ level: 6 }, "identity"), html(), [LETTERS], given);
+  expect([...trailers!]).toEqual([["Content-Digest", "sha-256=:AAAA:"]]);
+});
+
 describe("flushing", () => {
   test("an event goes out with its piece", async () => {
     const context = contextWith({ level: 6 });

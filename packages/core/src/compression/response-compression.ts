@@ -1,4 +1,4 @@
-import type { ResponseHeader } from "@sluice/http";
+import type { HeaderFields, ResponseHeader } from "@sluice/http";
 import type { Awaitable } from "../modules/awaitable.ts";
 import type { HttpModule, HttpModuleBuilder, HttpModuleExchange } from "../modules/http-module.ts";
 import { CompressionRun, type CompressionInfo } from "./compression-run.ts";
@@ -58,6 +58,10 @@ export class ResponseCompression extends CompressionSettings implements HttpModu
 
   responseBody(piece: Uint8Array | undefined, end: boolean): Awaitable<Uint8Array | void> {
     return this.#run.responseBody(piece, end);
+  }
+
+  responseTrailers(trailers: HeaderFields): void {
+    this.#run.responseTrailers(trailers);
   }
 
   responseFlush(): Awaitable<Uint8Array | void> {

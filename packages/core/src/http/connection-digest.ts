@@ -22,9 +22,39 @@ export interface ConnectionDigest {
 
 /** What a TLS provider tells of a handshake. */
 export interface TlsDigest {
+  /** `TLSv1.3`, `TLSv1.2`. */
   readonly version: string;
+  /** By its IANA name: `TLS_AES_128_GCM_SHA256`. */
   readonly cipher: string;
+  /** What was agreed on by ALPN; `undefined` if nothing was. */
   readonly alpn: string | undefined;
+  /** The name that the client asked for (SNI); `undefined` if it asked for none. */
+  readonly serverName?: string | undefined;
+  /** An earlier session was resumed, so that no certificates were exchanged. */
+  readonly resumed?: boolean | undefined;
+  /** What the other side has shown, in this handshake or in the one whose session was resumed; `undefined` if it has shown none. */
+  readonly peerCertificate?: PeerCertificate | undefined;
+}
+
+/** A certificate of the other side of a connection. */
+export interface PeerCertificate {
+  /** It comes from an authority that is trusted, and is valid. On `false` nothing else here can be believed. */
+  readonly verified: boolean;
+  /** Why it did not verify, as the provider says it: `CERT_HAS_EXPIRED`; `undefined` if it did. */
+  readonly verifyError: string | undefined;
+  /** Its subject, a line for each attribute: `CN=client-1`. */
+  readonly subject: string;
+  readonly issuer: string;
+  /** Its alternative names with their kinds: `DNS:a.test`, `IP Address:127.0.0.1`, `URI:spiffe://a.test/b`, `email:a@b.test`. */
+  readonly altNames: readonly string[];
+  /** Upper-case hex. */
+  readonly serialNumber: string;
+  /** SHA-256 of the whole certificate: lower-case hex, no colons. */
+  readonly fingerprint256: string;
+  readonly validFrom: Date;
+  readonly validTo: Date;
+  /** The certificate in DER. */
+  readonly raw: Uint8Array;
 }
 
 const UNIX_ADDRESSES = Symbol("sluice.unixAddresses");

@@ -18,7 +18,13 @@ import { malformed, quoteLine } from "./reject.ts";
 import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
 import { lastChunkText, requestHeadText } from "./serialize.ts";
-import { isWriteError, upstreamClosed, upstreamTakesNothing, upstreamTooLate } from "./upstream-errors.ts";
+import {
+  isWriteError,
+  upstreamClosed,
+  upstreamTakesNothing,
+  upstreamTooLate,
+  upstreamTruncated,
+} from "./upstream-errors.ts";
 import type { WriteLimits } from "./write-watch.ts";
 
 /** What a connection does with itself when an exchange is over; the connector's side of it. */
@@ -39,6 +45,8 @@ export interface ExchangeLimits {
   writeMs: number;
   /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
   idleMs: number | undefined;
+  /** How many requests the connection may serve in all; 0 or absent: any number. */
+  maxRequests?: number;
 }
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
@@ -350,6 +358,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** As far as the exchange goes; the pool looks at the connection itself, and counts those whose peer said too much. */
   #mayBeReused(): boolean {
+    const { maxRequests = 0 } = this.#limits;
+    if (maxRequests > 0 && this.#requests >= maxRequests) return false;
     return this.#reusable && this.#writing.done && this.#state === "ended";
   }
 
@@ -391,12 +401,15 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         if (this.#events === undefined) return;
         break;
     }
-    this.#fail(upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes));
+    const cut = this.truncated && this.#state === "body" && this.#body.untilClose;
+    this.#fail(
+      cut ? upstreamTruncated() : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes),
+    );
   }
 
   /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */
   get #endsBody(): boolean {
-    if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded) return false;
+    if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded || this.truncated) return false;
     return this.streamError === undefined || isWriteError(this.streamError);
   }
 

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
+import type { EventEmitter } from "node:events";
 import { appendBytes } from "../net/append-bytes.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { latin1 } from "../net/latin1.ts";
@@ -221,6 +222,23 @@ export abstract class Http1Connection {
     this.input = Buffer.from(this.input!.subarray(this.inputAt, this.inputEnd));
     this.inputAt = 0;
     this.inputEnd = this.input.length;
+  }
+
+  /** Leaves the stream to another protocol, with what came and was not used. */
+  protected leave(): Buffer {
+    const { input, stream } = this;
+    const rest = input === undefined ? Buffer.alloc(0) : Buffer.from(input.subarray(this.inputAt, this.inputEnd));
+    this.input = undefined;
+    this.closed = true;
+    this.#writeWatch?.dispose();
+    const emitter = stream as ByteStream & Pick<EventEmitter, "off">;
+    emitter.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose).off("drain", onDrain);
+    return rest;
+  }
+
+  /** The peer's end was not told by TLS: anybody may have ended it, anywhere (RFC 9112, section 9.8). */
+  protected get truncated(): boolean {
+    return this.stream.truncated === true;
   }
 
   onEnd(): void {

@@ -13,7 +13,7 @@ import type { Http1ServerSession } from "./http1-server-session.ts";
 import { lastHeadEnd, parseRequestHead } from "./parse-head.ts";
 import { PartialHead } from "./partial-head.ts";
 import { malformed } from "./reject.ts";
-import { checkRequest, normaliseTarget, wantsKeepAlive, wantsUpgrade } from "./request-rules.ts";
+import { checkRequest, normaliseTarget, wantedUpgrade, wantsKeepAlive } from "./request-rules.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -141,8 +141,14 @@ export abstract class Http1RequestIntake extends Http1Connection {
       this.#begin(request);
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
-      this.refuse(error);
+      return this.onMalformedHead(error);
     }
+    return true;
+  }
+
+  /** Returns whether to go on with what there is. */
+  protected onMalformedHead(error: ProxyError): boolean {
+    this.refuse(error);
     return true;
   }
 
@@ -237,8 +243,7 @@ export abstract class Http1RequestIntake extends Http1Connection {
     // RFC 9112, section 6.1: Transfer-Encoding decides.
     if (framing.contradictory) request.remove("content-length");
     const bodyEmpty = !this.#expectBody(framing);
-    const upgrade = wantsUpgrade(request, framing) ? framing.upgrade : undefined;
-    this.serve(request, bodyEmpty, wantsKeepAlive(request, framing), upgrade);
+    this.serve(request, bodyEmpty, wantsKeepAlive(request, framing), wantedUpgrade(request, framing));
   }
 
   /** Prepares for what the head says of a body; returns whether there is one. */

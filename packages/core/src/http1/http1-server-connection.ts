@@ -1,17 +1,20 @@
 import { ProxyError } from "@sluice/error";
 import { RequestHeader } from "@sluice/http";
 import type { ConnectionCloseReason, ConnectionSummary } from "../diagnostics.ts";
-import { StreamDigest, type ConnectionDigest } from "../http/connection-digest.ts";
+import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
+import { matchPreface } from "../http2/preface.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
-import type { SocketReader } from "../net/socket-reader.ts";
+import type { ChunkReceiver, SocketReader } from "../net/socket-reader.ts";
 import { BodyDrain } from "./body-drain.ts";
 import * as clientErrors from "./client-errors.ts";
 import { Http1RequestIntake } from "./http1-request-intake.ts";
 import { Http1ServerSession } from "./http1-server-session.ts";
 import { Lingering } from "./lingering.ts";
+import { malformed } from "./reject.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 import type { WriteLimits } from "./write-watch.ts";
 
@@ -27,10 +30,17 @@ type State = "head" | "exchange" | "draining" | "lingering";
 /** A client that connected, or had an answer, within this time is taken to be busy. */
 const BUSY_LATELY_MS = 1000;
 
+const NOBODY: ChunkReceiver = { onData: () => undefined };
+
 const log = logger("core");
 
 /** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
-export class Http1ServerConnection extends Http1RequestIntake {
+export class Http1ServerConnection extends Http1RequestIntake implements ServerConnection {
+  /**
+   * @internal Called if the client turns out to speak HTTP/2, with what came: the stream is not this connection's any more. Such a
+   * client is refused without it.
+   */
+  onHttp2: ((connection: Http1ServerConnection, stream: ByteStream, early: Buffer) => void) | undefined = undefined;
   /** @internal What the app keeps from one request to the next. */
   context: unknown = undefined;
   /** @internal Takes no further request. */
@@ -38,6 +48,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   readonly #acceptedAtMs: number = nowMs();
+  readonly #tls: TlsDigest | undefined;
   #digest: ConnectionDigest | undefined = undefined;
   #state: State = "head";
   #requests = 0;
@@ -56,6 +67,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   /**
    * @param onClosed Called once, when the stream is gone.
    * @param reader Reads the socket; without it, bytes come by `data` events, each in memory of its own.
+   * @param tls What is known of the handshake; `undefined` on plaintext.
    */
   constructor(
     stream: ByteStream,
@@ -63,8 +75,10 @@ export class Http1ServerConnection extends Http1RequestIntake {
     options: Http1ServerOptions,
     onClosed: (connection: Http1ServerConnection) => void,
     reader?: SocketReader,
+    tls?: TlsDigest,
   ) {
     super(stream, options, reader);
+    this.#tls = tls;
     this.#app = app;
     this.#onClosed = onClosed;
     this.#keepAliveMs = options.keepAliveMs;
@@ -73,7 +87,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
   }
 
   get digest(): ConnectionDigest {
-    this.#digest ??= new StreamDigest(this.stream, undefined, this.#acceptedAtMs);
+    this.#digest ??= new StreamDigest(this.stream, this.#tls, this.#acceptedAtMs);
     return this.#digest;
   }
 
@@ -209,7 +223,7 @@ export class Http1ServerConnection extends Http1RequestIntake {
     if (this.#state === "exchange") {
       const session = this.session!;
       const mayEnd = this.tunnel !== undefined || this.limitsOf(session).halfClose === "waits";
-      if (mayEnd && this.streamError === undefined) {
+      if (mayEnd && this.streamError === undefined && !this.truncated) {
         this.endInput(session);
         return;
       }
@@ -220,7 +234,8 @@ export class Http1ServerConnection extends Http1RequestIntake {
       session.fail(clientErrors.clientLeft(this.bodyEnded));
     } else if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {
       this.refuse(clientErrors.closedInHead());
-    } else {
+    } else if (this.#state !== "lingering") {
+      // Where we linger, our direction is ended already: to end it again would make Node an error, which costs 20 µs.
       this.#close();
     }
   }
@@ -232,6 +247,23 @@ export class Http1ServerConnection extends Http1RequestIntake {
     }
     this.session?.fail(clientErrors.connectionGone(this.streamError));
     this.#onClosed(this);
+  }
+
+  /** The preface of HTTP/2 is a head of HTTP/1 that nobody would send: so it costs nobody anything to look for it. */
+  protected override onMalformedHead(error: ProxyError): boolean {
+    const match = this.#requests > 0 ? "none" : matchPreface(this.input!, this.inputAt, this.inputEnd);
+    if (match === "none") return super.onMalformedHead(error);
+    if (this.onHttp2 === undefined) {
+      return super.onMalformedHead(malformed("the client speaks HTTP/2 without TLS, which http2.h2c allows", 505));
+    }
+    if (match === "part") {
+      this.readDeadline.set(this.options.headMs);
+      return false;
+    }
+    this.readDeadline.dispose();
+    this.reader?.start(NOBODY);
+    this.onHttp2(this, this.stream, this.leave());
+    return false;
   }
 
   /** Gives the app a session for a request that could not be read, so that it is answered and logged like all others. */

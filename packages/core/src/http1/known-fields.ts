@@ -9,7 +9,7 @@ export const CONNECTION = 5;
 export const KEEP_ALIVE = 6;
 export const CONTENT_LENGTH = 7;
 export const TRANSFER_ENCODING = 8;
-const TE = 9;
+export const TE = 9;
 const PROXY_CONNECTION = 10;
 
 /** Takes the tag out of a line's mark. */

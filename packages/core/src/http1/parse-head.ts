@@ -9,6 +9,9 @@ import { scanFields, takeFields } from "./scan-fields.ts";
 /** Empty lines that may stand before a request line (RFC 9112, section 2.2 asks for at least one). */
 const MAX_EMPTY_LINES = 4;
 
+/** The first byte of a client that speaks TLS (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
+
 /** Where the head ended that {@link parseRequestHead} or {@link parseResponseHead} returned last. */
 let headEnd = 0;
 
@@ -41,6 +44,7 @@ export function parseRequestHead(
     partial?.stoppedInStartLine(from, arrived, at > lineStart ? TOKEN : 0);
     return incomplete(lineStart, at, limits, 400);
   }
+  if (buffer[lineStart] === TLS_HANDSHAKE) throw malformed("a TLS handshake instead of a request", 400, "tls-spoken");
   if (methodEnd === lineStart || buffer[at] !== SP) throw malformed(`no method: ${quoteLine(buffer, lineStart, end)}`);
   const targetStart = ++at;
   while (at < end && (CLASS[buffer[at]!]! & TARGET) !== 0) at++;

@@ -2,7 +2,7 @@ import { HeaderFields } from "@sluice/http";
 import { RequestHeader } from "@sluice/http";
 import { describe, expect, test } from "vitest";
 import { Framing } from "./framing.ts";
-import { checkRequest, normaliseTarget } from "./request-rules.ts";
+import { checkRequest, normaliseTarget, wantedUpgrade } from "./request-rules.ts";
 
 function check(method: string, target: string, raw: string[] = ["Host", "a"], version: "1.0" | "1.1" = "1.1"): void {
   const framing = new Framing();
@@ -147,5 +147,34 @@ describe("the absolute form", () => {
       normaliseTarget(request);
       expect([request.target, request.get("host")]).toEqual([target, "a"]);
     }
+  });
+});
+
+describe("what a request asks to change to", () => {
+  const wanted = (upgrade: string, connection = "upgrade", method = "GET"): string | undefined => {
+    const request = new RequestHeader(method, "/", "1.1", ["Host", "a", "Connection", connection, "Upgrade", upgrade]);
+    const framing = new Framing();
+    framing.read(request);
+    return wantedUpgrade(request, framing);
+  };
+
+  test.each([
+    ["websocket", "websocket"],
+    ["WebSocket , , echo/1", "WebSocket, echo/1"],
+    ["h2c", undefined],
+    ["H2C", undefined],
+    ["TLS/1.0, HTTP/1.1", undefined],
+    ["HTTP/2.0, SHTTP/1.3, IRC/6.9", "SHTTP/1.3, IRC/6.9"],
+    ["h2c, websocket", "websocket"],
+    ["h2clike", "h2clike"],
+    ["", undefined],
+    [",", undefined],
+  ])("%j goes on as %j", (upgrade, goesOn) => {
+    expect(wanted(upgrade)).toBe(goesOn);
+  });
+
+  test("goes nowhere unless Connection names it, nor from a CONNECT", () => {
+    expect(wanted("websocket", "close")).toBeUndefined();
+    expect(wanted("websocket", "upgrade", "CONNECT")).toBeUndefined();
   });
 });

@@ -1,11 +1,14 @@
 import type { RequestHeader } from "@sluice/http";
-import type { Framing } from "./framing.ts";
+import { trimOws, type Framing } from "./framing.ts";
 import { malformed } from "./reject.ts";
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 const ABSOLUTE = /^(https?):\/\/([^/?]*)(.*)$/i;
 // RFC 3986, section 3.2.2, without the user part: a host with an optional port. No list, no space, no path.
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(?::\d*)?$/;
+
+// In these, further HTTP requests follow: RFC 7540, section 3.2; RFC 2817, section 3; RFC 9110, section 2.5.
+const CARRIES_HTTP = /^(?:h2c|http|tls)(?:\/|$)/i;
 
 /** The value that passed last: most requests to a server name the same host, and comparing costs a quarter of matching. */
 let goodHost: string | undefined;
@@ -23,18 +26,22 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
     if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
   } else {
     const { host } = framing;
-    if (host !== goodHost) {
-      if (host.startsWith(":") || !HOST.test(host))
-        throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
-      goodHost = host;
-    }
+    if (!isHost(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
   }
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);
-  checkTarget(request.method, request.target);
+  checkTargetForm(request.method, request.target);
   // RFC 9110, section 9.3.6: it has none; what follows would be a body to one reader, and the tunnel to another.
   if (request.method === "CONNECT" && (framing.hasTransferEncoding || framing.contentLength > 0))
     throw malformed("a CONNECT with content");
+}
+
+/** A `host` or `host:port`, without a user (RFC 9110, section 4.2.4). An empty one is one, too. */
+export function isHost(text: string): boolean {
+  if (text === goodHost) return true;
+  if (text.startsWith(":") || !HOST.test(text)) return false;
+  goodHost = text;
+  return true;
 }
 
 /** RFC 9112, section 9.3. One whose framing is contradictory is not trusted further (section 6.1). */
@@ -44,11 +51,22 @@ export function wantsKeepAlive(request: RequestHeader, framing: Framing): boolea
 }
 
 /**
- * RFC 9110, section 7.8: an Upgrade is to be ignored in HTTP/1.0, and meant for us only if Connection names it. CONNECT is a
+ * The protocols that a request asks to change to, as far as they may go on; `undefined` if none may. RFC 9110, section 7.8: an
+ * Upgrade is to be ignored in HTTP/1.0, meant for us only if Connection names it, and may be ignored always. CONNECT is a
  * change of its own.
+ *
+ * What carries further HTTP requests goes no further: no hook would see these, so by asking for `h2c` a client could get past
+ * all that hooks forbid. RFC 9113, section 3.1, has given it up.
  */
-export function wantsUpgrade(request: RequestHeader, framing: Framing): boolean {
-  return framing.connectionUpgrade && request.version === "1.1" && request.method !== "CONNECT";
+export function wantedUpgrade(request: RequestHeader, framing: Framing): string | undefined {
+  const { upgrade } = framing;
+  if (upgrade === undefined || !framing.connectionUpgrade) return undefined;
+  if (request.version !== "1.1" || request.method === "CONNECT") return undefined;
+  const passed = upgrade
+    .split(",")
+    .map(trimOws)
+    .filter((protocol) => protocol !== "" && !CARRIES_HTTP.test(protocol));
+  return passed.length === 0 ? undefined : passed.join(", ");
 }
 
 /**
@@ -68,8 +86,11 @@ export function normaliseTarget(request: RequestHeader): void {
   request.set("Host", authority);
 }
 
-/** The four forms of RFC 9112, section 3.2. */
-function checkTarget(method: string, target: string): void {
+/**
+ * The four forms of RFC 9112, section 3.2.
+ * @throws ProxyError `InvalidHTTPHeader` with status 400.
+ */
+export function checkTargetForm(method: string, target: string): void {
   if (method === "CONNECT") {
     if (target.startsWith(":") || !HOST.test(target) || !/:\d+$/.test(target))
       throw malformed("a CONNECT whose target is not host:port");

@@ -44,6 +44,19 @@ describe("a response head", () => {
     );
   });
 
+  test("that has an Upgrade says so in Connection, beside what the session decided", () => {
+    const refused = ResponseHeader.build(426, { Date: "now", Upgrade: "echo/2" });
+    const text = (connection: string | undefined): string =>
+      responseHeadText(refused, "none", connection).split("\r\n").slice(2).join("|");
+    expect([text(undefined), text("close")]).toEqual([
+      "Upgrade: echo/2|Connection: upgrade||",
+      "Upgrade: echo/2|Connection: close, upgrade||",
+    ]);
+    // A 101 says it already.
+    const switched = responseHeadText(ResponseHeader.build(101, { Upgrade: "echo/2" }), "none", "upgrade");
+    expect(switched).toMatch(/\r\nConnection: upgrade\r\n\r\n$/);
+  });
+
   test("keeps its reason, even an empty one", () => {
     const own = ResponseHeader.build(200, { date: "now" });
     own.reason = "Just Fine";

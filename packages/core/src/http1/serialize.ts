@@ -6,7 +6,16 @@ import {
   type RequestHeader,
   type ResponseHeader,
 } from "@sluice/http";
-import { CONNECTION, CONTENT_LENGTH, DATE, knownField, TAG_MASK, TRANSFER_ENCODING, UPGRADE } from "./known-fields.ts";
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  DATE,
+  knownField,
+  TAG_MASK,
+  TE,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from "./known-fields.ts";
 
 /** How a message on HTTP/1 ends. */
 export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
@@ -17,22 +26,26 @@ export type BodyFraming = "none" | "content-length" | "chunked" | "until-close";
 export function requestHeadText(header: RequestHeader, framing: BodyFraming): string {
   let text = `${header.method} ${header.target} HTTP/1.1\r\n${fieldsText(header, framing)}`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
-  // RFC 9110, section 7.8: whoever sends Upgrade says so in Connection.
-  if (sawUpgrade) text += "Connection: upgrade\r\n";
+  // RFC 9110, sections 7.8 and 10.1.4: whoever sends Upgrade or TE says so in Connection.
+  if (sawUpgrade) text += sawTe ? "Connection: upgrade, TE\r\n" : "Connection: upgrade\r\n";
+  else if (sawTe) text += "Connection: TE\r\n";
   return `${text}\r\n`;
 }
 
 /**
  * A final response head as HTTP/1.1 text (RFC 9112, section 4): always 1.1, whatever the origin spoke, since it tells what
  * we can do (RFC 9110, section 2.5).
- * @param connection The value of the Connection field; `undefined` for none.
+ * @param connection The value of the Connection field; `undefined` for none. With an Upgrade it names that, too.
  */
 export function responseHeadText(header: ResponseHeader, framing: BodyFraming, connection: string | undefined): string {
   let text = statusLine(header) + fieldsText(header, framing);
   // RFC 9110, section 6.6.1: a date is appended where there is none, and one that is there is left alone.
   if (!sawDate && header.status !== 101) text += `Date: ${httpDateNow()}\r\n`;
   if (framing === "chunked") text += "Transfer-Encoding: chunked\r\n";
-  if (connection !== undefined) text += `Connection: ${connection}\r\n`;
+  if (sawUpgrade && header.status !== 101) {
+    // RFC 9110, section 7.8, as in a request.
+    text += `Connection: ${connection === undefined ? "" : `${connection}, `}upgrade\r\n`;
+  } else if (connection !== undefined) text += `Connection: ${connection}\r\n`;
   return `${text}\r\n`;
 }
 
@@ -58,6 +71,8 @@ export function lastChunkText(trailers: HeaderFields | undefined): string {
 let sawDate = false;
 /** The same for Upgrade. */
 let sawUpgrade = false;
+/** The same for TE. */
+let sawTe = false;
 
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
@@ -70,6 +85,7 @@ function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
   let text = "";
   sawDate = false;
   sawUpgrade = false;
+  sawTe = false;
   if (lines !== undefined) {
     let pieceStart = -1;
     for (let line = 0; line < lines.count; line++) {
@@ -99,6 +115,9 @@ function isWritten(tag: number, framing: BodyFraming): boolean {
       return true;
     case UPGRADE:
       sawUpgrade = true;
+      return true;
+    case TE:
+      sawTe = true;
       return true;
     case CONNECTION:
     case TRANSFER_ENCODING:
@@ -136,10 +155,15 @@ const NOT_IN_TRAILERS = new Set([
   "www-authenticate",
 ]);
 
+/** @param lowerName In lower case. */
+export function mayBeTrailer(lowerName: string): boolean {
+  return !NOT_IN_TRAILERS.has(lowerName);
+}
+
 function trailerText(raw: readonly string[]): string {
   let text = "";
   for (let at = 0; at < raw.length; at += 2) {
-    if (!NOT_IN_TRAILERS.has(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
+    if (mayBeTrailer(raw[at]!.toLowerCase())) text += `${raw[at]!}: ${raw[at + 1]!}\r\n`;
   }
   return text;
 }

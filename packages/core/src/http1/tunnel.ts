@@ -2,18 +2,20 @@ import { ProxyError } from "@sluice/error";
 import type { Deadline } from "../net/deadline.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 
+type TunnelLimits = Pick<Http1ServerOptions, "tunnelIdleMs" | "tunnelHalfCloseMs">;
+
 /**
- * What a connection has become by a change of protocol, or by CONNECT: bytes without framing both ways, and each side ends its
+ * What a connection, or a stream of HTTP/2, has become by a change of protocol, or by CONNECT: bytes without framing both ways, and each side ends its
  * direction alone. Watches that it does not stay for ever with nobody at its ends.
  */
 export class Tunnel {
   readonly #deadline: Deadline;
-  readonly #options: Http1ServerOptions;
+  readonly #options: TunnelLimits;
   /** One side has ended its direction. */
   #halfClosed = false;
 
   /** @param deadline Is the tunnel's from now on. */
-  constructor(deadline: Deadline, options: Http1ServerOptions) {
+  constructor(deadline: Deadline, options: TunnelLimits) {
     this.#deadline = deadline;
     this.#options = options;
     this.keep();

@@ -16,6 +16,12 @@ export function upstreamClosed(inBody: boolean, cause: Error | undefined, receiv
   return error;
 }
 
+/** It ended what only ends with the connection, and TLS did not say so (RFC 9112, section 9.8). */
+export function upstreamTruncated(): ProxyError {
+  const what = "the upstream's connection ended without a close_notify of TLS: its response may have been cut";
+  return ProxyError.upstream("ConnectionClosed", what);
+}
+
 export function upstreamTooLate(inBody: boolean, readMs: number): ProxyError {
   const waited = inBody ? "more of its response body" : "its response head";
   return ProxyError.upstream("ReadTimedout", `the upstream sent nothing for ${readMs} ms; waiting for ${waited}`);

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { ByteStream } from "../net/byte-stream.ts";
 import { WriteWatch } from "./write-watch.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
@@ -9,7 +8,7 @@ afterEach(() => void vi.useRealTimers());
 function watched(held: number): { stream: { writableLength: number }; watch: WriteWatch; stalls: () => number } {
   const stream = { writableLength: held };
   let stalls = 0;
-  const watch = new WriteWatch(stream as unknown as ByteStream, () => stalls++);
+  const watch = new WriteWatch(stream, () => stalls++);
   return { stream, watch, stalls: () => stalls };
 }
 

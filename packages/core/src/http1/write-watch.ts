@@ -1,4 +1,3 @@
-import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 
@@ -25,9 +24,15 @@ export function tooSlowly(limits: WriteLimits): string {
   return rate > 0 ? `took less than ${rate} bytes a second` : `took no bytes for ${writeMs} ms`;
 }
 
+/** What is written to. */
+interface Written {
+  /** Bytes taken by `write` and not yet handed to the system. */
+  readonly writableLength: number;
+}
+
 /** Watches a stream that has more to send than the system takes, until it has sent it. */
 export class WriteWatch {
-  readonly #stream: ByteStream;
+  readonly #stream: Written;
   readonly #deadline: Deadline;
   readonly #onStalled: () => void;
   #limits: WriteLimits | undefined = undefined;
@@ -40,7 +45,7 @@ export class WriteWatch {
   #queuedBefore = 0;
 
   /** @param onStalled Called when the limits are not kept. */
-  constructor(stream: ByteStream, onStalled: () => void) {
+  constructor(stream: Written, onStalled: () => void) {
     this.#stream = stream;
     this.#onStalled = onStalled;
     this.#deadline = new Deadline(() => this.#check());
@@ -119,6 +124,6 @@ export class WriteWatch {
 }
 
 /** Bytes in the queue below a socket, which Node's own idle timer looks at too; 0 for streams without one. */
-function queuedBytes(stream: ByteStream): number {
+export function queuedBytes(stream: object): number {
   return (stream as { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0;
 }

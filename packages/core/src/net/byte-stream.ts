@@ -25,6 +25,11 @@ export interface ByteStream {
   readonly destroyed: boolean;
   /** What broke the stream; set as soon as it is known, before the `error` event. */
   readonly errored?: Error | null;
+  /**
+   * TLS only: the peer's direction ended by the end of the connection, without the peer saying so (close_notify). Anybody in between
+   * can do that, so what ends with the connection must not be taken for whole (RFC 9112, section 9.8). Known when `end` comes.
+   */
+  readonly truncated?: boolean | undefined;
   /** Bytes taken by `write` and not yet handed to the system. */
   readonly writableLength: number;
   /** Bytes that came and went so far, for those who ask when it is closed; `undefined` for streams that do not count. */

@@ -13,9 +13,11 @@ const MAX_PIECES = 16;
  * @returns Pieces in order, each of its own memory; none for streams that are no sockets of the system.
  */
 export function readRest(stream: ByteStream): Buffer[] {
-  const fd = (stream as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+  const { _handle: handle, encrypted } = stream as { _handle?: { fd?: number } | null; encrypted?: boolean };
+  const fd = handle?.fd ?? -1;
   const pieces: Buffer[] = [];
-  if (fd < 0) return pieces;
+  // What lies there for TLS means nothing to us.
+  if (fd < 0 || encrypted === true) return pieces;
   try {
     while (pieces.length < MAX_PIECES) {
       const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);

@@ -49,10 +49,26 @@ export class SocketReader {
   #ownBuffer: boolean;
   #kept = false;
   #early = false;
+  readonly #holdsEarly: boolean;
+  readonly #bufferBytes: number;
+  /** Bytes that came before {@link start}, if they are held. */
+  #held: Buffer | undefined = undefined;
 
-  /** @param ownBuffer Read into a buffer of its own from the start. */
-  constructor(ownBuffer: boolean) {
+  /**
+   * @param ownBuffer Read into a buffer of its own from the start.
+   * @param holdsEarly Bytes that come before {@link start} are for whoever comes then, instead of being dropped: behind a handshake
+   * they are nobody's fault.
+   * @param bufferBytes Size of its own buffers: what one read can bring.
+   */
+  constructor(ownBuffer: boolean, holdsEarly: boolean = false, bufferBytes: number = BUFFER_BYTES) {
     this.#ownBuffer = ownBuffer;
+    this.#holdsEarly = holdsEarly;
+    this.#bufferBytes = bufferBytes;
+  }
+
+  /** The reader of a stream; `undefined` for one whose bytes come by `data` events. */
+  static of(stream: object): SocketReader | undefined {
+    return (stream as ReadSocket)[READER];
   }
 
   /** To be given to `net.connect`. */
@@ -79,15 +95,26 @@ export class SocketReader {
     },
   };
 
-  /** Makes this the reader of a socket that was made with {@link SocketReader.onread}. */
+  /** Makes this the reader of a socket that was made with {@link SocketReader.onread}, or with its own {@link onread}. */
   attach(socket: object): void {
     (socket as ReadSocket)[READER] = this;
-    this.#buffer = SHARED;
+    // Of its own `onread` the socket has asked for a buffer already.
+    this.#buffer ??= SHARED;
   }
 
   /** Bytes go to `receiver` from now on; they are valid during the call, unless {@link keep} says otherwise. */
   start(receiver: ChunkReceiver): void {
     this.#receiver = receiver;
+    const held = this.takeHeld();
+    // Whoever starts is often still being made.
+    if (held !== undefined) queueMicrotask(() => receiver.onData(held, held.length));
+  }
+
+  /** Takes the bytes that came before {@link start}, for somebody who will read in another way; `undefined` if none came. */
+  takeHeld(): Buffer | undefined {
+    const held = this.#held;
+    this.#held = undefined;
+    return held;
   }
 
   /** Bytes came before {@link start}; they were dropped, since nobody had asked for them. */
@@ -110,11 +137,16 @@ export class SocketReader {
     return buffer === SHARED;
   }
 
+  #hold(bytes: number): void {
+    const came = Buffer.from(this.#buffer!.subarray(0, bytes));
+    this.#held = this.#held === undefined ? came : Buffer.concat([this.#held, came]);
+  }
+
   #next(): Buffer | typeof SAME {
     const before = this.#buffer;
     if (!this.#ownBuffer) this.#buffer = SHARED;
     else if (this.#kept || before === undefined || before === SHARED) {
-      this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+      this.#buffer = Buffer.allocUnsafeSlow(this.#bufferBytes);
     }
     this.#kept = false;
     return this.#buffer === before ? SAME : this.#buffer;
@@ -122,7 +154,8 @@ export class SocketReader {
 
   #onRead(bytes: number): boolean {
     if (this.#receiver === undefined) {
-      this.#early = true;
+      if (this.#holdsEarly) this.#hold(bytes);
+      else this.#early = true;
     } else {
       beginTurn();
       try {

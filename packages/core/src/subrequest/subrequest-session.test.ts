@@ -206,6 +206,12 @@ describe("trailers", () => {
 });
 
 describe("a change of protocol", () => {
+  test("may be asked for as by a client, and never to what carries HTTP", () => {
+    const wanted = (upgrade: string): string | undefined =>
+      subrequested({ Connection: "upgrade", Upgrade: upgrade }).session.upgrade;
+    expect(["ws", "h2c", "h2c, ws"].map(wanted)).toEqual(["ws", undefined, "ws"]);
+  });
+
   test("passes the head and raw bytes, and no other head follows", async () => {
     const { handle, session } = subrequested({ Connection: "upgrade", Upgrade: "ws" });
     expect(session.upgrade).toBe("ws");

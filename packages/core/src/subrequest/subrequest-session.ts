@@ -5,7 +5,7 @@ import type { ServerSession, ServerSessionEvents } from "../http/server-session.
 import { DEFAULT_SESSION_LIMITS, SessionLimits } from "../http/session-limits.ts";
 import { Framing, parseLength } from "../http1/framing.ts";
 import { malformed } from "../http1/reject.ts";
-import { checkRequest, normaliseTarget } from "../http1/request-rules.ts";
+import { checkRequest, normaliseTarget, wantedUpgrade } from "../http1/request-rules.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import { removeBodyFields } from "./subrequest-head.ts";
@@ -299,8 +299,7 @@ function readHead(request: RequestHeader): { length: number; upgrade: string | u
   // RFC 9112, section 6.1: Transfer-Encoding decides.
   if (framing.contradictory) request.remove("content-length");
   const length = framing.chunked || framing.contentLength < 0 ? Number.POSITIVE_INFINITY : framing.contentLength;
-  const upgrade = framing.connectionUpgrade && request.version === "1.1" ? framing.upgrade : undefined;
-  return { length, upgrade };
+  return { length, upgrade: wantedUpgrade(request, framing) };
 }
 
 function wrongKind(status: number, wanted: string): ProxyError {

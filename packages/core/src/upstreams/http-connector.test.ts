@@ -15,7 +15,7 @@ import { streamPair, turn, type StreamPair } from "../testing/index.ts";
 import type { ConnectStream } from "./connect-stream.ts";
 import { HttpConnector } from "./http-connector.ts";
 import { HttpPeer } from "./http-peer.ts";
-import type { TlsProvider } from "./tls-provider.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 
 beforeEach(() => configureLogs({ levels: "silent" }));
 afterEach(() => void vi.useRealTimers());
@@ -73,6 +73,18 @@ describe("reuse", () => {
     expect((await exchange(second)).body).toBe("ok");
     second.release();
     expect(server.sockets).toHaveLength(1);
+    connector.close();
+  });
+
+  test("a connection serves as many requests as its peer allows", async () => {
+    await using server = await origin();
+    const connector = new HttpConnector();
+    const peer = new HttpPeer(server.address, { maxRequests: 2 });
+    await warm(connector, peer);
+    const second = connector.reuse(peer)!;
+    await exchange(second);
+    second.release();
+    expect(connector.reuse(peer)).toBeUndefined();
     connector.close();
   });
 
@@ -378,7 +390,9 @@ describe("connectStream", () => {
     const { connectStream, pairs } = inMemory();
     const streams: ByteStream[] = [];
     const digest = { version: "TLSv1.3", cipher: "X", alpn: undefined };
-    const tls: TlsProvider = { connect: (stream) => (streams.push(stream), Promise.resolve({ stream, digest })) };
+    const tls: Pick<TlsProvider, "connect"> = {
+      connect: (stream) => (streams.push(stream), Promise.resolve({ stream, digest })),
+    };
     const peer = new HttpPeer("a.test:443", { tls: true, connectStream });
     const session = await new HttpConnector({ tls }).connect(peer);
     expect(streams).toEqual([pairs[0]!.local]);

@@ -1,19 +1,21 @@
 import { isIPv6 } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { ConnectionPool } from "@sluice/pool";
-import { upstreamChannels } from "../diagnostics.ts";
+import { upstreamChannels, type PoolStatus } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
-import { nameUnixSocket } from "../http/connection-digest.ts";
+import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { resolveHeadLimits, type HeadLimits } from "../http1/head-limits.ts";
 import { Http1ClientConnection, type ClientConnectionOwner } from "../http1/http1-client-connection.ts";
+import { Http2ClientConnection } from "../http2/http2-client-connection.ts";
 import { nowMs } from "../net/clock.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { connectSocket } from "../net/connect.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import { openStream } from "./connect-stream.ts";
+import { Http2Groups, type ConnectionOpener, type PooledConnection } from "./http2-groups.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import { RawTunnelSession } from "./raw-tunnel-session.ts";
-import type { TlsProvider } from "./tls-provider.ts";
+import type { TlsProvider } from "../tls/tls-provider.ts";
 
 export interface HttpConnectorOptions {
   /** Idle connections kept, over all peers. Default 128, as in Pingora. */
@@ -25,56 +27,100 @@ export interface HttpConnectorOptions {
   /** Limits on response heads. */
   headLimits?: Partial<HeadLimits>;
   /** For peers with `tls`; without it such a peer is an error. */
-  tls?: TlsProvider;
+  tls?: Pick<TlsProvider, "connect"> | undefined;
 }
 
 const { connectStart, connected, connectFailed, pooled, closed } = upstreamChannels;
 
-/** Gives sessions to upstreams: on an idle connection of the pool, or on a new one. */
-export class HttpConnector implements ClientConnectionOwner {
-  readonly pool: ConnectionPool<Http1ClientConnection>;
+const OFFER_HTTP1 = ["http/1.1"];
+const OFFER_HTTP2 = ["h2"];
+const OFFER_BOTH = ["h2", "http/1.1"];
+
+/** A connection before anybody speaks HTTP on it. */
+interface Transport {
+  readonly stream: ByteStream;
+  /** Reads the socket; `undefined` where somebody else does. */
+  readonly reader: SocketReader | undefined;
+  readonly tls: TlsDigest | undefined;
+}
+
+/** Gives sessions to upstreams: on a connection that is idle or has room for another, or on a new one. */
+export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
+  readonly pool: ConnectionPool<PooledConnection>;
   readonly #headLimits: HeadLimits;
   readonly #options: HttpConnectorOptions;
+  readonly #http2: Http2Groups;
 
   /** @throws RangeError when an option is out of range. */
   constructor(options: HttpConnectorOptions = {}) {
     this.pool = new ConnectionPool({ ...(options.maxIdle !== undefined && { maxIdle: options.maxIdle }), now: nowMs });
     this.#headLimits = resolveHeadLimits(options.headLimits);
     this.#options = options;
+    this.#http2 = new Http2Groups(this.pool, this);
   }
 
-  /** A session on an idle connection, at once; `undefined` if there is none. */
-  reuse(peer: HttpPeer): ClientSession | undefined {
-    const connection = this.pool.get(peer.reuseKey);
+  /**
+   * A session on a connection that is idle, or by HTTP/2 has room for another; at once. `undefined` if there is none.
+   * @param upgrade The protocol that the request asks to change to, which not every connection can.
+   */
+  reuse(peer: HttpPeer, upgrade?: string): ClientSession | undefined {
+    if (peer.protocol !== "http1") return this.#http2.reuse(peer, upgrade);
+    // Under the key of such a peer there is nothing else.
+    const connection = this.pool.get(peer.reuseKey) as Http1ClientConnection | undefined;
     if (connection === undefined) return undefined;
     connection.prepare(true, peer);
-    if (connected.hasSubscribers) publishConnected(peer, connection, 0);
+    if (connected.hasSubscribers) publishConnected(peer, connection, connection.reused, 0, this.pool);
     return connection;
   }
 
   /**
-   * A session on a new connection. Rejects with what {@link connectSocket}, the peer's `connectStream` and the TLS provider
-   * reject with; no byte of a request was sent then.
+   * A session on a new connection; by HTTP/2 also on one that others use or have opened meanwhile. Rejects with what
+   * {@link connectSocket}, the peer's `connectStream` and the TLS provider reject with, with `HandshakeError` where HTTP/2 is asked for
+   * and not spoken, and with `ConnectTimedout` when no stream is free within `connectMs`. No byte of a request was sent then.
    * @param signal Gives up.
+   * @param upgrade The protocol that the request asks to change to.
    */
-  async connect(peer: HttpPeer, signal?: AbortSignal): Promise<ClientSession> {
-    const address = peer.address.text;
-    const startedAtMs = nowMs();
-    if (connectStart.hasSubscribers) connectStart.publish({ address, peer });
-    try {
-      const connection = await this.#open(peer, signal);
-      if (connected.hasSubscribers) publishConnected(peer, connection, nowMs() - startedAtMs);
-      return connection;
-    } catch (thrown) {
-      const error = thrown as ProxyError;
-      if (connectFailed.hasSubscribers) {
-        connectFailed.publish({ address, peer, error, connectMs: nowMs() - startedAtMs });
-      }
-      throw error;
-    }
+  connect(peer: HttpPeer, signal?: AbortSignal, upgrade?: string): Promise<ClientSession> {
+    return peer.protocol === "http1" ? this.openHttp1(peer, signal) : this.#http2.connect(peer, upgrade, signal);
   }
 
-  async #open(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
+  /** @internal */
+  openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
+    return tellOpening(peer, this.pool, () => this.#openHttp1(peer, signal));
+  }
+
+  /** @internal */
+  openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession> {
+    return tellOpening(peer, this.pool, () => this.#openAny(peer, signal));
+  }
+
+  async #openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
+    return this.#http1Session(peer, await this.#transport(peer, OFFER_HTTP1, signal));
+  }
+
+  async #openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession> {
+    const transport = await this.#transport(peer, peer.protocol === "http2" ? OFFER_HTTP2 : OFFER_BOTH, signal);
+    const { stream, tls } = transport;
+    if (tls !== undefined && tls.alpn !== "h2") {
+      if (peer.minHttpVersion === 1) return this.#http1Session(peer, transport);
+      stream.on("error", () => undefined);
+      stream.destroy();
+      throw noHttp2(peer, tls.alpn);
+    }
+    const connection = new Http2ClientConnection(stream, peer.address.text, peer.reuseKey, this.#http2, {
+      maxStreams: peer.maxH2Streams,
+      maxRequests: peer.maxRequests,
+      pingIntervalMs: peer.h2PingIntervalMs,
+      streamWindowBytes: peer.h2StreamWindowBytes,
+      connectionWindowBytes: peer.h2ConnectionWindowBytes,
+      headLimits: this.#headLimits,
+      tls,
+    });
+    await connection.settled(peer.connectMs, signal);
+    return connection;
+  }
+
+  async #transport(peer: HttpPeer, alpn: readonly string[], signal: AbortSignal | undefined): Promise<Transport> {
     const { tls } = this.#options;
     if (peer.tls && tls === undefined) {
       const hint = "install a TLS package and hand its provider to the connector";
@@ -84,22 +130,29 @@ export class HttpConnector implements ClientConnectionOwner {
       );
     }
     const { address, connectStream } = peer;
-    // A TLS package, or whoever made the stream, reads the socket itself.
-    const reader = peer.tls || connectStream !== undefined ? undefined : new SocketReader(true);
+    // A TLS package, Node's HTTP/2, or whoever made the stream, reads the socket itself.
+    const readsItself = peer.tls || connectStream !== undefined || peer.protocol === "http2";
+    const reader = readsItself ? undefined : new SocketReader(true);
     const socket = await (connectStream === undefined
       ? this.#connectSocket(peer, signal, reader)
       : openStream(peer, connectStream, signal));
-    const secured = peer.tls ? await tls!.connect(socket, peer, signal) : undefined;
+    const secured = peer.tls ? await tls!.connect(socket, peer, { alpn, signal }) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
-    const options = { reader, tls: secured?.digest };
+    return { stream, reader: secured === undefined ? reader : SocketReader.of(stream), tls: secured?.digest };
+  }
+
+  #http1Session(peer: HttpPeer, { stream, reader, tls }: Transport): ClientSession {
+    const { connectStream } = peer;
+    const address = peer.address.text;
+    const options = { reader, tls };
     if (peer.tunnel) {
-      const session = new RawTunnelSession(stream, address.text, peer, options);
+      const session = new RawTunnelSession(stream, address, peer, options);
       stream.on("close", () => this.closed(session));
       if (connectStream !== undefined) stream.resume();
       return session;
     }
-    const connection = new Http1ClientConnection(stream, address.text, peer.reuseKey, this, this.#headLimits, options);
+    const connection = new Http1ClientConnection(stream, address, peer.reuseKey, this, this.#headLimits, options);
     // Who made it may have read from it, and have paused it since.
     if (connectStream !== undefined) stream.resume();
     connection.prepare(false, peer);
@@ -107,9 +160,19 @@ export class HttpConnector implements ClientConnectionOwner {
   }
 
   /** @internal */
+  tellReused(peer: HttpPeer, session: ClientSession): void {
+    if (connected.hasSubscribers) publishConnected(peer, session, true, 0, this.pool);
+  }
+
+  /** @internal */
+  tellPooled(connection: PooledConnection): void {
+    if (pooled.hasSubscribers) pooled.publish({ address: connection.address, digest: connection.digest });
+  }
+
+  /** @internal */
   store(connection: Http1ClientConnection, idleMs: number | undefined): boolean {
     const stored = this.pool.put(connection.key, connection, idleMs);
-    if (stored && pooled.hasSubscribers) pooled.publish({ address: connection.address, digest: connection.digest });
+    if (stored) this.tellPooled(connection);
     return stored;
   }
 
@@ -119,11 +182,11 @@ export class HttpConnector implements ClientConnectionOwner {
   }
 
   /** @internal */
-  closed(connection: Http1ClientConnection | RawTunnelSession): void {
+  closed(connection: PooledConnection | RawTunnelSession): void {
     if (closed.hasSubscribers) closed.publish(connection.summary);
   }
 
-  /** Closes the idle connections; those in use close when their exchange is over. */
+  /** Closes the idle connections, those of HTTP/2 with GOAWAY; those in use close when their exchanges are over. */
   close(): void {
     this.pool.close();
   }
@@ -145,6 +208,40 @@ export class HttpConnector implements ClientConnectionOwner {
   }
 }
 
-function publishConnected(peer: HttpPeer, { reused, digest }: ClientSession, connectMs: number): void {
-  connected.publish({ address: peer.address.text, peer, reused, digest, connectMs });
+function publishConnected(
+  peer: HttpPeer,
+  { digest }: { digest: ConnectionDigest },
+  reused: boolean,
+  connectMs: number,
+  pool: PoolStatus,
+) {
+  connected.publish({ address: peer.address.text, peer, reused, digest, connectMs, pool });
+}
+
+/** Tells the channels how a connection is opened. */
+async function tellOpening<Opened extends { readonly digest: ConnectionDigest }>(
+  peer: HttpPeer,
+  pool: PoolStatus,
+  open: () => Promise<Opened>,
+): Promise<Opened> {
+  const address = peer.address.text;
+  const startedAtMs = nowMs();
+  if (connectStart.hasSubscribers) connectStart.publish({ address, peer });
+  try {
+    const opened = await open();
+    if (connected.hasSubscribers) publishConnected(peer, opened, false, nowMs() - startedAtMs, pool);
+    return opened;
+  } catch (thrown) {
+    const error = thrown as ProxyError;
+    if (connectFailed.hasSubscribers) {
+      connectFailed.publish({ address, peer, error, connectMs: nowMs() - startedAtMs });
+    }
+    throw error;
+  }
+}
+
+function noHttp2(peer: HttpPeer, alpn: string | undefined): ProxyError {
+  const chose = alpn === undefined ? "it chose nothing" : `it chose ${alpn}`;
+  const context = `${peer.toString()} is to speak HTTP/2 (minHttpVersion 2), and does not by ALPN: ${chose}`;
+  return ProxyError.upstream("HandshakeError", context);
 }

@@ -2,10 +2,11 @@ import { ProxyError } from "@sluice/error";
 import { checkOptionNames } from "../config/known-options.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
+import { PEER_TLS_OPTION_NAMES, PeerTls, type PeerTlsOptions } from "../tls/peer-tls.ts";
 import type { ConnectStream } from "./connect-stream.ts";
 
 /** How to connect to a peer and how long to wait for it. Times are milliseconds; 0 waits for ever. */
-export interface PeerOptions {
+export interface PeerOptions extends PeerTlsOptions {
   /**
    * Time until the connection is usable. Default 5000: room for two SYN retransmissions (after 1 s and 3 s). On expiry:
    * `ConnectTimedout`; no byte of the request was sent, so any method may be retried.
@@ -24,7 +25,10 @@ export interface PeerOptions {
   bindTo?: string;
   /** Speak TLS, by the connector's TLS provider. Default false. */
   tls?: boolean;
-  /** The name for TLS: SNI and certificate check. Default: the host of the address. */
+  /**
+   * The name for TLS: SNI and certificate check. Default: the host of the address. An IP address is checked, and not sent (RFC 6066,
+   * section 3); "" sends none, and the host of the address or `alternativeCn` is checked.
+   */
   sni?: string;
   /** Isolates pooled connections: peers of different groups share none. Default "". */
   group?: string;
@@ -38,7 +42,40 @@ export interface PeerOptions {
    * a CONNECT is passed on, to another proxy. Only for requests with that method. Default false.
    */
   tunnel?: boolean;
+  /**
+   * The oldest version of HTTP to speak with it, 1 or 2. 2 without `tls` is HTTP/2 by prior knowledge (RFC 9113, section 3.3); with
+   * `tls`, an origin that does not choose it by ALPN is an error. Default 1.
+   */
+  minHttpVersion?: 1 | 2;
+  /**
+   * The newest. 2 with `minHttpVersion` 1 and `tls` lets the origin choose by ALPN; without `tls` there is nothing to choose by, so it
+   * stays HTTP/1. Default 1, as in Pingora, or `minHttpVersion` if that is 2.
+   */
+  maxHttpVersion?: 1 | 2;
+  /**
+   * Requests at the same time on one HTTP/2 connection, beside what the origin allows. Default 100, as with HAProxy and Go: who asks
+   * for HTTP/2 wants to share connections. (Pingora: 1.)
+   */
+  maxH2Streams?: number;
+  /**
+   * How often to ask an HTTP/2 origin by PING whether it is still there, also while the connection is idle. One that does not answer
+   * within 5 s is dead: its requests fail, and the connection leaves the pool. Milliseconds; 0 asks only after a request that timed
+   * out. Default 0. Connections keep the interval of the peer that opened them.
+   */
+  h2PingIntervalMs?: number;
+  /**
+   * Bytes of a response that an HTTP/2 origin may send before they are read; what a slow client can make us hold. It bounds how fast a
+   * response can come, too: 1 MiB at 100 ms is 10 MB/s. From 65,535 to 2^31 - 1; default 1 MiB. As with PING, who opens decides.
+   */
+  h2StreamWindowBytes?: number;
+  /** The same for all responses on a connection together, which bounds their speed alone. Default 8 MiB, as in Pingora. */
+  h2ConnectionWindowBytes?: number;
+  /** Requests on one connection before it is closed. Default 0: no limit. */
+  maxRequests?: number;
 }
+
+/** Which protocol to speak: decided by the peer alone, or by ALPN. */
+export type PeerProtocol = "http1" | "http2" | "alpn";
 
 const NONE: PeerOptions = {};
 const OPTION_NAMES = [
@@ -52,8 +89,22 @@ const OPTION_NAMES = [
   "group",
   "connectStream",
   "tunnel",
+  "minHttpVersion",
+  "maxHttpVersion",
+  "maxH2Streams",
+  "h2PingIntervalMs",
+  "h2StreamWindowBytes",
+  "h2ConnectionWindowBytes",
+  "maxRequests",
+  ...PEER_TLS_OPTION_NAMES,
 ];
-const TIMES = ["connectMs", "readMs", "writeMs", "idleMs"] as const;
+const TIMES = ["connectMs", "readMs", "writeMs", "idleMs", "h2PingIntervalMs"] as const;
+const DEFAULT_MAX_H2_STREAMS = 100;
+const DEFAULT_STREAM_WINDOW_BYTES = 1_048_576;
+const DEFAULT_CONNECTION_WINDOW_BYTES = 8_388_608;
+const MAX_WINDOW_BYTES = 2_147_483_647;
+/** What HTTP/2 begins with; a smaller window could only be announced, not kept (RFC 9113, section 6.9.2). */
+const MIN_WINDOW_BYTES = 65_535;
 
 /**
  * An upstream server for one request: an address and how to treat it. Cheap to make; make one a request, or keep one.
@@ -69,8 +120,19 @@ export class HttpPeer {
   readonly bindTo: string | undefined;
   readonly tls: boolean;
   readonly sni: string | undefined;
+  /** What it asks of TLS beside the name; the defaults on plaintext. */
+  readonly tlsOptions: PeerTls;
   readonly connectStream: ConnectStream | undefined;
   readonly tunnel: boolean;
+  readonly minHttpVersion: 1 | 2;
+  readonly maxHttpVersion: 1 | 2;
+  readonly maxH2Streams: number;
+  readonly h2PingIntervalMs: number;
+  readonly h2StreamWindowBytes: number;
+  readonly h2ConnectionWindowBytes: number;
+  readonly maxRequests: number;
+  /** What follows from the versions, TLS and `tunnel`. */
+  readonly protocol: PeerProtocol;
   /**
    * Peers with an equal key share pooled connections: everything about them that the origin could tell apart. A string, so
    * that nothing collides and logs can show it.
@@ -87,6 +149,7 @@ export class HttpPeer {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
       for (const name of TIMES) checkTime(name, options[name]);
       if (options.connectStream !== undefined) checkConnectStream(options);
+      checkVersions(options);
     }
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
@@ -95,9 +158,21 @@ export class HttpPeer {
     this.bindTo = options.bindTo;
     this.tls = options.tls ?? false;
     this.sni = this.tls ? (options.sni ?? this.address.host) : undefined;
+    this.tlsOptions = this.tls ? PeerTls.of(options) : PeerTls.NONE;
     this.connectStream = options.connectStream;
     this.tunnel = options.tunnel ?? false;
-    this.reuseKey = reuseKey(this.address.text, options, this.sni);
+    this.minHttpVersion = options.minHttpVersion ?? 1;
+    this.maxHttpVersion = options.maxHttpVersion ?? this.minHttpVersion;
+    this.maxH2Streams = options.maxH2Streams ?? DEFAULT_MAX_H2_STREAMS;
+    this.h2PingIntervalMs = options.h2PingIntervalMs ?? 0;
+    this.h2StreamWindowBytes = options.h2StreamWindowBytes ?? DEFAULT_STREAM_WINDOW_BYTES;
+    this.h2ConnectionWindowBytes = options.h2ConnectionWindowBytes ?? DEFAULT_CONNECTION_WINDOW_BYTES;
+    this.maxRequests = options.maxRequests ?? 0;
+    this.protocol = this.tunnel ? "http1" : protocolOf(this.tls, this.minHttpVersion, this.maxHttpVersion);
+    const sni = this.tlsOptions.key ? [this.sni, this.tlsOptions.key] : this.sni;
+    const key = reuseKey(this.address.text, options, sni);
+    // By its limit of streams a peer asks for company, or for none.
+    this.reuseKey = this.protocol === "http1" ? key : `${key} ${this.protocol} ${this.maxH2Streams}`;
   }
 
   /** For logs: `127.0.0.1:80`, `https://10.0.0.1:443 (example.org)`. */
@@ -106,14 +181,15 @@ export class HttpPeer {
   }
 }
 
-function reuseKey(address: string, options: PeerOptions, sni: string | undefined): string {
+/** @param tlsName The SNI, and what else the security of the connection depends on. */
+function reuseKey(address: string, options: PeerOptions, tlsName: unknown): string {
   // The common peer needs no string made.
   const { connectStream, tunnel } = options;
   if (!options.tls && options.bindTo === undefined && !options.group && connectStream === undefined && !tunnel) {
     return address;
   }
   const made = connectStream === undefined ? undefined : identityOf(connectStream);
-  const parts = [address, options.tls ?? false, sni, options.bindTo, options.group ?? "", made];
+  const parts = [address, options.tls ?? false, tlsName, options.bindTo, options.group ?? "", made];
   // Tunnels are never pooled, and no connection that is serves one.
   return JSON.stringify(tunnel ? [...parts, "tunnel"] : parts);
 }
@@ -133,6 +209,42 @@ function checkConnectStream({ connectStream, bindTo }: PeerOptions): void {
     throw new TypeError(`connectStream: expected a function, got ${typeof connectStream}`);
   }
   if (bindTo !== undefined) throw new TypeError("bindTo: has no effect with connectStream, which makes the connection");
+}
+
+function protocolOf(tls: boolean, min: 1 | 2, max: 1 | 2): PeerProtocol {
+  if (min === 2) return "http2";
+  return tls && max === 2 ? "alpn" : "http1";
+}
+
+function checkVersions(options: PeerOptions): void {
+  const { minHttpVersion: min, maxHttpVersion: max } = options;
+  for (const [name, version] of [
+    ["minHttpVersion", min],
+    ["maxHttpVersion", max],
+  ] as const) {
+    if (version !== undefined && version !== 1 && version !== 2) {
+      throw new RangeError(`${name}: expected 1 or 2, got ${String(version)}`);
+    }
+  }
+  if (min === 2 && max === 1)
+    throw new RangeError("minHttpVersion: expected at most maxHttpVersion, which is 1, got 2");
+  checkCount("maxH2Streams", options.maxH2Streams, 1);
+  checkCount("maxRequests", options.maxRequests, 0);
+  checkWindow("h2StreamWindowBytes", options.h2StreamWindowBytes);
+  checkWindow("h2ConnectionWindowBytes", options.h2ConnectionWindowBytes);
+}
+
+function checkCount(name: string, count: number | undefined, least: number): void {
+  if (count === undefined || (Number.isSafeInteger(count) && count >= least)) return;
+  throw new RangeError(`${name}: expected an integer of at least ${least}, got ${String(count)}`);
+}
+
+function checkWindow(name: string, bytes: number | undefined): void {
+  if (bytes === undefined) return;
+  if (Number.isInteger(bytes) && bytes >= MIN_WINDOW_BYTES && bytes <= MAX_WINDOW_BYTES) return;
+  throw new RangeError(
+    `${name}: expected an integer from ${MIN_WINDOW_BYTES} to ${MAX_WINDOW_BYTES}, got ${String(bytes)}`,
+  );
 }
 
 function toAddress(address: string | SocketAddress | { readonly address: SocketAddress }): SocketAddress {

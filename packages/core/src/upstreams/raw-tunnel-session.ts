@@ -4,6 +4,7 @@ import type { UpstreamClosedMessage } from "../diagnostics.ts";
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { Http1Connection } from "../http1/http1-connection.ts";
+import { upstreamTruncated } from "../http1/upstream-errors.ts";
 import type { WriteLimits } from "../http1/write-watch.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -183,6 +184,10 @@ export class RawTunnelSession extends Http1Connection implements ClientSession {
   #onEnded(): void {
     if (this.#events === undefined) return;
     if (this.peerEnded && !this.#readingDone) {
+      if (this.truncated) {
+        this.#fail(upstreamTruncated());
+        return;
+      }
       this.#readingDone = true;
       this.#events.onResponseEnd(undefined);
       this.#events?.onResponseBatch();

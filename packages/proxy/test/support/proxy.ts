@@ -48,10 +48,16 @@ export class TestProxy<Ctx> implements AsyncDisposable {
   readonly #wires: Wire[] = [];
   #onFinished: (() => void)[] = [];
 
-  private constructor(app: TestApp<Ctx>, options: HttpProxyOptions, conf: Partial<ServerConf>) {
+  private constructor(
+    app: TestApp<Ctx>,
+    options: HttpProxyOptions,
+    conf: Partial<ServerConf>,
+    listen: (service: HttpProxyService<Ctx>) => unknown,
+  ) {
     configureLogs({ levels: "info", destination: { write: (line) => this.logs.push(JSON.parse(line) as LogLine) } });
     this.#server = new Server(conf);
-    this.service = httpProxy(this.#server, this.#watched(app), options).listenTcp("127.0.0.1:0");
+    this.service = httpProxy(this.#server, this.#watched(app), options);
+    listen(this.service);
     this.#server.addService(this.service);
   }
 
@@ -59,8 +65,9 @@ export class TestProxy<Ctx> implements AsyncDisposable {
     app: TestApp<Ctx>,
     options: HttpProxyOptions = {},
     conf: Partial<ServerConf> = {},
+    listen: (service: HttpProxyService<Ctx>) => unknown = (service) => service.listenTcp("127.0.0.1:0"),
   ): Promise<TestProxy<Ctx>> {
-    const proxy = new TestProxy(app, options, conf);
+    const proxy = new TestProxy(app, options, conf, listen);
     await proxy.#server.start();
     return proxy;
   }

@@ -1,0 +1,79 @@
+import { sameName, type HeaderFields } from "@sluice/http";
+import { trimOws } from "../http1/framing.ts";
+import { isHopByHop, knownField, TAG_MASK, TE } from "../http1/known-fields.ts";
+import { mayBeTrailer } from "../http1/serialize.ts";
+
+/** What a field costs beside its bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2). */
+const FIELD_OVERHEAD_BYTES = 32;
+
+/** Bytes of a list of names and values as HTTP/2 counts them. */
+export function fieldListBytes(list: readonly string[]): number {
+  let bytes = list.length * (FIELD_OVERHEAD_BYTES / 2);
+  for (const text of list) bytes += text.length;
+  return bytes;
+}
+
+/**
+ * Puts fields at the end of a list as Node takes them: name, value, …, of which it makes the names lower case. Left out are
+ * those for which `goes` says no; those that speak of one connection only must be among them (RFC 9113, section 8.2.2).
+ * @param goes Is given the tag of the field's name (0 for most) and its value.
+ */
+export function appendFields(
+  list: string[],
+  fields: HeaderFields,
+  goes: (tag: number, value: string) => boolean,
+): void {
+  const { lines, added } = fields;
+  if (lines !== undefined) {
+    for (let line = 0; line < lines.count; line++) {
+      if ((fields.gone & (1 << line)) !== 0) continue;
+      const tag = lines.tag(line) & TAG_MASK;
+      const name = lines.name(line);
+      const value = lines.value(line);
+      if (tag === 0 ? !isSettings(name) : goes(tag, value)) list.push(name, tag === TE ? "trailers" : value);
+    }
+  }
+  for (let at = 0; at < added.length; at += 2) {
+    const name = added[at]!;
+    const value = added[at + 1]!;
+    const tag = knownField(name);
+    // Node compares TE by case.
+    if (goes(tag, value) && !isSettings(name)) list.push(name, tag === TE ? "trailers" : trimmed(value));
+  }
+}
+
+/** Whether a field may stand in a message of HTTP/2 (RFC 9113, section 8.2.2). */
+export function goesByHttp2(tag: number, value: string): boolean {
+  return !isHopByHop(tag) || (tag === TE && value.toLowerCase() === "trailers");
+}
+
+/** Fields as Node takes trailers and interim heads; `undefined` if none is left. Names that are equal share an array. */
+export function fieldObject(fields: HeaderFields, isTrailers: boolean): Record<string, string | string[]> | undefined {
+  const object: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  const { raw } = fields;
+  let any = false;
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!.toLowerCase();
+    const value = trimmed(raw[at + 1]!);
+    if (isTrailers ? !mayBeTrailer(name) : !goesByHttp2(knownField(name), value)) continue;
+    if (isSettings(name)) continue;
+    const before = object[name];
+    if (before === undefined) object[name] = value;
+    else if (typeof before === "string") object[name] = [before, value];
+    else before.push(value);
+    any = true;
+  }
+  return any ? object : undefined;
+}
+
+/** `HTTP2-Settings` speaks of one connection, too (RFC 7540, section 3.2.1), and Node throws at it. */
+function isSettings(name: string): boolean {
+  return name.length === 14 && sameName(name, "http2-settings");
+}
+
+/** RFC 9113, section 8.2.1: no space around a value. */
+function trimmed(value: string): string {
+  const first = value.charCodeAt(0);
+  const last = value.charCodeAt(value.length - 1);
+  return first === 0x20 || first === 9 || last === 0x20 || last === 9 ? trimOws(value) : value;
+}

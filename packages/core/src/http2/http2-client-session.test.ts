@@ -1,0 +1,579 @@
+import { constants } from "node:http2";
+import { HeaderFields } from "@sluice/http";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { pairs } from "../../test/harness.ts";
+import { DATA, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM } from "../../test/http2-frames.ts";
+import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-upstream-harness.ts";
+import { data, FrameOrigin, goaway, grant, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
+import { configureLogs } from "../log/logger.ts";
+import { HttpConnector } from "../upstreams/http-connector.ts";
+import type { PeerOptions } from "../upstreams/http-peer.ts";
+
+let connector: HttpConnector;
+
+beforeEach(() => {
+  configureLogs({ levels: "silent" });
+  connector = new HttpConnector();
+});
+afterEach(() => connector.close());
+
+const OK = { ":status": "200" };
+
+/** Asks an origin that does this with the stream of the first request; resolves when the exchange is over. */
+async function exchange(
+  script: (connection: FrameConnection, stream: number) => unknown,
+  asked: Asked = {},
+  peer: PeerOptions = {},
+): Promise<Exchange> {
+  await using origin = await FrameOrigin.start(async (connection) => script(connection, await connection.request()));
+  const session = await connector.connect(h2c(origin, peer));
+  const seen = await ask(session, asked).over;
+  expect(origin.failures).toEqual([]);
+  if (seen.ended) session.release();
+  return seen;
+}
+
+describe("a request", () => {
+  test.each<[what: string, asked: Asked, raw: string[], body: string]>([
+    [
+      "of HTTP/1 becomes one of HTTP/2",
+      {
+        target: "/a?b=c",
+        fields: [
+          ["HOST", "a.test:81"],
+          ["X-Thing", "Value"],
+          ["cookie", "a=b"],
+          ["Cookie", "c=d"],
+        ],
+      },
+      [
+        ":method",
+        "GET",
+        ":scheme",
+        "http",
+        ":authority",
+        "a.test:81",
+        ":path",
+        "/a?b=c",
+        "x-thing",
+        "Value",
+        "cookie",
+        "a=b",
+        "cookie",
+        "c=d",
+      ],
+      "",
+    ],
+    [
+      "loses what speaks of one connection",
+      {
+        fields: [
+          ["Connection", "close"],
+          ["Keep-Alive", "timeout=1"],
+          ["Proxy-Connection", "x"],
+          ["Transfer-Encoding", "chunked"],
+          ["Upgrade", "h2c"],
+          ["HTTP2-Settings", "AAA"],
+          ["TE", "gzip"],
+          ["Host", "a"],
+        ],
+      },
+      [":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/"],
+      "",
+    ],
+    [
+      "may say that it takes trailers",
+      {
+        fields: [
+          ["TE", "Trailers"],
+          ["Host", "a"],
+        ],
+      },
+      [":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/", "te", "trailers"],
+      "",
+    ],
+    [
+      "to everything has * as its path",
+      { method: "OPTIONS", target: "*" },
+      [":method", "OPTIONS", ":scheme", "http", ":authority", "a.test", ":path", "*"],
+      "",
+    ],
+    [
+      "with a length keeps it",
+      { method: "POST", body: "content-length", fields: { "Content-Length": 5 }, bytes: "hello" },
+      [":method", "POST", ":scheme", "http", ":authority", "a.test", ":path", "/", "content-length", "5"],
+      "hello",
+    ],
+    [
+      "with bytes that are no text passes them",
+      { fields: [["X-Latin", "\u00e9\u00ff"]] },
+      [":method", "GET", ":scheme", "http", ":authority", "a.test", ":path", "/", "x-latin", "\u00e9\u00ff"],
+      "",
+    ],
+  ])("%s", async (_, asked, raw, body) => {
+    let seen: string[] = [];
+    let seenBody = "";
+    await using origin = await nodeH2Origin((stream, _headers, given) => {
+      seen = given;
+      stream.on("data", (chunk: Buffer) => (seenBody += chunk.toString()));
+      stream.on("end", () => {
+        stream.respond({ ":status": 204 });
+        stream.end();
+      });
+    });
+    const session = await connector.connect(h2c(origin));
+    const answered = await ask(session, asked).over;
+    expect(answered.error).toBeUndefined();
+    expect(seen).toEqual(raw);
+    expect(seenBody).toBe(body);
+    session.release();
+  });
+
+  test.each<[what: string, asked: Asked]>([
+    ["without Host", { edit: (header) => void header.remove("host") }],
+    ["with an empty Host", { edit: (header) => void header.set("host", "") }],
+    ["with an absolute target", { target: "http://a.test/" }],
+  ])("%s is an error that says so, and nothing is sent", async (_, asked) => {
+    await using origin = await FrameOrigin.start();
+    const session = await connector.connect(h2c(origin));
+    const { error } = await ask(session, asked).over;
+    expect(error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal", retry: false });
+    expect(error!.message).toMatch(/Host|target/);
+    const next = connector.reuse(h2c(origin))!;
+    void ask(next);
+    const connection = await origin.connection();
+    expect(await connection.request()).toBe(1);
+    next.destroy();
+  });
+
+  test("is held until it is flushed, and may end before", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => connection.send(ok(await connection.request())));
+    const session = await connector.connect(h2c(origin));
+    const seen = ask(session, { method: "POST", body: "unknown-length", bytes: "" });
+    await seen.over;
+    const connection = await origin.connection();
+    // END_STREAM came with the head: there is no DATA.
+    expect(connection.heard.filter(({ type }) => type === DATA)).toEqual([]);
+    expect(connection.heard.find(({ type }) => type === HEADERS)!.flags & 1).toBe(1);
+    session.release();
+  });
+
+  test("can end by an empty DATA frame, as gRPC-web needs", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => connection.send(ok(await connection.request())));
+    const session = await connector.connect(h2c(origin));
+    await ask(session, { edit: (header) => (header.sendEndStream = false) }).over;
+    const connection = await origin.connection();
+    const sent = connection.heard.filter(({ type }) => type === HEADERS || type === DATA);
+    expect(sent.map(({ type, flags, payload }) => [type, flags & 1, type === DATA ? payload.length : -1])).toEqual([
+      [HEADERS, 0, -1],
+      [DATA, 1, 0],
+    ]);
+    session.release();
+  });
+
+  test("has trailers, but for fields that have no meaning there", async () => {
+    let trailers: unknown;
+    await using origin = await nodeH2Origin((stream) => {
+      stream.on("trailers", (given) => (trailers = { ...given }));
+      stream.resume();
+      stream.on("end", () => {
+        stream.respond({ ":status": 200 });
+        stream.end();
+      });
+    });
+    const session = await connector.connect(h2c(origin));
+    const given = HeaderFields.from([
+      ["X-Sum", "1"],
+      ["x-sum", "2"],
+      ["Content-Length", "9"],
+      ["Connection", "x"],
+    ]);
+    const seen = await ask(session, { method: "POST", bytes: "body", trailers: given }).over;
+    expect(seen.error).toBeUndefined();
+    expect(trailers).toMatchObject({ "x-sum": "1, 2" });
+    expect(trailers).not.toHaveProperty("content-length");
+    session.release();
+  });
+
+  test("stops when the origin's window is full, and goes on", async () => {
+    await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 10 });
+    const session = await connector.connect(h2c(origin));
+    const seen = ask(session, { method: "POST", body: "unknown-length" });
+    expect(session.writeBody(Buffer.alloc(200_000, "x"))).toBe(false);
+    expect(session.holdsBytes).toBe(true);
+    const connection = await origin.connection();
+    const stream = await connection.request();
+    const drained = new Promise<void>((resolve) => (seen.onUpstreamWritable = resolve));
+    connection.send(grant(stream, 1_000_000), grant(0, 1_000_000));
+    await drained;
+    expect(session.holdsBytes).toBe(false);
+    session.finishRequest();
+    const sent = async (): Promise<number> => {
+      for (let bytes = 0; ;) {
+        const { payload, flags } = await connection.next(DATA);
+        bytes += payload.length;
+        if ((flags & 1) === 1) return bytes;
+      }
+    };
+    expect(await sent()).toBe(200_000);
+    connection.send(ok(stream));
+    expect((await seen.over).body).toBe("ok");
+    session.release();
+  });
+
+  test("that the origin takes no more of fails after writeMs", async () => {
+    await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 10 });
+    const session = await connector.connect(h2c(origin, { writeMs: 30 }));
+    const seen = ask(session, { method: "POST", body: "unknown-length" });
+    session.writeBody(Buffer.alloc(200_000));
+    const { error } = await seen.over;
+    expect(error).toMatchObject({ type: "WriteTimedout", source: "upstream", retry: false });
+    const cancelled = await (await origin.connection()).next(RST_STREAM);
+    expect(cancelled.payload.readUInt32BE()).toBe(constants.NGHTTP2_CANCEL);
+  });
+
+  test("with less or more body than its Content-Length is an error of ours", async () => {
+    await using origin = await FrameOrigin.start();
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const fields = { "Content-Length": 3 };
+    ask(session, { method: "POST", body: "content-length", fields });
+    expect(() => session.writeBody(Buffer.from("four"))).toThrow(/longer than its Content-Length/);
+    session.destroy();
+    const other = connector.reuse(peer)!;
+    ask(other, { method: "POST", body: "content-length", fields });
+    other.writeBody(Buffer.from("ab"));
+    expect(() => other.finishRequest()).toThrow(/before its Content-Length/);
+    other.destroy();
+  });
+});
+
+describe("a response", () => {
+  test("comes as head, data and end, with the fields as they came", async () => {
+    const seen = await exchange((connection, stream) =>
+      connection.send(
+        head(stream, { ":status": "200", "x-b": "2", "set-cookie": "a", date: "\u00e9" }),
+        data(stream, "hel"),
+        data(stream, "lo", true),
+      ),
+    );
+    expect(seen.order).toEqual(["header", "data", "end"]);
+    expect(seen.header).toMatchObject({ status: 200, version: "2" });
+    expect(pairs(seen.header!)).toEqual([
+      ["x-b", "2"],
+      ["set-cookie", "a"],
+      ["date", "\u00e9"],
+    ]);
+    expect(seen.body).toBe("hello");
+    expect(seen.headerEnd).toBe(false);
+    expect(seen.session.receivedBytes).toBeGreaterThan(5);
+  });
+
+  test("has interim heads before it, and trailers behind it", async () => {
+    const seen = await exchange((connection, stream) =>
+      connection.send(
+        head(stream, { ":status": "103", link: "</a>" }),
+        head(stream, { ":status": "100" }),
+        head(stream, OK),
+        data(stream, "x"),
+        head(stream, { "grpc-status": "0" }, true),
+      ),
+    );
+    expect(seen.order).toEqual(["informational", "informational", "header", "data", "end"]);
+    expect(seen.informational).toEqual([103, 100]);
+    expect(seen.trailers).toEqual([["grpc-status", "0"]]);
+  });
+
+  test("may be a head alone, with a status or without fields", async () => {
+    const seen = await exchange((connection, stream) => connection.send(head(stream, { ":status": "404" }, true)));
+    expect([seen.order, seen.headerEnd, seen.header!.status]).toEqual([["header", "end"], true, 404]);
+  });
+
+  test.each([
+    ["to HEAD", { method: "HEAD" }, { ":status": "200", "content-length": "11" }],
+    ["204", {}, { ":status": "204" }],
+    ["304", {}, { ":status": "304", "content-length": "11" }],
+  ] as const)("%s has no body, also when the end comes by itself", async (_, asked, fields) => {
+    const seen = await exchange(
+      (connection, stream) => connection.send(head(stream, fields), data(stream, "", true)),
+      asked,
+    );
+    expect([seen.order, seen.headerEnd, seen.error]).toEqual([["header", "end"], true, undefined]);
+  });
+
+  test("whose end the origin withholds is whole when Content-Length is reached", async () => {
+    const seen = await exchange((connection, stream) =>
+      connection.send(head(stream, { ":status": "200", "content-length": "2" }), data(stream, "ok")),
+    );
+    expect([seen.order, seen.body]).toEqual([["header", "data", "end"], "ok"]);
+  });
+
+  test("that is whole stays so when the origin then stops the upload by NO_ERROR (RFC 9113, section 8.1)", async () => {
+    const seen = await exchange(
+      (connection, stream) => connection.send(ok(stream, "early"), reset(stream, constants.NGHTTP2_NO_ERROR)),
+      { method: "POST", body: "unknown-length" },
+    );
+    expect([seen.ended, seen.body, seen.error]).toEqual([true, "early", undefined]);
+  });
+
+  test("that is paused keeps all that came, and its end, for later", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(ok(stream, "later"), reset(stream, constants.NGHTTP2_NO_ERROR));
+      connection.send(ok(await connection.request()));
+    });
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const seen = ask(session, { method: "POST", body: "unknown-length" });
+    after(seen, "onResponseHeader", () => session.pause());
+    await seen.begun;
+    // Another exchange on the same connection shows that all of the first has arrived.
+    const other = connector.reuse(peer)!;
+    await ask(other).over;
+    expect(seen.order).toEqual(["header"]);
+    session.resume();
+    await seen.over;
+    expect([seen.body, seen.error]).toEqual(["later", undefined]);
+    session.release();
+    other.release();
+  });
+
+  test("that is paused is stopped by its own window, and others are not", async () => {
+    const window = 65_535;
+    await using origin = await nodeH2Origin((stream, headers) => {
+      stream.respond({ ":status": 200 });
+      stream.end(Buffer.alloc(headers[":path"] === "/large" ? 3_000_000 : 300_000, "x"));
+    });
+    const peer = h2c(origin, { h2StreamWindowBytes: window, h2ConnectionWindowBytes: window });
+    const stalled = await connector.connect(peer);
+    const large = ask(stalled, { target: "/large" });
+    let sawBytes = 0;
+    after(large, "onResponseData", (chunk) => void (sawBytes += chunk.length));
+    after(large, "onResponseHeader", () => stalled.pause());
+    await large.begun;
+    for (let round = 0; round < 3; round++) {
+      const other = connector.reuse(peer)!;
+      expect((await ask(other).over).body.length).toBe(300_000);
+      other.release();
+    }
+    expect(sawBytes).toBe(0);
+    stalled.resume();
+    expect((await large.over).body.length).toBe(3_000_000);
+    stalled.release();
+    expect(origin.connections()).toBe(1);
+  });
+
+  test("head that comes while paused waits", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, { ":status": "103" }), ok(stream, "x"));
+      connection.send(ok(await connection.request()));
+    });
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const seen = ask(session);
+    const paused = Promise.withResolvers<void>();
+    after(seen, "onInformational", () => {
+      session.pause();
+      paused.resolve();
+    });
+    await paused.promise;
+    const other = connector.reuse(peer)!;
+    await ask(other).over;
+    other.release();
+    expect(seen.order).toEqual(["informational"]);
+    session.resume();
+    await seen.over;
+    expect(seen.order).toEqual(["informational", "header", "data", "end"]);
+    session.release();
+  });
+});
+
+describe("an exchange that fails", () => {
+  const { NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
+  const { NGHTTP2_HTTP_1_1_REQUIRED, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_PROTOCOL_ERROR } = constants;
+
+  test.each([
+    ["REFUSED_STREAM", NGHTTP2_REFUSED_STREAM, "H2Error", true],
+    ["HTTP_1_1_REQUIRED", NGHTTP2_HTTP_1_1_REQUIRED, "H2Downgrade", false],
+    ["ENHANCE_YOUR_CALM", NGHTTP2_ENHANCE_YOUR_CALM, "H2Error", false],
+    ["INTERNAL_ERROR", NGHTTP2_INTERNAL_ERROR, "H2Error", false],
+    ["CANCEL", NGHTTP2_CANCEL, "H2Error", false],
+    ["NO_ERROR", NGHTTP2_NO_ERROR, "H2Error", false],
+    ["PROTOCOL_ERROR", NGHTTP2_PROTOCOL_ERROR, "InvalidH2", false],
+  ] as const)("by a reset with %s before the head", async (name, code, type, retry) => {
+    const { error, order } = await exchange((connection, stream) => connection.send(reset(stream, code)));
+    expect(order).toEqual(["error"]);
+    expect(error).toMatchObject({ type, retry, source: "upstream", detail: undefined });
+    expect(error!.message).toContain(name);
+    expect(error!.message).toContain("before its response head");
+  });
+
+  test.each([
+    ["CANCEL", NGHTTP2_CANCEL],
+    ["NO_ERROR", NGHTTP2_NO_ERROR],
+    ["REFUSED_STREAM", NGHTTP2_REFUSED_STREAM],
+  ] as const)("by a reset with %s in the body does not look complete", async (name, code) => {
+    const seen = await exchange((connection, stream) =>
+      connection.send(head(stream, OK), data(stream, "hel"), reset(stream, code)),
+    );
+    expect(seen.ended).toBe(false);
+    expect(seen.error).toMatchObject({ type: "H2Error", retry: false, detail: "response-body" });
+    expect(seen.error!.message).toContain(name);
+  });
+
+  test("by a reset with NO_ERROR in the body while it is paused does not look complete", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, OK), data(stream, "hel"), reset(stream, NGHTTP2_NO_ERROR));
+      connection.send(ok(await connection.request()));
+    });
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const seen = ask(session);
+    after(seen, "onResponseHeader", () => session.pause());
+    await seen.begun;
+    const other = connector.reuse(peer)!;
+    await ask(other).over;
+    session.resume();
+    await seen.over;
+    expect([seen.ended, seen.body]).toEqual([false, "hel"]);
+    expect(seen.error).toMatchObject({ type: "H2Error", detail: "response-body" });
+    other.release();
+  });
+
+  test.each([
+    ["less", "9", "short"],
+    ["more", "2", "long"],
+  ])("by %s body than Content-Length", async (_, length, body) => {
+    const seen = await exchange((connection, stream) =>
+      connection.send(head(stream, { ...OK, "content-length": length }), data(stream, body, true)),
+    );
+    expect(seen.ended).toBe(false);
+    expect(seen.error).toMatchObject({ type: "InvalidH2", detail: "response-body" });
+  });
+
+  test.each<[what: string, fields: Record<string, string>]>([
+    ["without :status", { "x-a": "b" }],
+    ["with :status behind a field", { "x-a": "b", ":status": "200" }],
+    ["with a pseudo-header of requests", { ":status": "200", ":path": "/" }],
+    ["with a status that is none", { ":status": "2x0" }],
+    ["with Connection", { ":status": "200", connection: "close" }],
+    ["with Transfer-Encoding", { ":status": "200", "transfer-encoding": "chunked" }],
+    ["101, which HTTP/2 has not", { ":status": "101" }],
+    ["with two lengths in one", { ":status": "200", "content-length": "1, 2" }],
+  ])("by a head %s", async (_, fields) => {
+    const { error, order } = await exchange((connection, stream) => connection.send(head(stream, fields, true)));
+    expect(order).toEqual(["error"]);
+    expect(error).toMatchObject({ type: "InvalidH2", source: "upstream", retry: false });
+    expect(error!.message).toContain("PROTOCOL_ERROR");
+  });
+
+  test("by a head that is larger than the limits", async () => {
+    connector = new HttpConnector({ headLimits: { maxHeadBytes: 1000, maxFields: 10 } });
+    const large = await exchange((connection, stream) => connection.send(head(stream, { ...OK, a: "x".repeat(1000) })));
+    expect(large.error).toMatchObject({ type: "InvalidHTTPHeader", detail: "too-large" });
+    const fields = Object.fromEntries(Array.from({ length: 11 }, (_, index) => [`x-${index}`, ""]));
+    const many = await exchange((connection, stream) => connection.send(head(stream, { ...OK, ...fields })));
+    expect(many.error).toMatchObject({ type: "InvalidHTTPHeader", detail: "too-large" });
+    const more = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`x-${index}`, ""]));
+    const tooMany = await exchange((connection, stream) => connection.send(head(stream, { ...OK, ...more })));
+    expect(tooMany.error!.message).toContain("larger than the limits");
+  });
+
+  test("by more interim heads than are of use", async () => {
+    const { error, informational } = await exchange((connection, stream) =>
+      connection.send(...Array.from({ length: 101 }, () => head(stream, { ":status": "100" }))),
+    );
+    expect(informational).toHaveLength(100);
+    expect(error).toMatchObject({ type: "InvalidHTTPHeader" });
+  });
+
+  test.each([
+    ["ends", (connection: FrameConnection) => connection.socket.end(), "ConnectionClosed"],
+    ["resets", (connection: FrameConnection) => connection.socket.resetAndDestroy(), "ReadError"],
+  ] as const)("when the origin %s the connection before the head", async (_, leave, type) => {
+    const { error } = await exchange(leave);
+    expect(error).toMatchObject({ type, retry: "reusedOnly", source: "upstream" });
+    expect(error!.message).toContain("before its response head");
+  });
+
+  test.each([
+    ["ends", (connection: FrameConnection) => connection.socket.end(), "ConnectionClosed"],
+    ["resets", (connection: FrameConnection) => connection.socket.resetAndDestroy(), "ReadError"],
+  ] as const)("when the origin %s the connection in the body", async (_, leave, type) => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, OK), data(stream, "hel"));
+    });
+    const session = await connector.connect(h2c(origin));
+    const seen = ask(session);
+    after(seen, "onResponseData", () => void leave(origin.connections[0]!));
+    await seen.over;
+    expect(seen.error).toMatchObject({ type, retry: false, detail: "response-body" });
+  });
+
+  test("by GOAWAY says whether the origin took the request", async () => {
+    const untaken = await exchange((connection) => connection.send(goaway(0)));
+    expect(untaken.error).toMatchObject({ type: "H2Error", retry: true });
+    expect(untaken.error!.message).toContain("GOAWAY (NO_ERROR) before it took this request");
+    const calm = await exchange((connection) => connection.send(goaway(0, NGHTTP2_ENHANCE_YOUR_CALM)));
+    expect(calm.error).toMatchObject({ type: "H2Error", retry: true });
+    const taken = await exchange((connection, stream) => connection.send(goaway(stream, NGHTTP2_INTERNAL_ERROR)));
+    expect(taken.error).toMatchObject({ type: "H2Error", retry: "reusedOnly" });
+    expect(taken.error!.message).toContain("GOAWAY (INTERNAL_ERROR)");
+  });
+
+  test("when the origin sends what is no HTTP/2", async () => {
+    const { error } = await exchange((connection) => connection.send(Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")));
+    expect(error).toMatchObject({ type: "InvalidH2", retry: false });
+    expect(error!.message).toContain("broke the rules of HTTP/2");
+  });
+
+  test("when nothing comes for readMs, and the stream is cancelled", async () => {
+    await using origin = await FrameOrigin.start();
+    const session = await connector.connect(h2c(origin, { readMs: 30 }));
+    const { error } = await ask(session).over;
+    expect(error).toMatchObject({ type: "ReadTimedout", retry: false });
+    const cancelled = await (await origin.connection()).next(RST_STREAM);
+    expect(cancelled.payload.readUInt32BE()).toBe(NGHTTP2_CANCEL);
+  });
+
+  test("readMs counts from the last bytes, and not while the client is the one who waits", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, OK), data(stream, "a"));
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      connection.send(data(stream, "b", true));
+    });
+    const session = await connector.connect(h2c(origin, { readMs: 40 }));
+    const seen = ask(session);
+    after(seen, "onResponseData", () => {
+      session.pause();
+      setTimeout(() => session.resume(), 50);
+    });
+    await seen.over;
+    expect([seen.body, seen.error]).toEqual(["ab", undefined]);
+    session.release();
+  });
+});
+
+test("an exchange that is given up is cancelled, and no event follows", async () => {
+  await using origin = await FrameOrigin.start(async (connection) => {
+    const stream = await connection.request();
+    connection.send(head(stream, OK), data(stream, "hel"));
+    connection.send(ok(await connection.request(), "next"));
+  });
+  const peer = h2c(origin);
+  const session = await connector.connect(peer);
+  const seen = ask(session);
+  await seen.begun;
+  session.destroy();
+  const order = [...seen.order];
+  const next = connector.reuse(peer)!;
+  expect((await ask(next).over).body).toBe("next");
+  expect(seen.order).toEqual(order);
+  const cancelled = await origin.connections[0]!.find(({ type }) => type === RST_STREAM);
+  expect([cancelled.streamId, cancelled.payload.readUInt32BE()]).toEqual([1, constants.NGHTTP2_CANCEL]);
+  next.release();
+});

@@ -1,0 +1,105 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, type ClientHttp2Session } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls, createServer, type TLSSocket } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { describe, expect, test } from "vitest";
+import { testWith } from "../../../../test/programs.ts";
+import { see, respond, type SeenRequest } from "../../test/harness.ts";
+import { exchange, GET, POST } from "../../test/http2-harness.ts";
+import type { HttpApp } from "../http/server-session.ts";
+import { resolveHttp1ServerOptions } from "../http1/server-options.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
+import { FRAME, Http2FrameClient, streamPair } from "../testing/index.ts";
+import { Http2ServerConnection, type Http2Start } from "./http2-server-connection.ts";
+import { resolveHttp2ServerOptions } from "./server-options.ts";
+
+const OPTIONS = resolveHttp2ServerOptions({}, resolveHttp1ServerOptions());
+
+interface Served {
+  readonly connection: Http2ServerConnection;
+  readonly requests: SeenRequest[];
+  readonly closed: Promise<void>;
+}
+
+function serve(stream: ByteStream, handler: (seen: SeenRequest) => void, start?: Http2Start): Served {
+  const requests: SeenRequest[] = [];
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  const app: HttpApp = {
+    handleRequest: async (session) => {
+      const seen = see(session);
+      requests.push(seen);
+      await new Promise<void>((done) => {
+        const { onRequestEnd } = seen;
+        seen.onRequestEnd = (trailers) => {
+          onRequestEnd(trailers);
+          done();
+        };
+        if (session.requestBodyDone) done();
+        else session.events = seen;
+      });
+      handler(seen);
+    },
+  };
+  return { connection: new Http2ServerConnection(stream, app, OPTIONS, () => resolve(), start), requests, closed };
+}
+
+describe("over a stream that is no socket", () => {
+  test("serves, and says by one GOAWAY that it ends", async () => {
+    const pair = streamPair();
+    const served = serve(pair.local, ({ session }) => respond(session, 200, "ok"));
+    const client = new Http2FrameClient(pair.remote);
+    client.get(1);
+    expect(await client.status(1)).toBe(200);
+    await client.next(FRAME.DATA, 1);
+    served.connection.shutdown();
+    expect(await client.goaway()).toEqual({ code: 0, lastStreamId: 1 });
+    await client.closed;
+    client.stream.end();
+    await served.closed;
+    expect(served.connection.summary).toMatchObject({ requests: 1, reason: "server-stop" });
+  });
+});
+
+testWith("openssl", "over TLS: serves many streams with large bodies, and ends by one GOAWAY", async ({ openssl }) => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-h2-"));
+  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  execFileSync(openssl, [...args, "-subj", "/CN=localhost", "-keyout", keyFile, "-out", certFile], { stdio: "ignore" });
+  const [key, cert] = [readFileSync(keyFile), readFileSync(certFile)];
+  rmSync(folder, { recursive: true });
+  const accepted = Promise.withResolvers<Served>();
+  const server = createServer(
+    { key, cert, ALPNProtocols: ["h2"], allowHalfOpen: true } as object,
+    (socket: TLSSocket) => {
+      const tls = { version: "TLSv1.3", cipher: "x", alpn: "h2" };
+      accepted.resolve(serve(socket, ({ session, body }) => respond(session, 200, body), { tls }));
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const client: ClientHttp2Session = connect("https://localhost", {
+    createConnection: () =>
+      connectTls({ port, host: "127.0.0.1", ca: cert, servername: "localhost", ALPNProtocols: ["h2"] }),
+  });
+  const body = "0123456789".repeat(50_000);
+  const got = await Promise.all([exchange(client, POST, body), exchange(client, GET), exchange(client, POST, body)]);
+  expect(got.map((one) => [one.status, one.body === body, one.body.length])).toEqual([
+    [200, true, 500_000],
+    [200, false, 0],
+    [200, true, 500_000],
+  ]);
+  const { connection, requests, closed } = await accepted.promise;
+  expect(requests[0]!.session.digest).toMatchObject({
+    tls: { alpn: "h2" },
+    remoteAddress: expect.stringMatching(/^127/),
+  });
+  const goaway = new Promise((resolve) => client.once("goaway", (code, last) => resolve([code, last])));
+  connection.shutdown();
+  expect(await goaway).toEqual([0, 5]);
+  await closed;
+  expect(connection.summary.reason).toBe("server-stop");
+  await new Promise((resolve) => server.close(resolve));
+});

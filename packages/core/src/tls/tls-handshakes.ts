@@ -1,0 +1,90 @@
+import type { Socket } from "node:net";
+import { toProxyError, type ProxyError } from "@sluice/error";
+import { tlsChannels } from "../diagnostics.ts";
+import { logger } from "../log/logger.ts";
+import type { SocketAddress } from "../net/socket-address.ts";
+import { serverStops } from "../http1/client-errors.ts";
+import { downstreamTlsHint } from "./tls-hint.ts";
+import type { SecuredStream, TlsAcceptor } from "./tls-provider.ts";
+
+const log = logger("core");
+const { handshakeFailed } = tlsChannels;
+
+/** The handshakes of a service with its clients, while they go on. Each fails for itself. */
+export class TlsHandshakes {
+  /** Those that have failed so far. */
+  failedCount = 0;
+  readonly #service: string;
+  readonly #onNone: () => void;
+  #count = 0;
+  #stop: AbortController = new AbortController();
+  #limit: NodeJS.Timeout | undefined = undefined;
+
+  /** @param onNone Called when the last of them is over. */
+  constructor(service: string, onNone: () => void) {
+    this.#service = service;
+    this.#onNone = onNone;
+  }
+
+  /** How many go on. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Calls `secured` once the handshake is done; a client that fails is logged, counted and published.
+   * @param socket Accepted, half-open, paused, without listeners.
+   */
+  begin(
+    acceptor: TlsAcceptor,
+    socket: Socket,
+    listener: SocketAddress,
+    secured: (connection: SecuredStream) => void,
+  ): void {
+    this.#count++;
+    // Known while the socket is open only.
+    const { remoteAddress, remotePort } = socket;
+    acceptor.accept(socket, this.#stop.signal).then(
+      (connection) => {
+        // First: what counts handshakes must not find a connection nowhere.
+        secured(connection);
+        this.#over();
+      },
+      (thrown: unknown) => {
+        this.#failed(toProxyError(thrown), addressOf(remoteAddress, remotePort), listener.text);
+        this.#over();
+      },
+    );
+  }
+
+  /** Cuts those that are not done within `ms`; 0: now. */
+  limit(ms: number): void {
+    clearTimeout(this.#limit);
+    if (ms === 0) this.#stop.abort(serverStops());
+    else this.#limit = setTimeout(() => this.#stop.abort(serverStops()), ms).unref();
+  }
+
+  #over(): void {
+    this.#count--;
+    if (this.#count > 0) return;
+    this.#onNone();
+  }
+
+  #failed(error: ProxyError, client: string | undefined, listener: string): void {
+    this.failedCount++;
+    const hint = downstreamTlsHint(error);
+    const { source, type, detail, message } = error;
+    const fields = { client, listener, source, type, detail, error: message, ...(hint !== undefined && { hint }) };
+    // Scanners fail all day, and are no trouble of ours.
+    if (source === "downstream") log.info(fields, "TLS handshake failed");
+    else log.error(fields, "TLS handshake failed");
+    if (handshakeFailed.hasSubscribers) {
+      handshakeFailed.publish({ service: this.#service, client, listener, error, hint });
+    }
+  }
+}
+
+function addressOf(host: string | undefined, port: number | undefined): string | undefined {
+  if (host === undefined || port === undefined) return undefined;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

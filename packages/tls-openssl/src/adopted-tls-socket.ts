@@ -1,0 +1,185 @@
+import { Socket } from "node:net";
+import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
+import type { ByteStream, OnRead, SocketReader } from "@sluice/core";
+
+/** What Node keeps of a connection below its streams. None of it is documented; all of it is as old as Node 12. */
+export interface TlsHandle {
+  /** The TCP or pipe handle below. */
+  readonly _parent: TransportHandle;
+  reading: boolean;
+  readonly fd: number;
+  sni_context: unknown;
+  oncertcb: (info: ClientHello) => void;
+  onnewsession: (id: Buffer, session: Buffer) => void;
+  start(): void;
+  receive(bytes: Buffer): void;
+  enableCertCb(): void;
+  enableSessionCallbacks(): void;
+  certCbDone(): void;
+  setServername(name: string): void;
+  setOCSPResponse(response: Uint8Array): void;
+  verifyError(): (Error & { code: string }) | null;
+}
+
+/** What the client said, as far as it matters for the choice of a certificate. */
+export interface ClientHello {
+  readonly servername: string | false | null;
+  readonly OCSPRequest: boolean;
+}
+
+interface TransportHandle {
+  readStart(): number;
+  reset?(done: () => void): number;
+  close(done: () => void): void;
+}
+
+interface NodeTlsSocket {
+  _handle: TlsHandle | null;
+  _tlsOptions: object;
+  connecting: boolean;
+  /** What Node has asked the system for, and keeps. */
+  _peername?: object;
+  _releaseControl(): void;
+  _wrapHandle(wrap: unknown, handle: unknown, active: boolean): unknown;
+}
+
+/** Node's `UV_EALREADY`: told by a handle that is asked to read, and does so already. */
+const ALREADY_READING = -114;
+
+const canAdopt = typeof (TLSSocket.prototype as unknown as Partial<NodeTlsSocket>)._wrapHandle === "function";
+
+/** The handle for the socket that is being made: its constructor asks for it. */
+let adopted: object | undefined = undefined;
+
+/** How a socket speaks TLS: made once for many, as far as it can be. */
+export interface AdoptOptions extends Pick<
+  TLSSocketOptions,
+  "isServer" | "requestCert" | "rejectUnauthorized" | "ALPNProtocols" | "session"
+> {
+  readonly secureContext: SecureContext;
+  readonly allowHalfOpen: true;
+  /** Of the reader, or that of all readers that begin with the shared buffer. */
+  readonly onread: OnRead;
+}
+
+/** The most that a record of TLS carries (RFC 8446, section 5.1), and so what one read brings. */
+export const RECORD_BYTES = 16_384;
+
+/**
+ * A TLS socket that takes the handle of a socket over instead of standing on top of it: one stream less for each connection, and its
+ * plaintext is read into the buffers of a `SocketReader`. (Node offers that for TLS sockets that connect by themselves only.)
+ *
+ * Over any other stream it is what Node makes of it, and its bytes come by `data` events.
+ */
+export class AdoptedTlsSocket extends TLSSocket {
+  /** Node's own. */
+  declare secureConnecting: boolean;
+  /** The peer's direction ended with the connection, not by its own word. */
+  truncated = false;
+  /** Called for errors of TLS behind the handshake; what it gives is what the stream reports. */
+  onTlsError: (error: Error) => Error = (error) => error;
+  /** The transport below, if it is a stream of JavaScript, has ended. */
+  #transportEnded: (() => boolean) | undefined = undefined;
+
+  /** @param stream Connected, nobody reads it. It is dead afterwards, or belongs to this socket. */
+  constructor(stream: ByteStream, options: AdoptOptions, reader: SocketReader) {
+    const handle = canAdopt ? takeHandle(stream) : undefined;
+    let transportEnded = false;
+    // First: TLS must not hear of it before.
+    if (handle === undefined) stream.on("end", () => (transportEnded = true));
+    const below = handle === undefined ? stream : undefined;
+    adopted = handle;
+    super(below as unknown as Socket, options);
+    adopted = undefined;
+    if (handle === undefined) {
+      this.#transportEnded = () => transportEnded;
+      return;
+    }
+    reader.attach(this);
+    // Node takes a TLS socket without a stream below for one that is yet to connect.
+    const node = this as unknown as NodeTlsSocket;
+    node.connecting = false;
+    // Its copy of the options, one for each connection, holds nothing else.
+    node._tlsOptions = options;
+    // To ask the system for an address costs several microseconds, and it does not change.
+    const { _peername: peer } = stream as unknown as NodeTlsSocket;
+    if (peer !== undefined) node._peername = peer;
+    feedEarly(stream as Socket, this);
+  }
+
+  get native(): TlsHandle | null {
+    return (this as unknown as NodeTlsSocket)._handle;
+  }
+
+  /** Begins the handshake of a client; a server waits for it. */
+  start(): void {
+    this.native?.start();
+  }
+
+  /** Nobody will ask to hear of secrets or sessions: what Node does for those costs with each listener that is added. */
+  listensNoMore(): void {
+    this.removeAllListeners("newListener");
+  }
+
+  /** The handshake is done: errors concern those who use the stream from now on. */
+  release(): void {
+    (this as unknown as NodeTlsSocket)._releaseControl();
+  }
+
+  /** @internal Node asks for the handle to speak TLS on. */
+  _wrapHandle(wrap: unknown, handle: unknown, active: boolean): unknown {
+    const base = TLSSocket.prototype as unknown as NodeTlsSocket;
+    return base._wrapHandle.call(this, wrap, adopted ?? handle, active);
+  }
+
+  /** @internal Node reports an error of TLS, and would leave the stream open. */
+  _emitTLSError(error: Error): void {
+    this.destroy(this.onTlsError(error));
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null && !this.destroyed) {
+      this.truncated = this.#transportEnded?.() ?? this.#endedBelow();
+      if (this.secureConnecting) {
+        this.destroy(Object.assign(new Error("the connection ended within the handshake"), { code: "ECONNRESET" }));
+        return false;
+      }
+    }
+    return super.push(chunk, encoding);
+  }
+
+  /**
+   * A reset, so that what was sent cannot be taken for whole; also by those who do not ask for a close_notify.
+   */
+  override resetAndDestroy(): this {
+    const below = this.native?._parent;
+    if (below?.reset !== undefined) below.close = (done) => void below.reset!(done);
+    return this.destroy();
+  }
+
+  /**
+   * The end is told as soon as it is known. If it was the transport that ended, it does not read any more; what was paused by us can
+   * only have heard of an end by close_notify.
+   */
+  #endedBelow(): boolean {
+    const { native } = this;
+    return native !== null && native.reading && native._parent.readStart() !== ALREADY_READING;
+  }
+}
+
+function takeHandle(stream: ByteStream): object | undefined {
+  // A TLS socket stays what it is: TLS within TLS.
+  if (!(stream instanceof Socket) || stream instanceof TLSSocket) return undefined;
+  const socket = stream as unknown as { _handle: object | null };
+  const handle = socket._handle;
+  if (handle === null || typeof handle !== "object") return undefined;
+  socket._handle = null;
+  return handle;
+}
+
+/** A peer that speaks first has often been read already. */
+function feedEarly(from: Socket, to: AdoptedTlsSocket): void {
+  if (from.readableLength === 0) return;
+  const early = from.read() as Buffer | null;
+  if (early !== null) process.nextTick(() => to.native?.receive(early));
+}

@@ -1,0 +1,6 @@
+export {
+  selfSignedCertificate,
+  type CertificateOptions,
+  type MadeCertificate,
+} from "./certificates/make-certificate.ts";
+export { opensslTls, type OpensslTlsOptions } from "./openssl-tls.ts";

@@ -1,0 +1,166 @@
+import { once } from "node:events";
+import { connect as connectTls } from "node:tls";
+import type { TlsProvider, TlsVersion } from "@sluice/core";
+import { describe, expect, test } from "vitest";
+import { selfSignedCertificate } from "../../certificates/make-certificate.ts";
+import { accepting } from "./accepting.ts";
+
+/** Handshakes with clients: what is agreed on, and how they fail. */
+export function acceptContract(create: () => TlsProvider, versions: readonly TlsVersion[]): void {
+  const certificates = [selfSignedCertificate({ names: ["a.test"] })];
+
+  describe("a handshake with a client", () => {
+    test("gives a stream, and says what was agreed on", async () => {
+      await using server = await accepting(create(), { certificates });
+      const client = await server.client({ servername: "a.test" });
+      const { stream, digest } = await server.secured();
+      expect(digest).toMatchObject({ version: "TLSv1.3", serverName: "a.test", resumed: false, alpn: undefined });
+      expect(digest.cipher).toMatch(/^TLS_/);
+      expect(digest.peerCertificate).toBeUndefined();
+      expect(stream.remotePort).toBe(client.localPort);
+      client.write("hello");
+      expect(String((await once(client, "data"))[0])).toBe("hello");
+    });
+
+    test("a client that asks for no name is served", async () => {
+      await using server = await accepting(create(), { certificates });
+      await server.client();
+      expect((await server.secured()).digest.serverName).toBeUndefined();
+    });
+
+    test("the listener prefers among the protocols that the client offers", async () => {
+      await using server = await accepting(create(), { certificates, alpn: ["h2", "http/1.1"] });
+      const client = await server.client({ ALPNProtocols: ["http/1.1", "h2"] });
+      expect(client.alpnProtocol).toBe("h2");
+      expect((await server.secured()).digest.alpn).toBe("h2");
+    });
+
+    test("a client that offers no protocol is served", async () => {
+      await using server = await accepting(create(), { certificates, alpn: ["h2", "http/1.1"] });
+      await server.client();
+      expect((await server.secured()).digest.alpn).toBeUndefined();
+    });
+
+    test("a client that offers other protocols only is refused", async () => {
+      await using server = await accepting(create(), { certificates, alpn: ["http/1.1"] });
+      await expect(server.client({ ALPNProtocols: ["h2"] })).rejects.toThrow(/no application protocol/i);
+      await expect(server.failed()).resolves.toMatchObject({ source: "downstream", detail: "tls-alpn" });
+    });
+
+    test("a client too old is refused", async () => {
+      await using server = await accepting(create(), { certificates, minVersion: "1.3" });
+      await expect(server.client({ maxVersion: "TLSv1.2" })).rejects.toThrow(/protocol version/);
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeFailure", detail: "tls-version" });
+    });
+
+    test.runIf(versions.includes("1.2"))("TLS 1.2 can be spoken", async () => {
+      await using server = await accepting(create(), { certificates, maxVersion: "1.2" });
+      await server.client();
+      expect((await server.secured()).digest).toMatchObject({ version: "TLSv1.2" });
+    });
+
+    test("a client without a cipher in common is refused", async () => {
+      await using server = await accepting(create(), { certificates, ciphers: "TLS_AES_128_GCM_SHA256" });
+      const ciphers = "TLS_AES_256_GCM_SHA384";
+      await expect(server.client({ ciphers, minVersion: "TLSv1.3" })).rejects.toThrow(/handshake failure/);
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeFailure", detail: "tls-parameters" });
+    });
+
+    test("a client without a group in common is refused", async () => {
+      await using server = await accepting(create(), { certificates, groups: "P-384" });
+      await expect(server.client({ ecdhCurve: "X25519", minVersion: "TLSv1.3" })).rejects.toThrow(/handshake failure/);
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeFailure", detail: "tls-parameters" });
+    });
+
+    test("a client that speaks plaintext is told so, in plaintext", async () => {
+      await using server = await accepting(create(), { certificates });
+      const client = await server.plainClient();
+      client.write("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+      expect(String((await once(client, "data"))[0])).toMatch(/^HTTP\/1\.1 400 /);
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeFailure", detail: "not-tls" });
+    });
+
+    test("bytes that are no TLS end the connection", async () => {
+      await using server = await accepting(create(), { certificates });
+      const client = await server.plainClient();
+      client.resume().write(Buffer.alloc(100, 0x20));
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeFailure", source: "downstream" });
+      await once(client, "end");
+    });
+
+    test("a client that leaves within the handshake is no more than that", async () => {
+      await using server = await accepting(create(), { certificates });
+      (await server.plainClient()).end(Buffer.of(0x16, 0x03, 0x01));
+      await expect(server.failed()).resolves.toMatchObject({ type: "ConnectionClosed", source: "downstream" });
+    });
+
+    test("one that takes too long is cut, and does not keep others waiting", async () => {
+      await using server = await accepting(create(), { certificates, handshakeMs: 100 });
+      const silent = await server.plainClient();
+      await server.client();
+      await server.secured();
+      const closed = once(silent.resume(), "close");
+      await expect(server.failed()).resolves.toMatchObject({ type: "TLSHandshakeTimedout", source: "downstream" });
+      silent.end();
+      await closed;
+    });
+
+    test("the signal cuts those that are not done, and no others", async () => {
+      const stop = new AbortController();
+      await using server = await accepting(create(), { certificates }, undefined, stop.signal);
+      const done = await server.client();
+      await server.secured();
+      await server.plainClient();
+      // The connection is accepted by the time that another one, which came later, has been.
+      await server.client();
+      stop.abort(new Error("enough"));
+      await expect(server.failed()).resolves.toMatchObject({ message: "enough" });
+      done.write("still there");
+      expect(String((await once(done, "data"))[0])).toBe("still there");
+    });
+
+    test("what comes together with the end of the handshake is not lost", async () => {
+      await using server = await accepting(create(), { certificates });
+      for (let round = 0; round < 10; round++) {
+        // Written before it is connected, it leaves with the last flight.
+        const client = connectTls({ host: "127.0.0.1", port: server.port, rejectUnauthorized: false });
+        client.write("at once");
+        expect(String((await once(client, "data"))[0])).toBe("at once");
+        client.destroy();
+        await once(client, "close");
+      }
+    });
+  });
+
+  describe("preparing a listener", () => {
+    const [good] = certificates;
+    const other = selfSignedCertificate({ names: ["b.test"] });
+
+    test.each<[string, object, RegExp]>([
+      [
+        "a key that does not fit",
+        { certificates: [{ cert: good!.cert, key: other.key }] },
+        /certificates\[0\].*does not fit/,
+      ],
+      ["no certificate", { certificates: [{ cert: good!.key, key: good!.key }] }, /certificates\[0\].*no certificate/],
+      ["no key", { certificates: [{ cert: good!.cert, key: good!.cert }] }, /certificates\[0\].*key/],
+      [
+        "a file that is not there",
+        { certificates: [{ cert: { file: "/nowhere/a.pem" }, key: good!.key }] },
+        /\/nowhere\/a\.pem/,
+      ],
+      ["unknown ciphers", { certificates, ciphers: "NONE-SUCH" }, /cipher/i],
+      ["unknown groups", { certificates, groups: "none-such" }, /group|curve/i],
+      [
+        "no authority",
+        { certificates, clientCertificates: { mode: "require", ca: good!.key } },
+        /clientCertificates\.ca/,
+      ],
+    ])("%s is an error that names it", async (_name, settings, message) => {
+      await expect(create().listen(settings)).rejects.toMatchObject({
+        source: "internal",
+        message: expect.stringMatching(message) as string,
+      });
+    });
+  });
+}
