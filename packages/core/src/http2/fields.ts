@@ -37,7 +37,7 @@ export function appendFields(
     const name = added[at]!;
     const value = added[at + 1]!;
     const tag = knownField(name);
-    // Node compares it by case.
+    // Node compares TE by case.
     if (goes(tag, value) && !isSettings(name)) list.push(name, tag === TE ? "trailers" : trimmed(value));
   }
 }
