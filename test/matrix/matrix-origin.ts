@@ -133,7 +133,10 @@ type OnRequest = (
 ) => void;
 
 function createOrigin({ tls, upstream }: Leg, onRequest: OnRequest): Server {
-  if (upstream === 2) return tls ? createHttp2Tls(CERTIFICATE, onRequest) : createHttp2(onRequest);
+  // Beyond 10 MB for a connection Node refuses streams.
+  const memory = { maxSessionMemory: 1000 };
+  if (upstream === 2)
+    return tls ? createHttp2Tls({ ...CERTIFICATE, ...memory }, onRequest) : createHttp2(memory, onRequest);
   const options = { keepAliveTimeout: 60_000 };
   return tls ? createHttp1Tls({ ...options, ...CERTIFICATE }, onRequest) : createHttp1(options, onRequest);
 }
