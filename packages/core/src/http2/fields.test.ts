@@ -15,7 +15,7 @@ test("a list has every field in its order, without space around values, and with
   ]);
   const list = [":status", "200"];
   appendFields(list, fields, goesByHttp2);
-  expect(list).toEqual([":status", "200", "X-A", "1", "TE", "Trailers", "X-A", "", "x-b", ""]);
+  expect(list).toEqual([":status", "200", "X-A", "1", "TE", "trailers", "X-A", "", "x-b", ""]);
 });
 
 test("an object has the values of equal names together; nothing, if none is left", () => {

@@ -1,7 +1,8 @@
 import type { ServerStreamResponseOptions, ServerHttp2Stream } from "node:http2";
 import { httpDateNow, type HeaderFields, type ResponseHeader } from "@sluice/http";
 import { CONTENT_LENGTH, DATE, TE } from "../http1/known-fields.ts";
-import { appendFields, goesByHttp2 } from "./fields.ts";
+import { appendFields, fieldBlock, goesByHttp2 } from "./fields.ts";
+import { respondNatively } from "./native-respond.ts";
 
 /** What Node's `respond` is given; one object for all responses of a kind. Date is ours to add. */
 export const RESPOND_OPEN: ServerStreamResponseOptions = { sendDate: false } as ServerStreamResponseOptions;
@@ -40,7 +41,7 @@ export function tunnelList(header: ResponseHeader): string[] {
 
 /** Hands a head to Node. */
 export function respond(stream: ServerHttp2Stream, list: string[], options: ServerStreamResponseOptions): void {
-  stream.respond(list, options);
+  if (!respondNatively(stream, fieldBlock(list), list.length / 2, options)) stream.respond(list, options);
 }
 
 /** Whether trailers may follow the body, although its length is known. */
