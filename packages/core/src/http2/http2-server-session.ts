@@ -583,15 +583,24 @@ function destroyWhenSent(this: OwnedStream, error?: Error): OwnedStream {
   if (!isWhole || this.writableFinished || this.session?.destroyed !== false) {
     return Duplex.prototype.destroy.call(this, error) as OwnedStream;
   }
-  if (leaving.push(this) === 1) setImmediate(destroyLeaving);
+  if (leaving.push(this) === 1) setImmediate(lookAtLeaving);
   return this;
 }
 
-/** Those whose bytes wait, for the socket or in vain, are done with all the same. */
-function destroyLeaving(): void {
-  const streams = leaving;
+/** A socket has taken them by now; TLS of Node says so a turn later. */
+function lookAtLeaving(): void {
+  const streams = leaving.filter(isThere);
   leaving = [];
+  if (streams.length > 0) setImmediate(destroyAll, streams);
+}
+
+/** Those whose bytes wait, for the socket or in vain, are done with all the same. */
+function destroyAll(streams: readonly OwnedStream[]): void {
   for (const stream of streams) Duplex.prototype.destroy.call(stream);
+}
+
+function isThere(stream: OwnedStream): boolean {
+  return !stream.destroyed;
 }
 
 /** Never says that the end was sent. */
