@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
 import { parseCommandLine } from "./command-line.ts";
 
+const SERVE = { kind: "serve", conf: "g.yaml", daemon: false, upgrade: false };
+
 test.each([
-  [["-c", "g.yaml"], { kind: "serve", conf: "g.yaml", testOnly: false }],
-  [["--conf=g.yaml", "-t"], { kind: "serve", conf: "g.yaml", testOnly: true }],
+  [["-c", "g.yaml"], { ...SERVE, testOnly: false }],
+  [["--conf=g.yaml", "-t"], { ...SERVE, testOnly: true }],
+  [["-duc", "g.yaml"], { ...SERVE, testOnly: false, daemon: true, upgrade: true }],
   [["--demo"], { kind: "demo", testOnly: false }],
   [["--demo", "--test"], { kind: "demo", testOnly: true }],
   [["--help", "--demo"], { kind: "help" }],
@@ -16,7 +19,8 @@ test.each([
   [[], "expected --conf FILE or --demo"],
   [["-t"], "expected --conf FILE or --demo"],
   [["-c", ""], "expected --conf FILE or --demo"],
-  [["--daemon"], "Unknown option '--daemon'"],
+  [["--daemons"], "Unknown option '--daemons'"],
+  [["--demo", "-d"], "--demo runs in the foreground"],
   [["-x"], "Unknown option '-x'"],
   [["-c"], "Option '-c, --conf <value>' argument missing"],
   [["-c", "-t"], "Option '-c' argument is ambiguous"],

@@ -2,8 +2,11 @@ import { fileURLToPath } from "node:url";
 import type { Responded, Session } from "@sluice/proxy";
 import { DemoOrigin } from "./demo-origin.ts";
 import { loadGatewayConf, type GatewayConf } from "./gateway-conf.ts";
+import { ownCertificate } from "./own-certificate.ts";
 
 const ORIGINS = 3;
+/** Beside the sources, and not in git. */
+const CERTIFICATE_FOLDER = fileURLToPath(new URL("../.demo-certificate", import.meta.url));
 const CONTROL_PATH = /^\/demo\/(start|stop)\/([1-9])$/;
 
 /** The demo's own parts: origins, the configuration that leads to them, and what switches them off and on. */
@@ -30,7 +33,11 @@ export class Demo {
     const upstreams = Object.fromEntries(
       Object.entries(conf.upstreams).map(([name, upstream]) => [name, { ...upstream, servers }]),
     );
-    return new Demo({ ...conf, upstreams }, origins);
+    const certificate = ownCertificate(CERTIFICATE_FOLDER, ["localhost", "127.0.0.1"]);
+    const listeners = conf.listeners.map((listener) =>
+      listener.tls === undefined ? listener : { ...listener, tls: { ...listener.tls, certificates: [certificate] } },
+    );
+    return new Demo({ ...conf, listeners, upstreams }, origins);
   }
 
   async stop(): Promise<void> {
@@ -56,6 +63,7 @@ export class Demo {
   /** What runs and what to try. */
   get introduction(): string {
     const url = `http://${this.conf.listeners[0]?.address ?? ""}`;
+    const secured = `https://${this.conf.listeners[1]?.address ?? ""}`;
     const origins = this.#origins.map(({ address }) => address).join(", ");
     return `
 Sluice demo: ${url} shares requests between three origins, ${origins}.
@@ -65,6 +73,7 @@ Try, in another terminal:
   curl -d 'any text' ${url}/echo      comes back
   curl ${url}/slow                    takes two seconds
   curl -o /dev/null ${url}/bytes/100000000
+  curl -k --http2 -i ${secured}/      by TLS and HTTP/2, with a certificate of its own making
   curl -X POST ${url}/demo/stop/2     origin 2 dies, and the others serve on
   curl -X POST ${url}/demo/start/2    and it is back within a second or two
 

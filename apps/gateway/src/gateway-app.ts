@@ -1,6 +1,13 @@
 import { ProxyError } from "@sluice/error";
 import type { HttpPeer } from "@sluice/core";
-import { defaultErrorWhileProxy, type Awaitable, type ProxyHttp, type Responded, type Session } from "@sluice/proxy";
+import {
+  defaultErrorWhileProxy,
+  type AccessLog,
+  type Awaitable,
+  type ProxyHttp,
+  type Responded,
+  type Session,
+} from "@sluice/proxy";
 import { logAccess } from "./access-log.ts";
 import { findRoute } from "./request-route.ts";
 import type { Router } from "./router.ts";
@@ -22,10 +29,12 @@ export type Interceptor = (session: Session) => Awaitable<Responded | undefined>
 export class GatewayApp implements ProxyHttp<GatewayContext> {
   readonly #router: Router<Upstream>;
   readonly #intercept: Interceptor | undefined;
+  readonly #accessLog: Pick<AccessLog, "write"> | undefined;
 
-  constructor(router: Router<Upstream>, intercept?: Interceptor) {
+  constructor(router: Router<Upstream>, intercept?: Interceptor, accessLog?: Pick<AccessLog, "write">) {
     this.#router = router;
     this.#intercept = intercept;
+    this.#accessLog = accessLog;
   }
 
   newCtx(): GatewayContext {
@@ -62,6 +71,7 @@ export class GatewayApp implements ProxyHttp<GatewayContext> {
 
   logging(session: Session, error: ProxyError | undefined): void {
     logAccess(session, error);
+    this.#accessLog?.write(session, error);
   }
 
   async #interceptOrRoute(session: Session, ctx: GatewayContext): Promise<Responded | void> {

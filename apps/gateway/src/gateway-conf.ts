@@ -3,6 +3,7 @@ import { loadYamlConfig, serverConfShape } from "@sluice/core";
 import { z } from "zod";
 import { checkReferences } from "./gateway-conf-references.ts";
 import { parseAddress } from "./parse-address.ts";
+import { listenerTls, upstreamTls } from "./tls-conf.ts";
 
 /** The longest wait that a Node timer can do; a longer one would fire at once. */
 const MAX_TIMER_MS = 2_147_483_647;
@@ -19,7 +20,26 @@ const upstreamAddress = z
     error: "expected host:port with a port from 1 to 65535, [IPv6]:port or unix:/path",
   });
 
-const listener = z.strictObject({ address: listenAddress });
+const positive = z.int().min(1);
+
+const listener = z.strictObject({
+  address: listenAddress,
+  /** Connections that the system keeps until they are accepted. */
+  backlog: positive.max(2_147_483_647).optional(),
+  /** Connections that may be open at once; more are closed. */
+  max_connections: positive.optional(),
+  /** The same for each client address. */
+  max_connections_per_client: positive.optional(),
+  /** IPv6: refuse IPv4 clients. */
+  ipv6_only: z.boolean().optional(),
+  /** Speak TLS. */
+  tls: listenerTls.optional(),
+});
+
+const accessLog = z.strictObject({
+  path: z.string().min(1),
+  format: z.enum(["common", "combined", "json"]).default("combined"),
+});
 
 const weightedServer = z.strictObject({
   address: upstreamAddress,
@@ -45,6 +65,10 @@ const upstream = z.strictObject({
   read_ms: milliseconds.optional(),
   write_ms: milliseconds.optional(),
   idle_ms: milliseconds.optional(),
+  /** Speak TLS to the servers: `true`, or how. */
+  tls: z.union([z.literal(true).transform(() => ({ verify: true })), upstreamTls]).optional(),
+  /** `1.1`; `2`, without TLS by prior knowledge; or `negotiate`: what a server with TLS chooses. */
+  http: z.enum(["1.1", "2", "negotiate"]).default("1.1"),
   servers: z.array(z.union([bareServer, weightedServer])).min(1, "expected at least one server"),
 });
 
@@ -67,6 +91,12 @@ export const gatewayConfSchema = z
   .strictObject({
     ...serverConfShape,
     listeners: z.array(listener).min(1),
+    /** Speak HTTP/2 without TLS to clients that begin with it, on every listener. */
+    h2c: z.boolean().default(false),
+    /** A file with a line for each request. */
+    access_log: accessLog.optional(),
+    /** Give each request an id, in X-Request-Id. */
+    request_id: z.boolean().default(false),
     upstreams: z.record(z.string().regex(/^[\w.-]+$/, "expected a name of letters, digits, _, . and -"), upstream),
     routes: z.array(route).min(1),
   })

@@ -1,5 +1,6 @@
 import { ConfigError, configureLogs } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
+import { LinuxError } from "@sluice/linux";
 import { HELP, parseCommandLine, type Command } from "./command-line.ts";
 import { Demo } from "./demo.ts";
 import { loadGatewayConf } from "./gateway-conf.ts";
@@ -16,10 +17,11 @@ async function main(args: readonly string[]): Promise<number> {
     return await execute(command);
   } catch (error) {
     if (error instanceof ConfigError) return fail(error.message);
-    if (error instanceof ProxyError && error.type === "BindError") {
-      return fail(`gateway: ${error.context ?? error.message}; listeners are in ${confFile(command)}`);
-    }
-    throw error;
+    // Of an upgrade, or of the sockets of systemd.
+    if (error instanceof LinuxError) return fail(`gateway: ${error.message}`);
+    if (!(error instanceof ProxyError)) throw error;
+    const where = error.type === "BindError" ? `; listeners are in ${confFile(command)}` : "";
+    return fail(`gateway: ${error.context ?? error.message}${where}`);
   }
 }
 
@@ -32,17 +34,17 @@ async function execute(command: Command): Promise<number> {
       process.stderr.write(`gateway: ${command.message}; see --help\n`);
       return 2;
     case "serve":
-      return serve(command.conf, command.testOnly);
+      return serve(command);
     case "demo":
     default:
       return demo(command.testOnly);
   }
 }
 
-async function serve(file: string, testOnly: boolean): Promise<number> {
+async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command, { kind: "serve" }>): Promise<number> {
   const conf = loadGatewayConf(file);
   if (testOnly) return valid(file);
-  await runGateway(conf);
+  await runGateway(daemon ? { ...conf, daemon } : conf, { upgrade });
   return 0;
 }
 

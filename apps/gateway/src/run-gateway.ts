@@ -1,15 +1,21 @@
-import { logger, Server, type Service } from "@sluice/core";
+import { logger, Server, type HttpService } from "@sluice/core";
+import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
+import { opensslTls } from "@sluice/tls-openssl";
+import { AccessLogService } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
 import { Router } from "./router.ts";
+import { toListenSettings } from "./tls-conf.ts";
 import { Upstream } from "./upstream.ts";
 
 export interface GatewayOptions {
   /** Sees every request first. */
   intercept?: Interceptor;
-  /** Called once all addresses are bound. */
+  /** Called once it serves, in the process that was started. */
   onReady?: () => void;
+  /** Take over the listening sockets of the gateway that runs. */
+  upgrade?: boolean;
 }
 
 /**
@@ -17,24 +23,40 @@ export interface GatewayOptions {
  * @throws ProxyError `BindError` when an address cannot be listened on; nothing is left running.
  */
 export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}): Promise<void> {
-  const server = new Server(conf);
+  const { intercept, onReady, upgrade = false } = options;
+  const server = new Server(conf, { upgrade, handover: linuxHandover(), inherited: activatedSockets() });
+  reportToSystemd(server);
   const upstreams = new Map(Object.entries(conf.upstreams).map(([name, entry]) => [name, new Upstream(name, entry)]));
   for (const upstream of upstreams.values()) server.addService(upstream.balancer.service(`upstream ${upstream.name}`));
-  const proxy = httpProxy(server, new GatewayApp(createRouter(conf, upstreams), options.intercept), {
+  const accessLog = conf.access_log === undefined ? undefined : new AccessLogService(conf.access_log);
+  if (accessLog !== undefined) server.addService(accessLog);
+  const proxy = httpProxy(server, new GatewayApp(createRouter(conf, upstreams), intercept, accessLog), {
     name: "gateway",
+    tls: opensslTls(),
+    http2: { h2c: conf.h2c },
+    ...(conf.request_id && { requestId: true }),
   });
-  for (const { address } of conf.listeners) {
-    if (address.startsWith("unix:")) proxy.listenUnix(address.slice("unix:".length));
-    else proxy.listenTcp(address);
-  }
+  for (const listener of conf.listeners) listen(proxy, listener);
   server.addService(proxy);
-  server.addService(
-    announcement(() => {
-      logger("gateway").info({ addresses: proxy.addresses }, "listening");
-      options.onReady?.();
-    }),
-  );
+  server.onPhase((phase) => {
+    if (phase !== "Running" || server.worker !== undefined) return;
+    logger("gateway").info({ addresses: proxy.addresses, workers: conf.threads }, "listening");
+    onReady?.();
+  });
   await server.run();
+}
+
+function listen(proxy: HttpService, { address, ...conf }: GatewayConf["listeners"][number]): void {
+  const { backlog, max_connections: maxConnections, max_connections_per_client: maxConnectionsPerClient } = conf;
+  const options = {
+    ...(backlog !== undefined && { backlog }),
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...(maxConnectionsPerClient !== undefined && { maxConnectionsPerClient }),
+    ...(conf.ipv6_only !== undefined && { ipv6Only: conf.ipv6_only }),
+  };
+  if (conf.tls !== undefined) proxy.listenTls(address, toListenSettings(conf.tls), options);
+  else if (address.startsWith("unix:")) proxy.listenUnix(address.slice("unix:".length), options);
+  else proxy.listenTcp(address, options);
 }
 
 function createRouter(conf: GatewayConf, upstreams: ReadonlyMap<string, Upstream>): Router<Upstream> {
@@ -46,16 +68,4 @@ function createRouter(conf: GatewayConf, upstreams: ReadonlyMap<string, Upstream
       target: upstreams.get(route.upstream)!,
     })),
   );
-}
-
-/** Services start one after the other; this one, added last, starts when all others are ready. */
-function announcement(announce: () => void): Service {
-  return {
-    name: "announcement",
-    start: () => {
-      announce();
-      return Promise.resolve();
-    },
-    stop: () => Promise.resolve(),
-  };
 }

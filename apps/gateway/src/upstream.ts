@@ -1,6 +1,7 @@
 import { HttpPeer, type PeerOptions } from "@sluice/core";
 import { LoadBalancer, roundRobin, tcpHealthCheck, type Backend, type Selection } from "@sluice/load-balancing";
 import type { UpstreamConf } from "./gateway-conf.ts";
+import { toPeerTlsOptions } from "./tls-conf.ts";
 
 /** One entry of `upstreams` at work. */
 export class Upstream {
@@ -12,7 +13,7 @@ export class Upstream {
   constructor(name: string, conf: UpstreamConf) {
     this.name = name;
     this.balancer = createBalancer(conf);
-    this.#options = toPeerOptions(conf);
+    this.#options = toPeerOptions(name, conf);
   }
 
   /** @throws ProxyError `NoPeer` when no server is healthy. */
@@ -48,8 +49,10 @@ function createBalancer(conf: UpstreamConf): LoadBalancer {
   });
 }
 
-function toPeerOptions(conf: UpstreamConf): PeerOptions {
-  const options: PeerOptions = {};
+function toPeerOptions(name: string, conf: UpstreamConf): PeerOptions {
+  const options: PeerOptions = conf.tls === undefined ? {} : toPeerTlsOptions(conf.tls, `upstreams.${name}.tls`);
+  if (conf.http === "2") options.minHttpVersion = 2;
+  if (conf.http === "negotiate") options.maxHttpVersion = 2;
   if (conf.connect_ms !== undefined) options.connectMs = conf.connect_ms;
   if (conf.read_ms !== undefined) options.readMs = conf.read_ms;
   if (conf.write_ms !== undefined) options.writeMs = conf.write_ms;

@@ -41,7 +41,7 @@ test("--help explains and ends well", async () => {
 
 describe("a command line that is not understood: one line, exit 2", () => {
   test.each([
-    [["--daemon"], {}, "gateway: Unknown option '--daemon'; see --help\n"],
+    [["--daemons"], {}, "gateway: Unknown option '--daemons'; see --help\n"],
     [[], {}, "gateway: expected --conf FILE or --demo; see --help\n"],
     [["--demo", "-t"], { SLUICE_LOG: "loud" }, /^gateway: SLUICE_LOG: cannot read "loud"; expected .*\n$/],
   ])("%j %j", async (args, env, stderr) => {

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { connectionChannels, eventChannel, observe, upstreamChannels } from "./diagnostics.ts";
+import { connectionChannels, eventChannel, observe, tlsChannels, upstreamChannels } from "./diagnostics.ts";
 import { configureLogs } from "./log/logger.ts";
 
 let lines: { level: number; msg: string; channel?: string; err?: { message: string } }[];
@@ -28,11 +28,15 @@ function listen(listener: (message: { said: string }) => void): () => void {
 }
 
 test("the names of the channels are a promise", () => {
-  const names = [connectionChannels, upstreamChannels].flatMap((group) => Object.values(group).map(({ name }) => name));
+  const names = [connectionChannels, tlsChannels, upstreamChannels].flatMap((group) =>
+    Object.values(group).map(({ name }) => name),
+  );
   expect(names).toEqual([
     "sluice:connection:accepted",
     "sluice:connection:closed",
     "sluice:connection:rejected",
+    "sluice:tls:handshake-failed",
+    "sluice:tls:reloaded",
     "sluice:upstream:connect-start",
     "sluice:upstream:connected",
     "sluice:upstream:connect-failed",

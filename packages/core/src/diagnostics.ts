@@ -1,5 +1,6 @@
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ProxyError } from "@sluice/error";
+import type { ConnectionPool } from "@sluice/pool";
 import type { ConnectionDigest } from "./http/connection-digest.ts";
 import { logger } from "./log/logger.ts";
 import { isPromise } from "./modules/awaitable.ts";
@@ -90,8 +91,9 @@ export interface ConnectionRejectedMessage {
    * - `filter-failed`: it threw, gave neither yes nor no, or took too long; `error` says which.
    * - `no-address`: the client had left, so nobody could be asked about it.
    * - `server-stop`: the service was stopped before the filter had decided.
+   * - `listener-limit`, `client-limit`: the listener, or this client, had as many connections as it may have.
    */
-  readonly reason: "filter" | "filter-failed" | "no-address" | "server-stop";
+  readonly reason: "filter" | "filter-failed" | "no-address" | "server-stop" | "listener-limit" | "client-limit";
   readonly error: unknown;
 }
 
@@ -151,7 +153,12 @@ export interface UpstreamConnectedMessage extends UpstreamConnectStartMessage {
   readonly digest: ConnectionDigest;
   /** What it took, TLS included; 0 for one from the pool. */
   readonly connectMs: number;
+  /** The pool that it came from, or may go to: the real one, for its counts, to be read whenever somebody asks. */
+  readonly pool: PoolStatus;
 }
+
+/** What a pool of connections to upstreams tells of itself, as it stands when it is read. */
+export type PoolStatus = Pick<ConnectionPool<never>, "idleCount" | "keyCount" | "unexpectedData">;
 
 /** A connection to an upstream could not be opened. */
 export interface UpstreamConnectFailedMessage extends UpstreamConnectStartMessage {

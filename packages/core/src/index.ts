@@ -9,15 +9,21 @@ export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
+  completeServerConf,
   defaultServerConf,
   loadServerConf,
-  serverConfShape,
+  parseServerConf,
   type LoadedServerConf,
   type ServerConf,
 } from "./config/server-conf.ts";
+export { serverConfShape } from "./config/server-conf-keys.ts";
+export { configJsonSchema, serverConfJsonSchema, type JsonSchema } from "./config/json-schema.ts";
+export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "./config/server-args.ts";
 export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
+export { humanLog, type HumanLogOptions, type LogRecord } from "./log/human-log.ts";
+export { LogFile, type LogFileOptions } from "./log/log-file.ts";
 export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
 export {
   connectionChannels,
@@ -31,6 +37,7 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type PoolStatus,
   type TlsHandshakeFailedMessage,
   type TlsReloadedMessage,
   type UpstreamClosedMessage,
@@ -41,11 +48,25 @@ export {
   type UpstreamPooledMessage,
 } from "./diagnostics.ts";
 export type { AcceptFilter } from "./listeners/accept-filter.ts";
-export type { ListenOptions } from "./listeners/listener.ts";
+export type { ListenOptions, TcpKeepAlive } from "./listeners/listen-options.ts";
+export type { Listener } from "./listeners/listener.ts";
 export type { HttpModule, HttpModuleBuilder, HttpModuleExchange, HttpModuleType } from "./modules/http-module.ts";
 export { HttpModules } from "./modules/http-modules.ts";
 export { SocketAddress } from "./net/socket-address.ts";
-export { Server } from "./server/server.ts";
+export { busQuestion, busTopic, type BusQuestion, type BusTopic } from "./bus/bus-topic.ts";
+export { ServerBus, type AskOptions, type PublishOptions } from "./bus/server-bus.ts";
+export { phaseChannel, type ExecutionPhase, type PhaseMessage } from "./server/execution-phase.ts";
+export type { FdHandover, ReceivedFds, ReceiveFdsOptions, SendFdsOptions } from "./server/fd-handover.ts";
+export { reloadChannel, type ReloadHook, type ReloadMessage } from "./server/reload.ts";
+export { Server, type ServerOptions } from "./server/server.ts";
+export { uncaughtErrorChannel, type UncaughtErrorMessage } from "./server/uncaught-errors.ts";
+export {
+  workerChannels,
+  type WorkerDrainingMessage,
+  type WorkerEndCause,
+  type WorkerEndedMessage,
+  type WorkerReadyMessage,
+} from "./workers/worker-channels.ts";
 export { backgroundService, type BackgroundTask } from "./services/background-service.ts";
 export { HttpService, type HttpServiceOptions } from "./services/http-service.ts";
 export type { Service } from "./services/service.ts";

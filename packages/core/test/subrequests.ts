@@ -11,6 +11,7 @@ export const DIGEST: ConnectionDigest = {
   localAddress: "192.0.2.2:80",
   establishedAtMs: 7,
   tls: undefined,
+  descriptor: undefined,
 };
 
 export interface Subrequested {

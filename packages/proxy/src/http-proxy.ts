@@ -16,6 +16,7 @@ import {
 import { checkFieldValue } from "@sluice/http";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { ProxyStatus, type ProxyStatusOptions } from "./proxy-status.ts";
+import { RequestIds, type RequestIdOptions } from "./request-id.ts";
 import { runRequest } from "./run-request.ts";
 import { moduleLists, type ModuleLists } from "./session-modules.ts";
 import { BackgroundSubrequests } from "./subrequest/background-subrequests.ts";
@@ -46,6 +47,11 @@ export interface HttpProxyOptions {
    * insides; `false` adds none.
    */
   proxyStatus?: ProxyStatusOptions | false;
+  /**
+   * Give each request an id: `session.requestId`, in the access log, and in a field to the upstream and the client. Default:
+   * none; what a client sends in such a field passes as any other.
+   */
+  requestId?: RequestIdOptions | true;
   /** How many subrequests a request may have, and how deep. */
   subrequests?: Partial<SubrequestLimits>;
   /**
@@ -69,6 +75,8 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
   /** @internal */
   readonly moduleLists: ModuleLists;
   readonly subrequestLimits: SubrequestLimits;
+  /** @internal */
+  readonly requestIds: RequestIds | undefined;
   /** Subrequests that outlive the request they were made for. */
   readonly background: BackgroundSubrequests = new BackgroundSubrequests();
   /** @internal Its service was told to stop. */
@@ -83,6 +91,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     proxyStatus: ProxyStatusOptions | false = {},
     subrequests: Partial<SubrequestLimits> = {},
     allowConnect: boolean = false,
+    requestId?: RequestIdOptions | true,
   ) {
     checkHookNames(app);
     for (const hook of ["newCtx", "upstreamPeer"] as const) {
@@ -97,6 +106,7 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     this.maxAttempts = maxAttempts;
     this.via = via;
     this.allowConnect = allowConnect;
+    this.requestIds = requestId === undefined ? undefined : new RequestIds(requestId === true ? {} : requestId);
     this.moduleLists = moduleLists(app);
     this.subrequestLimits = resolveSubrequestLimits(subrequests);
     if (proxyStatus !== false) checkOptionNames("proxyStatus", proxyStatus, PROXY_STATUS_NAMES);
@@ -149,9 +159,8 @@ export function httpProxy<Ctx, Conn = unknown>(
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
-  const { allowConnect, proxyStatus, subrequests } = options;
-  const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect);
-  const { http2 = {}, tls } = options;
+  const { allowConnect, http2 = {}, proxyStatus, requestId, subrequests, tls } = options;
+  const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect, requestId);
   return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2, tls });
 }
 
@@ -166,6 +175,7 @@ const OPTION_NAMES = [
   "proxyStatus",
   "subrequests",
   "allowConnect",
+  "requestId",
 ];
 const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 

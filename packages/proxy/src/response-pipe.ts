@@ -158,6 +158,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     }
     this.lookForChanges();
     exchange.responseBegun(kind === "tunnel");
+    if (kind === "final") exchange.session.markResponse(header);
     // Who changes the body may still add bytes at the end of an empty one.
     exchange.downstream.writeHeader(header, this.#headIsAll && !this.changesBody);
     exchange.headSent();

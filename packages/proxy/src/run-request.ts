@@ -229,6 +229,7 @@ async function attempt<Ctx>(
       if (isPromise(waiting)) await untilGone(session, waiting);
     }
     outgoing = upstreamRequest(session.request, peer, proxy.via, downstream.upgrade);
+    proxy.requestIds?.toUpstream(outgoing, session);
     session.bodyReader?.prepare(outgoing);
     const { phase } = session;
     session.phase = "upstreamModules";

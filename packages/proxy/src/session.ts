@@ -14,6 +14,7 @@ import { outcomeOf, type Outcome } from "./outcome.ts";
 import type { Phase } from "./phase.ts";
 import type { ProxyStatus } from "./proxy-status.ts";
 import { RequestBodyReader, type RequestBodyOptions } from "./request-body.ts";
+import type { RequestIds } from "./request-id.ts";
 import { RESPONDED, type Responded } from "./responded.ts";
 import {
   NO_MODULES,
@@ -34,6 +35,12 @@ export interface RespondOptions {
   fields?: HeaderFieldsInit;
   /** Text is sent as UTF-8. Default: none. */
   body?: string | Uint8Array;
+}
+
+/** What a request must know of its proxy. */
+interface ProxyOfSession {
+  readonly stopping: boolean;
+  readonly requestIds?: RequestIds | undefined;
 }
 
 /** One request on its way through the proxy, as hooks see it. */
@@ -79,18 +86,19 @@ export class Session {
   /** @internal Reads the body for hooks; `undefined` as long as none has asked for it. */
   bodyReader: RequestBodyReader | undefined = undefined;
   readonly #proxyStatus: ProxyStatus | undefined;
-  readonly #service: { readonly stopping: boolean } | undefined;
+  readonly #service: ProxyOfSession | undefined;
+  #requestId: string | undefined = undefined;
 
   /**
    * @param proxyStatus Makes the `Proxy-Status` of our own answers; without it they have none.
    * @param moduleLists The modules that there are. Default: none.
-   * @param service Knows whether it stops.
+   * @param service Knows whether it stops, and how requests are numbered.
    */
   constructor(
     downstream: ServerSession,
     proxyStatus?: ProxyStatus,
     moduleLists: ModuleLists = NO_MODULES,
-    service?: { readonly stopping: boolean },
+    service?: ProxyOfSession,
   ) {
     this.downstream = downstream;
     this.#service = service;
@@ -135,6 +143,14 @@ export class Session {
    */
   get shuttingDown(): boolean {
     return this.#service?.stopping === true || this.downstream.shuttingDown === true;
+  }
+
+  /**
+   * Names this request in logs, here and where it goes; see the option `requestId` of {@link httpProxy}, without which it is
+   * `undefined`. The same each time.
+   */
+  get requestId(): string | undefined {
+    return (this.#requestId ??= this.#service?.requestIds?.idOf(this));
   }
 
   /** When what happened: as it stands, and whole in `logging`. */
@@ -260,6 +276,11 @@ export class Session {
     return this.#answer(502, { fields: NOT_TO_BE_STORED }, failure, this.#answerModules());
   }
 
+  /** @internal The client is told the id of its request, if it is to be. */
+  markResponse(header: ResponseHeader): void {
+    this.#service?.requestIds?.toClient(header, this);
+  }
+
   /** @internal A new attempt begins. */
   beginAttempt(peer: HttpPeer): void {
     this.peer = peer;
@@ -321,6 +342,7 @@ export class Session {
     if (status >= 200 && status !== 204 && (length > 0 || status !== 304)) header.setContentLength(length);
     const proxyStatus = this.#proxyStatus?.valueFor(status, failure, this.peer);
     if (proxyStatus !== undefined) header.append("Proxy-Status", proxyStatus);
+    this.markResponse(header);
     if (modules !== undefined) {
       this.ownModules!.answer(downstream, header, body);
       return RESPONDED;

@@ -1,12 +1,19 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { HttpPeer, type PeerOptions } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { ENABLE_CONNECT_PROTOCOL, RST_STREAM, WINDOW_UPDATE } from "../../core/test/http2-frames.ts";
 import { nodeH2Origin, type NodeOrigin } from "../../core/test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, head, ok, reset } from "../../core/test/http2-origin.ts";
+import { testWith } from "../../../test/programs.ts";
 import { chunked, patternBytes } from "./support/message.ts";
+import { refusedAddress } from "./support/origin.ts";
 import { get, startProxy, type TestApp, type TestProxy } from "./support/proxy.ts";
 
 /** Clients of HTTP/1 and HTTP/2 before upstreams of HTTP/2, by prior knowledge. */
@@ -469,6 +476,62 @@ describe("WebSocket", () => {
     expect(answer.body.toString()).not.toContain("upgrade");
   });
 });
+
+testWith(
+  "nginx",
+  "nginx is an upstream of HTTP/2: bodies both ways, and its own limit of streams",
+  async ({ nginx }) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "sluice-nginx-"));
+    // Its workers may be another user's.
+    chmodSync(folder, 0o755);
+    const port = Number((await refusedAddress()).split(":")[1]);
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+      .map((name) => `${name}_temp_path ${folder}/${name};`)
+      .join(" ");
+    writeFileSync(path.join(folder, "large"), patternBytes(2_000_000));
+    writeFileSync(
+      path.join(folder, "nginx.conf"),
+      `daemon off; pid ${folder}/nginx.pid; error_log stderr; events {}
+     http { access_log off; ${temporary} http2_max_concurrent_streams 4;
+       server { listen 127.0.0.1:${port} http2; root ${folder}; location = /echo { return 200 "$request_method $host"; } } }`,
+    );
+    const child = spawn(nginx, ["-p", folder, "-c", path.join(folder, "nginx.conf"), "-e", "stderr"], {
+      stdio: "ignore",
+    });
+    try {
+      await listens(port);
+      await using proxy = await proxyTo({ address: `127.0.0.1:${port}` });
+      const answers = await Promise.all(Array.from({ length: 20 }, () => ask(proxy, get("/echo"))));
+      expect(new Set(answers.map(({ body }) => body.toString()))).toEqual(new Set(["GET test"]));
+      expect((await ask(proxy, get("/large"))).body.equals(patternBytes(2_000_000))).toBe(true);
+      const upload = patternBytes(500_000);
+      const posted = await ask(
+        proxy,
+        `POST /echo HTTP/1.1\r\nHost: up\r\nContent-Length: ${upload.length}\r\n\r\n`,
+        upload,
+      );
+      expect(posted.body.toString()).toBe("POST up");
+      expect(proxy.errors).toEqual([]);
+    } finally {
+      child.kill();
+      await once(child, "exit");
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
+
+/** Resolves when somebody listens there. */
+async function listens(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect({ port, host: "127.0.0.1" });
+    const up = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    });
+    socket.destroy();
+    if (up) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 test("CONNECT goes through an upstream that is a proxy of HTTP/2", async () => {
   await using origin = await nodeH2Origin((stream, headers) => {

@@ -33,10 +33,10 @@ test("the document names every channel, and what each message holds", async () =
   await log.next("connection:closed");
   log[Symbol.dispose]();
 
-  const documented = (await docTable(DOCUMENT, "channel")).map(([channel, , message]) => [
-    namesIn(channel!)[0],
-    namesIn(message!).toSorted(),
-  ]);
+  const documented = (await docTable(DOCUMENT, "channel"))
+    // Those need a TLS package, which has a test of its own for them.
+    .filter(([channel]) => !channel!.includes("sluice:tls:"))
+    .map(([channel, , message]) => [namesIn(channel!)[0], namesIn(message!).toSorted()]);
   const published = groups
     .flatMap((group) => Object.values<{ name: string }>(group))
     .map(({ name }) => {

@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
-import { SocketReader, type ByteStream } from "@sluice/core";
+import type { ByteStream, OnRead, SocketReader } from "@sluice/core";
 
 /** What Node keeps of a connection below its streams. None of it is documented; all of it is as old as Node 12. */
 export interface TlsHandle {
@@ -58,14 +58,12 @@ export interface AdoptOptions extends Pick<
 > {
   readonly secureContext: SecureContext;
   readonly allowHalfOpen: true;
-  readonly onread: typeof SocketReader.onread;
+  /** Of the reader, or that of all readers that begin with the shared buffer. */
+  readonly onread: OnRead;
 }
 
-/** What all of {@link AdoptOptions} have in common. */
-export const ADOPTING: Pick<AdoptOptions, "allowHalfOpen" | "onread"> = {
-  allowHalfOpen: true,
-  onread: SocketReader.onread,
-};
+/** The most that a record of TLS carries (RFC 8446, section 5.1), and so what one read brings. */
+export const RECORD_BYTES = 16_384;
 
 /**
  * A TLS socket that takes the handle of a socket over instead of standing on top of it: one stream less for each connection, and its

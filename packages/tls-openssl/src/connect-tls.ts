@@ -9,7 +9,7 @@ import {
   type TlsConnectOptions,
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { ADOPTING, AdoptedTlsSocket } from "./adopted-tls-socket.ts";
+import { AdoptedTlsSocket, RECORD_BYTES, type AdoptOptions } from "./adopted-tls-socket.ts";
 import type { ClientContexts } from "./client-contexts.ts";
 import { handshake } from "./handshake.ts";
 import type { KeyLog } from "./key-log.ts";
@@ -33,14 +33,17 @@ export async function connectTls(
   try {
     checkNames(peer);
     const secureContext = contexts.for(peer.tlsOptions);
-    const options = {
-      ...ADOPTING,
+    const reader = new SocketReader(true, true, RECORD_BYTES);
+    const options: AdoptOptions = {
+      allowHalfOpen: true,
+      // Its buffers are its own from the first byte on: who reads a response keeps what is not whole yet.
+      onread: reader.onread,
       isServer: false,
       secureContext,
       ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }),
       ...(kept !== undefined && { session: kept.session }),
     };
-    tls = new AdoptedTlsSocket(stream, options, new SocketReader(true, true));
+    tls = new AdoptedTlsSocket(stream, options, reader);
   } catch (error) {
     stream.on("error", () => undefined);
     stream.destroy();

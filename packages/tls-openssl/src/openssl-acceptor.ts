@@ -13,7 +13,7 @@ import {
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import {
-  ADOPTING,
+  RECORD_BYTES,
   AdoptedTlsSocket,
   type AdoptOptions,
   type ClientHello,
@@ -81,7 +81,7 @@ export class OpensslAcceptor implements TlsAcceptor {
 
   async accept(socket: Socket, signal?: AbortSignal): Promise<SecuredStream> {
     const contexts = this.#contexts.current;
-    const reader = new SocketReader(false, true);
+    const reader = new SocketReader(false, true, RECORD_BYTES);
     const tls = new AdoptedTlsSocket(socket, this.#optionsFor(contexts), reader);
     const { native } = tls;
     if (native === null) throw handshakeError(undefined, "downstream", DOING);
@@ -108,7 +108,8 @@ export class OpensslAcceptor implements TlsAcceptor {
   #optionsFor(contexts: ServerContexts): AdoptOptions {
     if (this.#options?.secureContext === contexts.default.secure) return this.#options;
     this.#options = {
-      ...ADOPTING,
+      allowHalfOpen: true,
+      onread: SocketReader.onread,
       isServer: true,
       secureContext: contexts.default.secure,
       requestCert: this.#asksForCertificate,

@@ -5,6 +5,7 @@ import { appendFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { WebSocketServer } from "ws";
 import type { OriginConfig, OriginCounts } from "../support/messages.ts";
 import { parent } from "../support/parent.ts";
 import { pattern, patternPieces } from "../support/pattern.ts";
@@ -83,6 +84,14 @@ const server = createServer((request, response) => {
   response.setHeader("Connection", closes ? "close" : "keep-alive");
   request.on("error", () => undefined);
   ROUTES[pathname]!({ request, response, query }).catch(() => response.destroy());
+});
+// Says everything back.
+const echo = new WebSocketServer({ noServer: true });
+server.on("upgrade", (request, socket, head) => {
+  echo.handleUpgrade(request, socket, head, (own) => {
+    own.on("message", (data, isBinary) => own.send(data as Buffer, { binary: isBinary }));
+    own.on("error", () => undefined);
+  });
 });
 server.requestTimeout = 0;
 if (config.keepAliveMs !== undefined) {

@@ -68,6 +68,10 @@ export class Example implements AsyncDisposable {
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   /** Ends it as an operator would; resolves with the exit code. */
   stop(): Promise<number | null> {
     this.#child.kill("SIGTERM");

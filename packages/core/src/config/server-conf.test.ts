@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { configureLogs } from "../log/logger.ts";
-import { defaultServerConf, parseServerConf } from "./server-conf.ts";
+import { serverConfJsonSchema } from "./json-schema.ts";
+import {
+  completeServerConf,
+  defaultServerConf,
+  keysWithoutEffect,
+  parseServerConf,
+  type ServerConf,
+} from "./server-conf.ts";
 
 afterEach(() => configureLogs());
 
@@ -10,31 +17,81 @@ test("the minimal document, and an empty one, give the defaults", () => {
   }
 });
 
-test("every key is read", () => {
-  const yaml = `
-version: 1
-grace_period_seconds: 0
-graceful_shutdown_timeout_seconds: 7
-upstream_keepalive_pool_size: 4
-max_retries: 1
-client_bind_to_ipv4: [1.2.3.4, 5.6.7.8]
-client_bind_to_ipv6: []
-`;
-  expect(parseServerConf(yaml, "s.yaml")).toEqual({
-    version: 1,
-    grace_period_seconds: 0,
-    graceful_shutdown_timeout_seconds: 7,
-    upstream_keepalive_pool_size: 4,
-    max_retries: 1,
-    client_bind_to_ipv4: ["1.2.3.4", "5.6.7.8"],
-    client_bind_to_ipv6: [],
-    extensions: {},
-  });
+/** A value other than the default for each key, as YAML and as read. */
+const OTHER: Readonly<Record<Exclude<keyof ServerConf, "version">, readonly [yaml: string, read: unknown]>> = {
+  threads: ["4", 4],
+  watchdog_seconds: ["0", 0],
+  grace_period_seconds: ["0", 0],
+  graceful_shutdown_timeout_seconds: ["7", 7],
+  daemon: ["true", true],
+  pid_file: ["run/a.pid", "run/a.pid"],
+  error_log: ["/var/log/a", "/var/log/a"],
+  working_directory: ["/srv", "/srv"],
+  daemon_wait_for_ready: ["true", true],
+  daemon_ready_timeout_seconds: ["1", 1],
+  daemon_notify_timeout_seconds: ["1", 1],
+  user: ["www-data", "www-data"],
+  group: ["33", "33"],
+  upgrade_sock: ["/run/up", "/run/up"],
+  upgrade_sock_connect_accept_max_retries: ["0", 0],
+  ca_file: ["ca.pem", "ca.pem"],
+  upstream_keepalive_pool_size: ["4", 4],
+  upstream_debug_ssl_keylog: ["true", true],
+  max_retries: ["1", 1],
+  client_bind_to_ipv4: ["[1.2.3.4, 5.6.7.8]", ["1.2.3.4", "5.6.7.8"]],
+  client_bind_to_ipv6: ["['::1']", ["::1"]],
+  max_blocking_threads: ["64", 64],
+  blocking_threads_ttl_seconds: ["30", 30],
+  listener_tasks_per_fd: ["2", 2],
+  work_stealing: ["false", false],
+  s2n_config_cache_size: ["0", 0],
+  upstream_connect_offload_threadpools: ["1", 1],
+  upstream_connect_offload_thread_per_pool: ["1", 1],
+};
+
+test.each(Object.entries(OTHER))("%s is read, and changes nothing else", (key, [yaml, read]) => {
+  const expected = { ...defaultServerConf(), [key]: read, extensions: {} };
+  expect(parseServerConf(`${key}: ${yaml}\n`, "s.yaml")).toEqual(expected);
+  expect(completeServerConf({ [key]: read })).toEqual({ ...defaultServerConf(), [key]: read });
+});
+
+test("each key has a description, and a default or none", () => {
+  const { properties } = serverConfJsonSchema() as {
+    properties: Record<string, { description?: string; default?: unknown }>;
+  };
+  expect(Object.keys(properties).toSorted()).toEqual([...Object.keys(OTHER), "version"].toSorted());
+  const defaults = defaultServerConf();
+  for (const [key, { description, default: value }] of Object.entries(properties)) {
+    expect(description, key).toMatch(/\.$/);
+    expect(value, key).toEqual(defaults[key as keyof ServerConf]);
+  }
+});
+
+test("what was made for Pingora and does nothing here is known by name", () => {
+  const conf = completeServerConf({ work_stealing: false, blocking_threads_ttl_seconds: 10, threads: 2 });
+  expect(keysWithoutEffect(conf)).toEqual(["blocking_threads_ttl_seconds", "work_stealing"]);
+  expect(keysWithoutEffect(defaultServerConf())).toEqual([]);
+});
+
+test("a configuration made in code is checked, too", () => {
+  expect(() => completeServerConf({ threads: 0, max_retries: Number.NaN })).toThrow(
+    "configuration: threads: expected an integer from 1 to 1024\nconfiguration: max_retries: expected a positive integer",
+  );
+  expect(completeServerConf({ colour: "blue" } as object)).toEqual(defaultServerConf());
 });
 
 describe("values that cannot work are refused", () => {
   test.each([
     ["version: 2", "s.yaml:1:10: version: expected 1, got 2"],
+    ["threads: 0", "s.yaml:1:10: threads: expected an integer from 1 to 1024, got 0"],
+    ["daemon: 1", "s.yaml:1:9: daemon: expected true or false, got 1"],
+    ["user: -x", 's.yaml:1:7: user: expected the name or number of an account, got "-x"'],
+    ["pid_file: ''", 's.yaml:1:11: pid_file: expected at least 1 character, got ""'],
+    ["max_blocking_threads: 0", "s.yaml:1:23: max_blocking_threads: expected an integer from 1 to 1024, got 0"],
+    [
+      "daemon_ready_timeout_seconds: 0",
+      "s.yaml:1:31: daemon_ready_timeout_seconds: expected an integer from 1 to 2147483, got 0",
+    ],
     ["max_retries: 0", "s.yaml:1:14: max_retries: expected a positive integer, got 0"],
     ["max_retries: 1.5", "s.yaml:1:14: max_retries: expected a positive integer, got 1.5"],
     [

@@ -1,13 +1,26 @@
-import { isIPv4, isIPv6 } from "node:net";
 import { z, type ZodType } from "zod";
 import { logger } from "../log/logger.ts";
+import { ConfigError } from "./config-error.ts";
+import { keyPathText } from "./key-path.ts";
 import { loadYamlConfig, parseYamlConfig } from "./load-yaml.ts";
 import { nearestName } from "./nearest-name.ts";
+import { describeIssue, findings } from "./schema-issues.ts";
+import { KEYS_WITHOUT_EFFECT, serverConfShape } from "./server-conf-keys.ts";
 
 /** The settings of a server. Keys and spelling are those of the YAML file, and of Pingora. */
 export interface ServerConf {
   /** Version of the format. Always 1; nothing depends on it yet. Default 1. */
   version: number;
+  /**
+   * How many processes serve. Integer from 1. Default 1: the process itself. From 2 on that many workers share the listening
+   * sockets, which the process itself holds; each has pools, caches and counters of its own.
+   */
+  threads: number;
+  /**
+   * How long a worker's event loop may be blocked. Seconds, integer; 0: for ever. Then it is killed, which ends its requests,
+   * and replaced. Default 30: what blocks that long serves nobody, and nothing that ends by itself takes longer. Ours.
+   */
+  watchdog_seconds: number;
   /**
    * How long requests in flight may go on after the server was asked to stop. Seconds, integer; 0 does not wait. It is an
    * upper bound: the server is done when they are (Pingora waits the whole time, 300 by default). Default 30: what
@@ -19,11 +32,55 @@ export interface ServerConf {
    * not wait. Default 5, as in Pingora.
    */
   graceful_shutdown_timeout_seconds: number;
+  /** Run in the background, by the same program started again. Default false. */
+  daemon: boolean;
+  /**
+   * Where a daemon writes its process number, and removes it at its end. One that is there is renamed to `….old` first.
+   * Default `/run/sluice.pid`: in a folder for all, such as `/tmp`, somebody else could have put a link of that name.
+   */
+  pid_file: string;
+  /**
+   * Where a daemon's log lines and standard error go; created if need be, appended to, opened again at SIGUSR1. Relative to the
+   * folder it is started in. Default: where those of the starting process go.
+   */
+  error_log?: string | undefined;
+  /** Where a daemon runs; `pid_file` and `upgrade_sock` are relative to it. Default `/`, which no unmount waits for. */
+  working_directory?: string | undefined;
+  /**
+   * The starting process ends only when the daemon is ready, told by SIGUSR1: it serves; with `--upgrade`, it waits for the sockets
+   * of the old server, which may now be told to send them. Default false: when the daemon runs as it should.
+   */
+  daemon_wait_for_ready: boolean;
+  /** How long the starting process waits for that; then it ends with exit code 1. Seconds, integer from 1. Default 600, as in Pingora. */
+  daemon_ready_timeout_seconds: number;
+  /**
+   * How long the daemon tries to tell a process that it may not signal yet, since it is still root's. Seconds, integer from 1.
+   * Default 60, as in Pingora.
+   */
+  daemon_notify_timeout_seconds: number;
+  /**
+   * Whom to become once the addresses are bound, with the groups of that account: a name or a number. Counts in the foreground,
+   * too. Needs root. Default: stay who started it.
+   */
+  user?: string | undefined;
+  /** The group to become a member of. Default: the primary group of `user` (Pingora: root's stays). */
+  group?: string | undefined;
+  /** The Unix socket on which a server started with `--upgrade` receives the listening sockets of the one before. The same for both. */
+  upgrade_sock: string;
+  /** How often, a second apart, the old and the new server try to meet there after the first time. Default 5, as in Pingora. */
+  upgrade_sock_connect_accept_max_retries: number;
+  /** A PEM file of the authorities that upstreams are verified with. Default: those that Node.js brings. */
+  ca_file?: string | undefined;
   /**
    * How many idle connections to upstreams are kept for reuse, over all upstreams of one connector; beyond it the one stored
    * longest ago is closed. Integer from 0, which keeps none, to 1,000,000. Default 128, as in Pingora.
    */
   upstream_keepalive_pool_size: number;
+  /**
+   * Write the TLS secrets of upstream connections to the file that the variable `SSLKEYLOGFILE` names, for those who read captures.
+   * Whoever has them can read the traffic. Default false.
+   */
+  upstream_debug_ssl_keylog: boolean;
   /**
    * How many times a request is attempted in total, when errors say that it may be tried again. Integer, at least 1, which
    * means no second attempt. Default 3: one upstream that refuses costs little, a whole set that does is not hammered
@@ -37,6 +94,23 @@ export interface ServerConf {
   client_bind_to_ipv4: readonly string[];
   /** As `client_bind_to_ipv4`, for IPv6. */
   client_bind_to_ipv6: readonly string[];
+  /**
+   * Threads for file access, name lookup and compression of daemons and workers (libuv's; Node.js has 4). Integer from 1 to 1024.
+   * A process that is neither cannot change them any more; the variable `UV_THREADPOOL_SIZE` can.
+   */
+  max_blocking_threads?: number | undefined;
+  /** Without effect: the threads of Node.js stay. */
+  blocking_threads_ttl_seconds?: number | undefined;
+  /** Without effect: a process accepts in one loop. */
+  listener_tasks_per_fd: number;
+  /** Without effect: processes share no tasks. */
+  work_stealing: boolean;
+  /** Without effect: there is no s2n. */
+  s2n_config_cache_size?: number | undefined;
+  /** Without effect: connecting blocks nothing here. */
+  upstream_connect_offload_threadpools?: number | undefined;
+  /** Without effect: connecting blocks nothing here. */
+  upstream_connect_offload_thread_per_pool?: number | undefined;
 }
 
 /** A {@link ServerConf} from a file, with the keys that are not ours. */
@@ -45,46 +119,34 @@ export interface LoadedServerConf extends ServerConf {
   readonly extensions: Readonly<Record<string, unknown>>;
 }
 
+const known = z.object(serverConfShape) as unknown as ZodType<ServerConf>;
+
+const withExtensions: ZodType<LoadedServerConf> = z.looseObject(serverConfShape).transform((given) => {
+  const own: Record<string, unknown> = {};
+  const extensions: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(given)) {
+    (Object.hasOwn(serverConfShape, key) ? own : extensions)[key] = value;
+  }
+  return { ...(own as unknown as ServerConf), extensions };
+});
+
 /** What holds for the keys that are not given. A new object each time. */
 export function defaultServerConf(): ServerConf {
-  return {
-    version: 1,
-    grace_period_seconds: 30,
-    graceful_shutdown_timeout_seconds: 5,
-    upstream_keepalive_pool_size: 128,
-    max_retries: 3,
-    client_bind_to_ipv4: [],
-    client_bind_to_ipv6: [],
-  };
+  return known.parse({});
 }
 
-/** The longest wait that a Node timer can do, in whole seconds; a longer one would fire at once. */
-const MAX_TIMER_SECONDS = 2_147_483;
-
-/** What the pool takes; see `maxIdle` of `@sluice/pool`. */
-const MAX_POOL_SIZE = 1_000_000;
-
-const defaults = defaultServerConf();
-const seconds = z.int().min(0).max(MAX_TIMER_SECONDS);
-
-/** A schema for each key, with its default, to build a larger configuration: `z.strictObject({ ...serverConfShape, … })`. */
-export const serverConfShape: { readonly [Key in keyof ServerConf]: ZodType<ServerConf[Key]> } = {
-  version: z.literal(1).default(1),
-  grace_period_seconds: seconds.default(defaults.grace_period_seconds),
-  graceful_shutdown_timeout_seconds: seconds.default(defaults.graceful_shutdown_timeout_seconds),
-  upstream_keepalive_pool_size: z.int().min(0).max(MAX_POOL_SIZE).default(defaults.upstream_keepalive_pool_size),
-  max_retries: z.int().min(1).default(defaults.max_retries),
-  client_bind_to_ipv4: z.array(z.string().refine(isIPv4, "expected an IPv4 address")).default([]),
-  client_bind_to_ipv6: z.array(z.string().refine(isIPv6, "expected an IPv6 address")).default([]),
-};
-
-const schema: ZodType<LoadedServerConf> = z.looseObject(serverConfShape).transform((given) => {
-  const known: Record<string, unknown> = {};
-  const extensions: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(given))
-    (Object.hasOwn(serverConfShape, key) ? known : extensions)[key] = value;
-  return { ...(known as unknown as ServerConf), extensions };
-});
+/**
+ * `given` with the defaults of what it leaves out. Keys that are not ours are left out.
+ * @throws ConfigError naming each key whose value cannot be.
+ */
+export function completeServerConf(given: Partial<ServerConf>): ServerConf {
+  const result = known.safeParse(given, { error: describeIssue });
+  if (result.success) return result.data;
+  const problems = result.error.issues
+    .flatMap((issue) => findings(issue))
+    .map(({ path, message }) => ({ file: "configuration", line: 0, column: 0, key: keyPathText(path), message }));
+  throw new ConfigError(problems);
+}
 
 /**
  * Reads a server's configuration from a YAML file. Every key is optional. Keys that are not ours land in `extensions`
@@ -92,12 +154,18 @@ const schema: ZodType<LoadedServerConf> = z.looseObject(serverConfShape).transfo
  * @throws ConfigError when the file cannot be read or a value is not valid.
  */
 export function loadServerConf(path: string): LoadedServerConf {
-  return reportExtensions(loadYamlConfig(path, schema), path);
+  return reportExtensions(loadYamlConfig(path, withExtensions), path);
 }
 
 /** As {@link loadServerConf}, from text. */
 export function parseServerConf(text: string, fileName: string): LoadedServerConf {
-  return reportExtensions(parseYamlConfig(text, schema, fileName), fileName);
+  return reportExtensions(parseYamlConfig(text, withExtensions, fileName), fileName);
+}
+
+/** The keys of `conf` that differ from their default and do nothing. */
+export function keysWithoutEffect(conf: ServerConf): readonly string[] {
+  const defaults = defaultServerConf();
+  return KEYS_WITHOUT_EFFECT.filter((key) => conf[key] !== undefined && conf[key] !== defaults[key]);
 }
 
 function reportExtensions(conf: LoadedServerConf, file: string): LoadedServerConf {

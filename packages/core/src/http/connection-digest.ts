@@ -13,6 +13,11 @@ export interface ConnectionDigest {
   readonly establishedAtMs: number;
   /** What the TLS provider says of the handshake; `undefined` on plaintext. */
   readonly tls: TlsDigest | undefined;
+  /**
+   * The number of its socket's descriptor, to ask the system about it: `tcpInfo(digest.descriptor).rttUs` with `@sluice/linux`.
+   * `undefined` once it is closed, for a stream that is no socket, and on Windows. Not to be kept: the system uses numbers again.
+   */
+  readonly descriptor: number | undefined;
 }
 
 /** What a TLS provider tells of a handshake. */
@@ -62,8 +67,11 @@ interface UnixAddresses {
   readonly local?: string;
 }
 
-/** A stream that carries the names of its ends. */
-type NamedStream = ByteStream & { [UNIX_ADDRESSES]?: UnixAddresses };
+/** A stream that carries the names of its ends; and what Node keeps in a socket, without documenting it. */
+type NamedStream = ByteStream & {
+  [UNIX_ADDRESSES]?: UnixAddresses;
+  readonly _handle?: { readonly fd?: number } | null;
+};
 
 /** Tells the digest of `stream` what Node does not: the path of a Unix socket is known only to who listens or connects. */
 export function nameUnixSocket(stream: ByteStream, addresses: UnixAddresses): void {
@@ -93,6 +101,11 @@ export class StreamDigest implements ConnectionDigest {
   get localAddress(): string | undefined {
     return (this.#local ??=
       join(this.#stream.localAddress, this.#stream.localPort) ?? this.#stream[UNIX_ADDRESSES]?.local);
+  }
+
+  get descriptor(): number | undefined {
+    const fd = this.#stream._handle?.fd;
+    return fd === undefined || fd < 0 ? undefined : fd;
   }
 }
 

@@ -45,6 +45,8 @@ export interface ExchangeLimits {
   writeMs: number;
   /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
   idleMs: number | undefined;
+  /** How many requests the connection may serve in all; 0 or absent: any number. */
+  maxRequests?: number;
 }
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
@@ -356,6 +358,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** As far as the exchange goes; the pool looks at the connection itself, and counts those whose peer said too much. */
   #mayBeReused(): boolean {
+    const { maxRequests = 0 } = this.#limits;
+    if (maxRequests > 0 && this.#requests >= maxRequests) return false;
     return this.#reusable && this.#writing.done && this.#state === "ended";
   }
 

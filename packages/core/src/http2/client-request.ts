@@ -52,8 +52,6 @@ function addFields(list: string[], header: RequestHeader, body: RequestBody, kin
   appendFields(list, header, body === "unknown-length" ? goesWithoutLength : goes);
   // RFC 8441, section 5: the key and what is answered to it are not used.
   if (kind === "websocket") removeFrom(list, "sec-websocket-key");
-  // It speaks of one connection, too; who sent it without naming it in Connection still has it.
-  if (header.has("http2-settings")) removeFrom(list, "http2-settings");
   return list;
 }
 

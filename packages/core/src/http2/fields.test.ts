@@ -7,7 +7,7 @@ test("a list has every field in its order, without space around values, and with
   const fields = HeaderFields.from([
     ["X-A", "\t1 "],
     ["Connection", "close"],
-    ["TE", "Trailers"],
+    ["TE", "trailers"],
     ["te", "gzip"],
     ["HTTP2-Settings", "x"],
     ["X-A", " "],

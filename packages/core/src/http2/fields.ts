@@ -41,7 +41,7 @@ export function appendFields(
     // Fields can be put here unchecked, and to Node this is the end of one.
     if (name.includes("\0")) throw new InvalidHeaderError("field name", name, "a name without NUL");
     if (value.includes("\0")) throw new InvalidHeaderError(`value of ${name}`, value, "one without NUL");
-    // Node compares it by case.
+    // Node compares TE by case.
     if (goes(tag, value) && !isSettings(name)) list.push(name, tag === TE ? "trailers" : trimmed(value));
   }
 }

@@ -146,6 +146,30 @@ describe("a connection", () => {
     expect(watch.closed[0]!.bytesWritten).toBeGreaterThan(100);
   });
 
+  test("tells of streams that were reset before anybody saw them, once", async () => {
+    await using served = await Http2Served.start();
+    const client = await served.frames();
+    client.get(13);
+    await client.status(13);
+    client.headers(15, [[":method", "GET"]]).headers(17, [[":method", "GET"]]);
+    await client.reset(17);
+    client.stream.end();
+    await served.idle();
+    const alone = await served.frames();
+    alone.headers(1, [[":method", "GET"]]);
+    await alone.reset(1);
+    alone.stream.end();
+    await served.idle();
+    expect(served.logs).toMatchObject([
+      {
+        streams: 2,
+        client: expect.stringMatching(/^127/),
+        msg: expect.stringMatching(/^reset streams of an HTTP\/2 client/),
+      },
+      { streams: 1 },
+    ]);
+  });
+
   test("closes after keepAliveMs without a request, with GOAWAY", async () => {
     using watch = watchClosed();
     await using served = await Http2Served.start(answer, { keepAliveMs: 50 });

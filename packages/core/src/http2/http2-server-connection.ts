@@ -68,6 +68,11 @@ export class Http2ServerConnection implements ServerConnection {
   /** While there are streams: when to look at them; otherwise: when the client must have sent a request. */
   readonly #deadline: Deadline;
   #requests = 0;
+  /** Those of which Node told. */
+  #streams = 0;
+  /** Of those, and, once the end is near, of all that came. */
+  #firstStreamId = 0;
+  #lastStreamId = 0;
   #over = false;
   /** The first GOAWAY was sent, that names no last stream. */
   #leaving = false;
@@ -178,6 +183,7 @@ export class Http2ServerConnection implements ServerConnection {
   #lastGoaway(): void {
     if (this.over || this.#closing) return;
     this.#closing = true;
+    this.#noteLastStream();
     // Takes no more streams, and closes when there are none.
     this.#session.close();
     if (this.#sessions.size === 0) this.#awaitRequest();
@@ -191,6 +197,8 @@ export class Http2ServerConnection implements ServerConnection {
 
   /** @internal */
   onStream(stream: ServerHttp2Stream, flags: number, raw: string[]): void {
+    if (this.#streams++ === 0) this.#firstStreamId = stream.id!;
+    this.#lastStreamId = Math.max(this.#lastStreamId, stream.id!);
     if (this.over) {
       // It came together with what ended the connection, and fails with it.
       stream.on("error", noop);
@@ -234,9 +242,23 @@ export class Http2ServerConnection implements ServerConnection {
     if (!this.over) this.#cut(NO_ERROR);
   }
 
+  /** nghttp2 resets what is malformed, or too much, and tells nobody; but it knows the last stream that came. */
+  #noteLastStream(): void {
+    this.#lastStreamId = Math.max(this.#lastStreamId, this.#session.state.lastProcStreamID ?? 0);
+  }
+
+  #tellOfRefused(): void {
+    const ids = this.#lastStreamId - this.#firstStreamId;
+    const streams = this.#streams === 0 ? Math.min(this.#lastStreamId, 1) : ids / 2 + 1 - this.#streams;
+    if (streams < 1) return;
+    const what = "reset streams of an HTTP/2 client that were malformed, or beyond maxConcurrentStreams";
+    log.warn({ client: this.digest.remoteAddress, streams }, what);
+  }
+
   /** @internal Node takes no more streams then, and closes when there are none. */
   onGoaway(): void {
     this.#closing = true;
+    this.#noteLastStream();
     if (this.#sessions.size === 0) this.#awaitRequest();
   }
 
@@ -244,6 +266,7 @@ export class Http2ServerConnection implements ServerConnection {
   onClose(): void {
     this.#over = true;
     this.#deadline.dispose();
+    if (this.cause === undefined) this.#tellOfRefused();
     this.#onClosed(this);
   }
 
@@ -318,6 +341,7 @@ export class Http2ServerConnection implements ServerConnection {
     this.#over = true;
     const session = this.#session;
     if (session.destroyed) return;
+    this.#noteLastStream();
     session.goaway(code);
     // Node would close before the GOAWAY has left. (@types/node does not know that there may be no error: we have said why.)
     setImmediate(() => session.destroy(null as unknown as Error, code));

@@ -1,4 +1,4 @@
-import type { ServerStreamResponseOptions, ServerHttp2Stream } from "node:http2";
+import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
 import { httpDateNow, type HeaderFields, type ResponseHeader } from "@sluice/http";
 import { CONTENT_LENGTH, DATE, TE } from "../http1/known-fields.ts";
 import { appendFields, fieldBlock, goesByHttp2 } from "./fields.ts";
@@ -39,9 +39,26 @@ export function tunnelList(header: ResponseHeader): string[] {
   return list;
 }
 
+/** Whether Node takes lists here, which keep the order and cost less. (Versions before 24.7 take objects alone.) */
+let takesLists = true;
+
 /** Hands a head to Node. */
-export function respond(stream: ServerHttp2Stream, list: string[], options: ServerStreamResponseOptions): void {
-  if (!respondNatively(stream, fieldBlock(list), list.length / 2, options)) stream.respond(list, options);
+export function respond(
+  stream: Pick<ServerHttp2Stream, "respond">,
+  list: string[],
+  options: ServerStreamResponseOptions,
+): void {
+  if (respondNatively(stream as ServerHttp2Stream, fieldBlock(list), list.length / 2, options)) return;
+  if (takesLists) {
+    try {
+      stream.respond(list, options);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ERR_INVALID_ARG_TYPE") throw error;
+      takesLists = false;
+    }
+  }
+  stream.respond(objectOf(list), options);
 }
 
 /** Whether trailers may follow the body, although its length is known. */
@@ -53,4 +70,17 @@ function goesDown(tag: number, value: string): boolean {
   if (tag === DATE) sawDate = true;
   // TE is a request's.
   return tag !== TE && goesByHttp2(tag, value);
+}
+
+function objectOf(list: readonly string[]): OutgoingHttpHeaders {
+  const object: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let at = 0; at < list.length; at += 2) {
+    const name = list[at]!.toLowerCase();
+    const before = object[name];
+    const value = list[at + 1]!;
+    if (before === undefined) object[name] = value;
+    else if (typeof before === "string") object[name] = [before, value];
+    else before.push(value);
+  }
+  return object;
 }

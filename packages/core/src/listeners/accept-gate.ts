@@ -4,6 +4,7 @@ import { connectionChannels, type ConnectionRejectedMessage } from "../diagnosti
 import { logger } from "../log/logger.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import type { AcceptFilter } from "./accept-filter.ts";
+import type { ConnectionLimit, ConnectionLimits } from "./connection-limits.ts";
 
 /** How long a client waits for a filter: one that never decides would keep sockets for ever. */
 const MAX_DECISION_MS = 60_000;
@@ -21,8 +22,13 @@ interface Caller {
   readonly client: SocketAddress | undefined;
   /** Where it was accepted. */
   readonly listener: SocketAddress;
-  readonly letIn: (socket: Socket) => void;
+  readonly letIn: LetIn;
+  /** Gives its place back; `undefined` where nobody counts. */
+  readonly release: (() => void) | undefined;
 }
+
+/** @param release To be called when the socket is closed; `undefined` where nobody counts. */
+type LetIn = (socket: Socket, release?: () => void) => void;
 
 /** Lets clients in, or not. One for all listeners of a service. */
 export class AcceptGate {
@@ -56,11 +62,26 @@ export class AcceptGate {
    * @param socket Accepted, paused, without listeners.
    * @param own The listener's filter.
    * @param listener Where it was accepted.
+   * @param limits Asked before any filter.
    */
-  pass(socket: Socket, own: AcceptFilter | undefined, listener: SocketAddress, letIn: (socket: Socket) => void): void {
+  pass(
+    socket: Socket,
+    own: AcceptFilter | undefined,
+    listener: SocketAddress,
+    letIn: LetIn,
+    limits?: ConnectionLimits,
+  ): void {
     this.acceptedCount++;
-    if (own === undefined && this.filter === undefined) letIn(socket);
-    else this.#ask(own, { socket, client: clientOf(socket), listener, letIn });
+    const unfiltered = own === undefined && this.filter === undefined;
+    if (unfiltered && limits === undefined) {
+      letIn(socket);
+      return;
+    }
+    const client = clientOf(socket);
+    const place = limits?.admit(client);
+    if (typeof place === "string") this.#refuse({ socket, client, listener, letIn, release: undefined }, place);
+    else if (unfiltered) letIn(socket, place);
+    else this.#ask(own, { socket, client, listener, letIn, release: place });
   }
 
   /** Closes those who wait. */
@@ -68,6 +89,7 @@ export class AcceptGate {
     for (const caller of this.#waiting.keys()) {
       this.#settle(caller, () => {
         caller.socket.destroy();
+        caller.release?.();
         this.#publish(caller, "server-stop");
       });
     }
@@ -87,7 +109,7 @@ export class AcceptGate {
       this.#refuseFor(error, caller);
       return;
     }
-    if (verdict === true) caller.letIn(caller.socket);
+    if (verdict === true) caller.letIn(caller.socket, caller.release);
     else if (verdict === false) this.#refuse(caller, "filter");
     else this.#await(verdict, caller);
   }
@@ -99,7 +121,10 @@ export class AcceptGate {
     };
     this.#waiting.set(caller, setTimeout(onLate, MAX_DECISION_MS).unref());
     verdict.then(
-      (yes) => this.#settle(caller, () => (yes ? caller.letIn(caller.socket) : this.#refuse(caller, "filter"))),
+      (yes) => {
+        const act = (): void => (yes ? caller.letIn(caller.socket, caller.release) : this.#refuse(caller, "filter"));
+        this.#settle(caller, act);
+      },
       (error: unknown) => this.#settle(caller, () => this.#refuseFor(error, caller)),
     );
   }
@@ -114,7 +139,7 @@ export class AcceptGate {
     if (this.#waiting.size === 0) this.#onNoneWaits();
   }
 
-  #refuse(caller: Caller, reason: "filter" | "no-address"): void {
+  #refuse(caller: Caller, reason: "filter" | "no-address" | ConnectionLimit): void {
     this.#close(caller);
     log.debug(fieldsOf(caller), "refused a connection");
     this.#publish(caller, reason);
@@ -131,8 +156,9 @@ export class AcceptGate {
     rejected.publish({ service: this.#service, client: client?.text, listener: listener.text, reason, error });
   }
 
-  #close({ socket }: Caller): void {
+  #close({ socket, release }: Caller): void {
     this.refusedCount++;
+    release?.();
     socket.destroy();
   }
 }

@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tcpClient, tcpServer } from "../../test/net-harness.ts";
 import { SocketAddress } from "../net/socket-address.ts";
-import { Listener, type ListenOptions } from "./listener.ts";
+import type { ListenOptions } from "./listen-options.ts";
+import { Listener } from "./listener.ts";
 
 let directory: string;
 beforeAll(() => (directory = mkdtempSync(join(tmpdir(), "sluice-"))));
@@ -108,4 +109,136 @@ test("a filter that is none, and an option that is none, are refused at once", (
   const make = (options: object) => () => new Listener(SocketAddress.parse("127.0.0.1:0"), options, () => undefined);
   expect(make({ acceptFilter: "10.0.0.0/8" })).toThrow("acceptFilter: expected a function, got string");
   expect(make({ acceptFilters: () => true })).toThrow("did you mean acceptFilter?");
+});
+
+test.each<[ListenOptions, string]>([
+  [{ backlog: 0 }, "backlog: expected an integer from 1 to 2147483647, got 0"],
+  [{ dscp: 64 }, "dscp: expected an integer from 0 to 63, got 64"],
+  [{ maxConnections: 0 }, "maxConnections: expected an integer of at least 1, got 0"],
+  [{ maxConnectionsPerClient: 1.5 }, "maxConnectionsPerClient: expected an integer of at least 1, got 1.5"],
+  [{ keepAlive: { idleMs: 10 } }, "keepAlive: idleMs: expected an integer from 1000 to 32767000, got 10"],
+])("%j cannot be", (options, message) => {
+  const make = () => new Listener(SocketAddress.parse("127.0.0.1:0"), options, () => undefined);
+  expect(make).toThrow(`listening on 127.0.0.1:0: ${message}`);
+});
+
+test("options of connections are set on those that are accepted", async () => {
+  using on = await listening("127.0.0.1:0", { dscp: 46, keepAlive: { idleMs: 5000 } });
+  using _client = await tcpClient(on.listener.address);
+  expect((await on.accepted).getTypeOfService()).toBe(184);
+});
+
+test("IPv6 only: IPv4 is refused", async () => {
+  using on = await listening("[::]:0", { ipv6Only: true });
+  const port = on.listener.address.split(":").at(-1)!;
+  using _client = await tcpClient(`[::1]:${port}`);
+  await expect(tcpClient(`127.0.0.1:${port}`)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+test("two listeners share an address if both say so", async () => {
+  using one = await listening("127.0.0.1:0", { reusePort: true });
+  using two = await listening(one.listener.address, { reusePort: true });
+  expect(two.listener.address).toBe(one.listener.address);
+  const third = new Listener(SocketAddress.parse(one.listener.address), {}, () => undefined);
+  await expect(third.bind()).rejects.toMatchObject({ cause: { code: "EADDRINUSE" } });
+});
+
+test("onBound has the descriptor before anybody is accepted; what it throws is the error of binding", async () => {
+  let seen: number | undefined;
+  using on = await listening("127.0.0.1:0", { onBound: (fd) => (seen = fd) });
+  expect(seen).toBe(on.listener.fd);
+  const failing = {
+    onBound: () => {
+      throw new Error("no such option");
+    },
+  };
+  const listener = new Listener(SocketAddress.parse("127.0.0.1:0"), failing, () => undefined);
+  await expect(listener.bind()).rejects.toThrow(/cannot listen on 127.0.0.1:0 .*no such option/);
+});
+
+describe.each([
+  ["TCP", () => "127.0.0.1:0"],
+  ["Unix", () => `unix:${join(directory, "r.sock")}`],
+])("%s", (_, address) => {
+  test("reserved, nobody is accepted and nobody else can have the address; bound, it goes on", async () => {
+    const { promise, resolve } = Promise.withResolvers<Socket>();
+    const listener = new Listener(SocketAddress.parse(address()), {}, resolve);
+    await listener.reserve();
+    const where = listener.address;
+    expect(listener.fd).toBeGreaterThan(2);
+    await expect(tcpClient(where)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    await listener.bind();
+    expect(listener.address).toBe(where);
+    using client = await tcpClient(where);
+    (await promise).end("hello");
+    expect(await client.until((text) => text === "hello")).toBe("hello");
+    (await promise).destroy();
+    listener.close();
+    await expect(tcpClient(where)).rejects.toThrow(/ECONNREFUSED|ENOENT/);
+  });
+
+  test("reserved and never bound, it is given back", async () => {
+    const listener = new Listener(SocketAddress.parse(address()), {}, () => undefined);
+    await listener.reserve();
+    const where = listener.address;
+    listener.close();
+    using again = await listening(where);
+    expect(again.listener.address).toBe(where);
+  });
+
+  test("a descriptor that another has reserved is listened on", async () => {
+    const owner = new Listener(SocketAddress.parse(address()), {}, () => undefined);
+    await owner.reserve();
+    const { promise, resolve } = Promise.withResolvers<Socket>();
+    const listener = new Listener(SocketAddress.parse(address()), {}, resolve);
+    listener.adopt(owner.fd!, false);
+    expect(listener.address).toBe(owner.address.startsWith("unix:") ? listener.wanted.text : owner.address);
+    await listener.bind();
+    expect(listener.fd).toBe(owner.fd);
+    using client = await tcpClient(owner.address);
+    (await promise).end("hello");
+    expect(await client.until((text) => text === "hello")).toBe("hello");
+    (await promise).destroy();
+    listener.close();
+    owner.handedOver();
+  });
+});
+
+describe("the file of a Unix socket", () => {
+  test("is removed at the end, and leaves nothing beside it", async () => {
+    const path = join(directory, "own.sock");
+    const before = readdirSync(directory).toSorted();
+    {
+      using _on = await listening(`unix:${path}`);
+      expect(readdirSync(directory).toSorted()).toEqual([...before, "own.sock"].toSorted());
+    }
+    expect(readdirSync(directory).toSorted()).toEqual(before);
+  });
+
+  test("stays when the socket was handed over", async () => {
+    const path = join(directory, "kept.sock");
+    {
+      using on = await listening(`unix:${path}`);
+      on.listener.handedOver();
+    }
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("that somebody else has put in its place stays", async () => {
+    const path = join(directory, "other.sock");
+    {
+      using _on = await listening(`unix:${path}`);
+      rmSync(path);
+      writeFileSync(path, "somebody else's");
+    }
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("of one that accepts is not replaced", async () => {
+    const path = join(directory, "living.sock");
+    using _on = await listening(`unix:${path}`);
+    const second = new Listener(SocketAddress.unix(path), {}, () => undefined);
+    await expect(second.bind()).rejects.toMatchObject({ cause: { code: "EADDRINUSE" } });
+    await expect(second.reserve()).rejects.toMatchObject({ cause: { code: "EADDRINUSE" } });
+  });
 });

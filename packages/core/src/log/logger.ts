@@ -1,5 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import { pino, stdSerializers, type DestinationStream, type Logger as PinoLogger } from "pino";
+import { standardLog } from "./log-sinks.ts";
 import { parseLogLevels, type LogLevel, type LogLevels } from "./levels.ts";
 
 /**
@@ -24,7 +25,7 @@ export interface LogDestination {
 export interface LogOptions {
   /** As in `SLUICE_LOG`: `info,proxy=trace`. Default: that variable, else `info`. */
   levels?: string;
-  /** Default: standard error, written at once, so that a crash loses no line. */
+  /** Default: standard error, on a terminal as {@link humanLog} shows it, or the `error_log` of a daemon; written at once, so that a crash loses no line. */
   destination?: LogDestination;
 }
 
@@ -40,7 +41,7 @@ const facades = new Map<string, Logger>();
  */
 export function configureLogs(options: LogOptions = {}): void {
   levels = parseLogLevels(options.levels ?? process.env["SLUICE_LOG"] ?? "");
-  const destination: DestinationStream = options.destination ?? pino.destination({ fd: 2, sync: true });
+  const destination: DestinationStream = options.destination ?? standardLog;
   root = pino({ level: "trace", base: null, serializers: { err: serializeError } }, destination);
   loggers.clear();
 }

@@ -7,7 +7,7 @@ import { SocketReader } from "./socket-reader.ts";
 async function pair(reader: SocketReader): Promise<{ near: Socket; far: Socket } & AsyncDisposable> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
-  const near = new Socket({ onread: reader.onread } as object);
+  const near = new Socket({ onread: reader.onread });
   near.connect((server.address() as AddressInfo).port, "127.0.0.1");
   const [far] = (await once(server, "connection")) as [Socket];
   return {

@@ -50,6 +50,7 @@ export class SocketReader {
   #kept = false;
   #early = false;
   readonly #holdsEarly: boolean;
+  readonly #bufferBytes: number;
   /** Bytes that came before {@link start}, if they are held. */
   #held: Buffer | undefined = undefined;
 
@@ -57,10 +58,12 @@ export class SocketReader {
    * @param ownBuffer Read into a buffer of its own from the start.
    * @param holdsEarly Bytes that come before {@link start} are for whoever comes then, instead of being dropped: behind a handshake
    * they are nobody's fault.
+   * @param bufferBytes Size of its own buffers: what one read can bring.
    */
-  constructor(ownBuffer: boolean, holdsEarly: boolean = false) {
+  constructor(ownBuffer: boolean, holdsEarly: boolean = false, bufferBytes: number = BUFFER_BYTES) {
     this.#ownBuffer = ownBuffer;
     this.#holdsEarly = holdsEarly;
+    this.#bufferBytes = bufferBytes;
   }
 
   /** The reader of a stream; `undefined` for one whose bytes come by `data` events. */
@@ -92,10 +95,11 @@ export class SocketReader {
     },
   };
 
-  /** Makes this the reader of a socket that was made with {@link SocketReader.onread}. */
+  /** Makes this the reader of a socket that was made with {@link SocketReader.onread}, or with its own {@link onread}. */
   attach(socket: object): void {
     (socket as ReadSocket)[READER] = this;
-    this.#buffer = SHARED;
+    // Of its own `onread` the socket has asked for a buffer already.
+    this.#buffer ??= SHARED;
   }
 
   /** Bytes go to `receiver` from now on; they are valid during the call, unless {@link keep} says otherwise. */
@@ -142,7 +146,7 @@ export class SocketReader {
     const before = this.#buffer;
     if (!this.#ownBuffer) this.#buffer = SHARED;
     else if (this.#kept || before === undefined || before === SHARED) {
-      this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+      this.#buffer = Buffer.allocUnsafeSlow(this.#bufferBytes);
     }
     this.#kept = false;
     return this.#buffer === before ? SAME : this.#buffer;

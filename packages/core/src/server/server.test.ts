@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { tcpClient, untilRefused } from "../../test/net-harness.ts";
 import { configureLogs } from "../log/logger.ts";
+import { backgroundService } from "../services/background-service.ts";
+import { HttpService } from "../services/http-service.ts";
 import type { Service } from "../services/service.ts";
 import { turn } from "../testing/index.ts";
 import { Server } from "./server.ts";
@@ -91,6 +93,126 @@ describe("start", () => {
     await start;
     expect(told).toEqual(["stop slow"]);
   });
+});
+
+describe("dependencies", () => {
+  test("a service starts when those that it is said to wait for are ready, whatever was added before", async () => {
+    const told: string[] = [];
+    const ready = Promise.withResolvers<void>();
+    const slow = service("slow", told, { start: () => (told.push("start slow"), ready.promise) });
+    const base = service("base", told);
+    const server = new Server().addService(slow).addService(base, { after: [] });
+    const api = service("api", told);
+    server.addService(api, { after: [base] });
+    server.addService(service("last", told));
+    const start = server.start();
+    await turn();
+    expect(told).toEqual(["start slow", "start base", "start api"]);
+    ready.resolve();
+    await start;
+    expect(told.at(-1)).toBe("start last");
+  });
+
+  test("may be added later, and a circle is refused by name", async () => {
+    const told: string[] = [];
+    const [one, two] = [service("one", told), service("two", told)];
+    const server = new Server().addService(one).addService(two);
+    server.addDependency(one, two);
+    expect(() => server.addDependency(two, one)).toThrow("circular service dependency: two -> one -> two");
+    await server.start();
+    expect(told).toEqual(["start two", "start one"]);
+  });
+
+  test("a task that is not ready holds back those that wait for it; one that ends does not", async () => {
+    const told: string[] = [];
+    const shown = Promise.withResolvers<() => void>();
+    const task = backgroundService("task", {
+      run: (shutdown, ready) => {
+        shown.resolve(ready);
+        return aborted(shutdown);
+      },
+    });
+    const ends = backgroundService("ends", { run: () => Promise.resolve() });
+    const server = new Server().addService(ends).addService(task).addService(service("after", told));
+    const start = server.start();
+    const ready = await shown.promise;
+    await turn();
+    expect(told).toEqual([]);
+    ready();
+    await start;
+    expect(told).toEqual(["start after"]);
+    await server.stop();
+  });
+
+  test("services of which one cannot start: those that wait for it never do, and the others are stopped", async () => {
+    const told: string[] = [];
+    const bad = service("bad", told, { start: () => Promise.reject(new Error("no")) });
+    const server = new Server().addService(service("free", told), { after: [] }).addService(bad, { after: [] });
+    server.addService(service("waits", told), { after: [bad] });
+    await expect(server.start()).rejects.toThrow("no");
+    expect(told).toEqual(["start free", "stop free"]);
+  });
+});
+
+describe("bootstrap as a service", () => {
+  test("comes when those that it waits for are ready, and whatever listens comes after it", async () => {
+    const told: string[] = [];
+    const server = new Server();
+    server.onPhase((phase) => told.push(phase));
+    const web = new HttpService("web", { handleRequest: () => Promise.resolve() }).listenTcp("127.0.0.1:0");
+    server.addService(web);
+    server.addService(service("prepares", told), { after: [] });
+    server.addDependency(
+      server.bootstrapAsService(),
+      ...[service("first", told), service("second", told)].map((one) => {
+        server.addService(one, { after: [] });
+        return one;
+      }),
+    );
+    server.addService(service("last", told));
+    const run = server.run();
+    await vi.waitUntil(() => server.phase === "Running");
+    expect(told.slice(0, 5).toSorted()).toEqual(
+      ["start prepares", "start first", "start second", "Bootstrap", "BootstrapComplete"].toSorted(),
+    );
+    expect(told.indexOf("Bootstrap")).toBeGreaterThan(told.indexOf("start second"));
+    expect(told.slice(5)).toEqual(["start last", "Running"]);
+    expect(web.addresses[0]).toMatch(/:[1-9]\d*$/);
+    await server.stop();
+    await run;
+  });
+
+  test("cannot wait for what listens", async () => {
+    const server = new Server();
+    const web = new HttpService("web", { handleRequest: () => Promise.resolve() }).listenTcp("127.0.0.1:0");
+    server.addService(web, { after: [] }).addDependency(server.bootstrapAsService(), web);
+    await expect(server.run()).rejects.toThrow("circular service dependency");
+  });
+});
+
+test("with workers, what runs once cannot wait for what runs in each", async () => {
+  const alone = service("once", [], { oncePerServer: true });
+  const each = service("each", []);
+  const server = new Server({ threads: 2 }, { test: true }).addService(each).addService(alone);
+  await server.run();
+  server.addDependency(alone, each);
+  await expect(server.run()).rejects.toThrow(
+    "once runs once per server and cannot wait for each, which runs in each worker",
+  );
+});
+
+test("only to be tested, it starts nothing", async () => {
+  const told: string[] = [];
+  const before = process.listenerCount("SIGTERM");
+  const server = new Server({}, { test: true }).addService(service("a", told));
+  await server.run();
+  expect(told).toEqual([]);
+  expect(process.listenerCount("SIGTERM")).toBe(before);
+  expect(lines.join("")).toContain("the configuration is valid");
+});
+
+test("a configuration that cannot be is refused", () => {
+  expect(() => new Server({ threads: 1.5 })).toThrow("configuration: threads: expected an integer from 1 to 1024");
 });
 
 describe("stop", () => {

@@ -1,75 +1,182 @@
-import { parseArgs } from "node:util";
 import { ProxyError } from "@sluice/error";
-import { defaultServerConf, loadServerConf, type ServerConf } from "../config/server-conf.ts";
-import { MAX_TIMER_MS } from "../net/deadline.ts";
+import { ServerBus } from "../bus/server-bus.ts";
+import { parseServerArgs, SERVER_ARGS_HELP } from "../config/server-args.ts";
+import { completeServerConf, keysWithoutEffect, loadServerConf, type ServerConf } from "../config/server-conf.ts";
+import { DaemonProcess } from "../daemon/daemon-process.ts";
+import { startDaemon } from "../daemon/start-daemon.ts";
+import { reopenLogFiles, standardLog } from "../log/log-sinks.ts";
 import { logger } from "../log/logger.ts";
+import { GracePeriod } from "../services/grace-period.ts";
+import { ServiceGraph } from "../services/service-graph.ts";
+import { ServiceRunner } from "../services/service-runner.ts";
 import type { Service } from "../services/service.ts";
+import { PrimaryLink } from "../workers/primary-link.ts";
+import { WorkerPool } from "../workers/worker-pool.ts";
+import { Bootstrap } from "./bootstrap.ts";
+import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
+import type { FdHandover } from "./fd-handover.ts";
+import { ListeningSockets } from "./listening-sockets.ts";
+import { processRole, type ProcessRole } from "./process-role.ts";
+import { reloadChannel, ReloadHooks, type ReloadHook } from "./reload.ts";
+import { watchSignals, watchWorkerSignals } from "./server-signals.ts";
+import { watchUncaughtErrors } from "./uncaught-errors.ts";
+
+/** What a server is besides its configuration. */
+export interface ServerOptions {
+  /** Take over the listening sockets of the server that runs, by `handover`; as `--upgrade`. Default false. */
+  readonly upgrade?: boolean;
+  /** {@link Server.run} only looks whether the services fit together; as `--test`. Default false. */
+  readonly test?: boolean;
+  /** What moves listening sockets between processes. Default: SIGQUIT is refused, and so is `upgrade`. */
+  readonly handover?: FdHandover;
+  /**
+   * Descriptors of this process that are bound already, by the address as the listener was asked for it: `127.0.0.1:80`,
+   * `unix:/run/app.sock`. Such as those of a service manager. One that no listener asks for is closed.
+   */
+  readonly inherited?: ReadonlyMap<string, number>;
+}
+
+/** What a request in flight has after SIGINT. */
+const FAST_GRACE_MS = 1000;
+
+const log = logger("core");
 
 /**
  * Runs services, from start to a clean end.
  *
- * SIGTERM ends gracefully: listeners close, idle connections close, requests in flight have
- * `grace_period_seconds`. SIGINT (Ctrl-C) ends fast: what is in flight has a second. A further signal ends at once.
+ * `run()` is the whole life: in the background, with workers, a change of account, an upgrade, as the configuration says. `start()` and
+ * `stop()` only start and stop the services, in this process; for tests, and for programs that have a life of their own.
+ *
+ * Where there are workers or a daemon, each of these processes runs the program from its first line, and does what it is for
+ * when it comes to `run()`; what the program does before, it does in each of them.
  */
 export class Server {
   readonly conf: ServerConf;
-  readonly #services: Service[] = [];
-  readonly #started: Service[] = [];
-  #starting: Promise<void> | undefined = undefined;
-  #stopping: Promise<void> | undefined = undefined;
+  readonly options: ServerOptions;
+  /** Between the processes of this server. */
+  readonly bus: ServerBus = new ServerBus();
+  readonly #graph = new ServiceGraph();
+  readonly #grace: GracePeriod;
+  readonly #phases = new PhaseWatch();
+  readonly #reloads = new ReloadHooks();
+  readonly #runner: ServiceRunner;
   /** Resolves when everything has stopped. */
   readonly #over = Promise.withResolvers<void>();
-  /** Aborts when the grace period is over. */
-  readonly #force = new AbortController();
-  #graceTimer: NodeJS.Timeout | undefined = undefined;
-  #graceEndsAt = Number.POSITIVE_INFINITY;
+  #begun = false;
+  #starting: Promise<void> | undefined = undefined;
+  #stopping: Promise<void> | undefined = undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #sockets: ListeningSockets = new ListeningSockets([]);
+  #pool: WorkerPool | undefined = undefined;
+  #bootstrapService: Service | undefined = undefined;
+  #bootstrap: (() => Promise<void>) | undefined = undefined;
+  #uncaught: { readonly error: unknown } | undefined = undefined;
 
-  /** @param conf Overrides of the defaults, by the names of the configuration file. */
-  constructor(conf: Partial<ServerConf> = {}) {
-    this.conf = { ...defaultServerConf(), ...conf };
+  /**
+   * @param conf Overrides of the defaults, by the names of the configuration file.
+   * @throws ConfigError naming each key whose value cannot be.
+   */
+  constructor(conf: Partial<ServerConf> = {}, options: ServerOptions = {}) {
+    this.conf = completeServerConf(conf);
+    this.options = options;
+    // On sockets that were taken over, clients come from the first moment on; the server before does not know of those.
+    this.#grace = new GracePeriod(options.upgrade === true ? this.conf.grace_period_seconds * 1000 : 0);
+    this.#runner = new ServiceRunner(this.#grace, this.conf.graceful_shutdown_timeout_seconds);
   }
 
   /**
-   * Reads the command line: `-c FILE` / `--conf FILE` names a configuration file.
+   * Reads the command line; see {@link SERVER_ARGS_HELP}. `--help` writes that and ends the process.
    * @param args Default: the arguments of this process.
-   * @throws TypeError for an unknown option, ConfigError for a configuration that is not valid.
+   * @throws UsageError for an option that is not known, ConfigError for a configuration that is not valid.
    */
-  static fromArgs(args: string[] = process.argv.slice(2)): Server {
-    const { values } = parseArgs({ args, options: { conf: { type: "string", short: "c" } } });
-    return new Server(values.conf === undefined ? {} : loadServerConf(values.conf));
+  static fromArgs(args: readonly string[] = process.argv.slice(2), options: ServerOptions = {}): Server {
+    const { conf: file, daemon, upgrade, test, help } = parseServerArgs(args);
+    if (help) {
+      process.stdout.write(SERVER_ARGS_HELP);
+      process.exit(0);
+    }
+    const conf: Partial<ServerConf> = file === undefined ? {} : loadServerConf(file);
+    return new Server(daemon ? { ...conf, daemon } : conf, { ...options, upgrade, test });
   }
 
-  /** Services start in this order. @throws ProxyError after the start. */
-  addService(service: Service): this {
-    if (this.#starting !== undefined) {
+  /**
+   * Adds a service. It starts when all that were added before it are ready.
+   * @param options `after`: instead, when these are ready; they may be added later.
+   * @throws ProxyError after the start, for a service that is there already, and for services that wait for each other in a circle,
+   *   with their names.
+   */
+  addService(service: Service, { after }: { after?: readonly Service[] } = {}): this {
+    if (this.#begun) {
       throw ProxyError.internal("InternalError", `the service ${service.name} was added after the server had started`);
     }
-    this.#services.push(service);
+    this.#graph.add(service, after);
     return this;
   }
 
   /**
-   * Starts the services one after another. If one cannot start, those before it are stopped and the promise rejects with its
-   * error; nothing is left running. Calling it again returns the same promise.
+   * Makes `service` start when these are ready, beside what it was said to wait for before.
+   * @throws as {@link addService}.
    */
-  start(): Promise<void> {
-    this.#starting ??= this.#startAll();
-    return this.#starting;
+  addDependency(service: Service, ...others: readonly Service[]): this {
+    for (const other of others) this.#graph.depend(service, other);
+    return this;
   }
 
-  async #startAll(): Promise<void> {
-    for (const service of this.#services) {
-      // A signal may come while services start: those that have not begun need not.
-      if (this.#stopping !== undefined) return;
-      this.#started.push(service);
-      try {
-        await service.start();
-      } catch (error) {
-        this.#started.pop();
-        await this.stop(0);
-        throw error;
-      }
+  /**
+   * The taking over of sockets, binding and change of account as a service: others can be made to come before it, such as ones that
+   * take long to prepare while the server before still serves. Whatever listens waits for it. Without it, that comes first.
+   * Where there are workers, it can only wait for services that run once per server.
+   */
+  bootstrapAsService(): Service {
+    if (this.#bootstrapService === undefined) {
+      this.#bootstrapService = {
+        name: "BG bootstrap",
+        oncePerServer: true,
+        start: () => this.#bootstrap?.() ?? Promise.resolve(),
+        stop: () => Promise.resolve(),
+      };
+      this.#graph.add(this.#bootstrapService, []);
     }
+    return this.#bootstrapService;
+  }
+
+  /** The number of this process among the workers, from 1; `undefined` in the process that was started, and in a daemon. */
+  get worker(): number | undefined {
+    const role = processRole();
+    return role.kind === "worker" ? role.id : undefined;
+  }
+
+  /** Where the server is in its life; in a worker: where that worker is. */
+  get phase(): ExecutionPhase {
+    return this.#phases.current;
+  }
+
+  /** Calls `listener` with each phase from now on, until the function that is returned is called. Each process has its own. */
+  onPhase(listener: (phase: ExecutionPhase) => void): () => void {
+    return this.#phases.watch(listener);
+  }
+
+  /** What to do at SIGHUP. Without a hook, that signal does nothing. */
+  onReload<Value>(hook: ReloadHook<Value>): this {
+    this.#reloads.add(hook);
+    return this;
+  }
+
+  /** As SIGHUP. Resolves when the new counts in all processes; rejects when it was refused, and then all is as it was. */
+  reload(): Promise<void> {
+    const next = this.#reloading.then(() => this.#reload());
+    this.#reloading = next.catch(() => undefined);
+    return next;
+  }
+
+  /**
+   * Starts the services in this process, each when those that it waits for are ready. If one cannot start, the others are stopped
+   * and the promise rejects with its error; nothing is left running. Calling it again returns the same promise.
+   */
+  start(): Promise<void> {
+    this.#begun = true;
+    this.#starting ??= this.#startServices(() => true);
+    return this.#starting;
   }
 
   /**
@@ -77,78 +184,268 @@ export class Server {
    * @param graceMs How long requests in flight may take. Default: `grace_period_seconds`.
    */
   stop(graceMs: number = this.conf.grace_period_seconds * 1000): Promise<void> {
-    this.#limitGrace(graceMs);
-    this.#stopping ??= this.#stopAll();
-    return this.#stopping;
+    return this.#stop(graceMs, graceMs > 0);
   }
 
-  /** {@link start}, then waits until a signal or {@link stop} has ended it. Resolves when all is over. */
+  /**
+   * Runs the server until a signal or {@link stop} has ended it, and resolves when all is over:
+   * - SIGTERM ends it when the requests in flight are done, at most after `grace_period_seconds`. SIGINT gives them a second. A further
+   *   one of both ends at once.
+   * - SIGQUIT gives the listening sockets to the server that was started with `--upgrade`, then ends as SIGTERM does.
+   * - SIGHUP reloads; SIGUSR1 opens log files again.
+   *
+   * With `daemon`, the process that was started ends itself, with exit code 0 or 1, as soon as it is known how the other one does.
+   *
+   * Rejects when a service cannot start, in this process or a worker, and with an error that nobody caught, once what was in flight
+   * is done. An error that nobody caught in a worker ends only that.
+   */
   async run(): Promise<void> {
-    const unwatchSignals = this.#watchSignals();
+    this.#begun = true;
+    const role = processRole();
+    if (this.options.test) {
+      this.#services(() => true);
+      log.info({}, "the configuration is valid");
+      return;
+    }
+    if (role.kind === "main" && this.conf.daemon) process.exit(await startDaemon(this.conf));
+    const unwatchErrors = watchUncaughtErrors((error) => this.#onUncaught(error));
     try {
-      await this.start();
-      await this.#over.promise;
+      await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role));
     } finally {
+      unwatchErrors();
+    }
+    // Nobody should take the end for a good one.
+    if (this.#uncaught !== undefined) throw this.#uncaught.error;
+  }
+
+  async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>): Promise<void> {
+    const ignored = keysWithoutEffect(this.conf);
+    if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
+    const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
+    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, errorLog) : undefined;
+    this.#sockets = new ListeningSockets(this.#services(() => true).keys());
+    const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon);
+    const unwatchSignals = watchSignals({
+      terminate: () => {
+        if (this.#stopping === undefined) this.#phases.enter("GracefulTerminate");
+        void this.stop();
+      },
+      endFast: () => void this.#stop(FAST_GRACE_MS, false),
+      endNow: () => void this.#stop(0, false),
+      handOver: () => void this.#handOver(),
+      reload: () => void this.reload().catch(() => undefined),
+      reopenLogs: () => this.#reopenLogs(),
+    });
+    try {
+      this.#bootstrap = () => bootstrap.run();
+      if (this.#bootstrapService === undefined) await bootstrap.run();
+      await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
+      if (this.#stopping === undefined) {
+        await this.#tellServing(bootstrap);
+        daemon?.started();
+        this.#phases.enter("Running");
+      }
+      await this.#over.promise;
+    } catch (error) {
+      bootstrap.failed(error);
+      await daemon?.failed(error);
+      this.#sockets.close();
+      this.#grace.dispose();
+      throw error;
+    } finally {
+      daemon?.ended();
       unwatchSignals();
     }
   }
 
-  #limitGrace(graceMs: number): void {
-    const endsAt = performance.now() + graceMs;
-    if (endsAt >= this.#graceEndsAt) return;
-    this.#graceEndsAt = endsAt;
-    clearTimeout(this.#graceTimer);
-    if (graceMs <= 0) this.#force.abort();
-    else this.#graceTimer = setTimeout(() => this.#force.abort(), Math.min(graceMs, MAX_TIMER_MS));
-  }
-
-  async #stopAll(): Promise<void> {
-    // All at once: none waits for another, and the grace period is one for all.
-    await Promise.all(this.#started.map((service) => this.#stopOne(service)));
-    clearTimeout(this.#graceTimer);
-    this.#over.resolve();
-  }
-
-  async #stopOne(service: Service): Promise<void> {
+  /** Rejects when the server before goes on; those who have come here by then are answered first. */
+  async #tellServing(bootstrap: Bootstrap): Promise<void> {
     try {
-      await Promise.race([service.stop(this.#force.signal), this.#timeAfterForce()]);
-    } catch (err) {
-      logger("core").error({ err, service: service.name }, "a service failed to stop");
+      await bootstrap.serving();
+    } catch (error) {
+      await this.stop();
+      throw error;
     }
   }
 
-  /** Rejects when services had `graceful_shutdown_timeout_seconds` after they were told to end at once. */
-  #timeAfterForce(): Promise<never> {
-    const seconds = this.conf.graceful_shutdown_timeout_seconds;
-    return new Promise((_, reject) => {
-      const late = (): void =>
-        reject(ProxyError.internal("InternalError", `still busy ${seconds} s after it was told to end`));
-      const startTimer = (): void => void setTimeout(late, seconds * 1000).unref();
-      if (this.#force.signal.aborted) startTimer();
-      else this.#force.signal.addEventListener("abort", startTimer, { once: true });
-    });
+  /** In workers, after what runs here. */
+  #startPool(errorLog: string | undefined): Promise<void> {
+    const { threads, watchdog_seconds, graceful_shutdown_timeout_seconds, max_blocking_threads } = this.conf;
+    this.#starting = (async () => {
+      await this.#startServices(({ oncePerServer = false }) => oncePerServer);
+      if (this.#stopping !== undefined) return;
+      this.#pool = new WorkerPool({
+        count: threads,
+        fds: this.#sockets.fds,
+        bus: this.bus,
+        grace: this.#grace,
+        errorLog,
+        timeoutMs: graceful_shutdown_timeout_seconds * 1000,
+        watchdogMs: watchdog_seconds * 1000,
+        threadPoolSize: max_blocking_threads,
+      });
+      try {
+        await this.#pool.start();
+      } catch (error) {
+        await this.#runner.stop();
+        throw error;
+      }
+    })();
+    return this.#starting;
   }
 
-  /** Returns how to undo it. */
-  #watchSignals(): () => void {
-    let received = 0;
-    let receivedAtMs = 0;
-    const onSignal = (signal: NodeJS.Signals): void => {
-      // A terminal's Ctrl-C reaches a program twice when whoever started it passes it on as well.
-      if (received > 0 && performance.now() - receivedAtMs < SAME_SIGNAL_MS) return;
-      received++;
-      receivedAtMs = performance.now();
-      const graceMs = received > 1 ? 0 : signal === "SIGINT" ? FAST_GRACE_MS : undefined;
-      logger("core").info({ signal }, received > 1 ? "stopping at once" : "stopping");
-      void this.stop(graceMs);
-    };
-    process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
-    return () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  async #runWorker({ fds, errorLog }: Extract<ProcessRole, { kind: "worker" }>): Promise<void> {
+    if (errorLog !== undefined) standardLog.toFile(errorLog);
+    this.#sockets = new ListeningSockets(this.#services(() => true).keys());
+    this.#sockets.adopt(new Map(fds), false);
+    const link = new PrimaryLink(this.bus, {
+      stop: (graceMs) => void this.stop(graceMs),
+      reopenLogs: reopenLogFiles,
+      reload: (values) => this.#reloads.apply(values),
+      orphaned: () => {
+        log.error({}, "the process that has started this worker is gone; stopping");
+        void this.stop();
+      },
+    });
+    this.#reportDraining = (reason, message) => void link.tell({ kind: "draining", reason, message });
+    const unwatchSignals = watchWorkerSignals(() => {
+      if (this.#stopping === undefined) this.#reportDraining?.("signal", "");
+      void this.stop();
+    });
+    try {
+      const { reload } = await link.connect();
+      if (reload !== undefined) await this.#reloads.apply(reload);
+      this.#starting = this.#startServices(({ oncePerServer = false }) => !oncePerServer);
+      await this.#starting;
+      if (this.#stopping === undefined) {
+        void link.tell({ kind: "ready" });
+        this.#phases.enter("Running");
+      }
+      await this.#over.promise;
+    } catch (error) {
+      await link.tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+      throw error;
+    } finally {
+      unwatchSignals();
+      link.close();
+    }
+  }
+
+  #reportDraining: ((reason: "uncaught-error" | "signal", message: string) => void) | undefined = undefined;
+
+  #onUncaught(error: unknown): void {
+    if (this.#uncaught !== undefined) return;
+    this.#uncaught = { error };
+    this.#reportDraining?.("uncaught-error", error instanceof Error ? error.message : String(error));
+    void this.stop();
+  }
+
+  /** Those that are wanted, each with what it waits for; whatever listens waits for the bootstrap. */
+  #services(wanted: (service: Service) => boolean): ReadonlyMap<Service, readonly Service[]> {
+    const bootstrap = this.#bootstrapService;
+    const all = this.#graph.order((service) => (bootstrap !== undefined && listens(service) ? [bootstrap] : []));
+    const services = new Map([...all].filter(([service]) => wanted(service)));
+    if (this.conf.threads > 1) for (const service of services.keys()) this.#checkScope(service);
+    return services;
+  }
+
+  /** What runs once cannot wait for what runs in each worker, for it starts before. */
+  #checkScope(service: Service): void {
+    if (service.oncePerServer !== true) return;
+    const other = this.#graph.said(service).find(({ oncePerServer = false }) => !oncePerServer);
+    if (other === undefined) return;
+    const what = `${service.name} runs once per server and cannot wait for ${other.name}, which runs in each worker`;
+    throw ProxyError.internal("InternalError", what);
+  }
+
+  #startServices(wanted: (service: Service) => boolean): Promise<void> {
+    return this.#runner.start(this.#services(wanted));
+  }
+
+  #stop(graceMs: number, graceful: boolean): Promise<void> {
+    this.#grace.limit(graceMs);
+    this.#stopping ??= this.#stopAll(graceful);
+    return this.#stopping;
+  }
+
+  async #stopAll(graceful: boolean): Promise<void> {
+    this.#phases.enter("ShutdownStarted");
+    if (graceful) this.#phases.enter("ShutdownGracePeriod");
+    const ended = this.#stopServices();
+    await Promise.race([ended, aborted(this.#grace.over)]);
+    this.#phases.enter("ShutdownRuntimes");
+    await ended;
+    this.#grace.dispose();
+    this.#sockets.close();
+    this.#phases.enter("Terminated");
+    this.#over.resolve();
+  }
+
+  /** What runs once per server goes on for as long as there are workers. */
+  async #stopServices(): Promise<void> {
+    await this.#pool?.stop();
+    await this.#runner.stop();
+  }
+
+  /** Ends this server if the next one serves; else it goes on. */
+  async #handOver(): Promise<void> {
+    const { handover } = this.options;
+    if (handover === undefined) {
+      log.error({}, "SIGQUIT: nothing was given to the server that could hand over its sockets; goes on");
+      return;
+    }
+    if (this.phase !== "Running") {
+      log.warn({ phase: this.phase }, "SIGQUIT: there is nothing to hand over in this phase");
+      return;
+    }
+    this.#phases.enter("GracefulUpgradeTransferringFds");
+    const { upgrade_sock, upgrade_sock_connect_accept_max_retries, daemon_ready_timeout_seconds } = this.conf;
+    const { fds } = this.#sockets;
+    try {
+      await handover.send(upgrade_sock, fds, {
+        connectMs: (upgrade_sock_connect_accept_max_retries + 1) * 1000,
+        servingMs: daemon_ready_timeout_seconds * 1000,
+      });
+    } catch (err) {
+      log.error({ err, upgrade_sock }, "could not hand over the listening sockets; goes on");
+      if (this.#stopping === undefined) this.#phases.enter("Running");
+      return;
+    }
+    log.info({ addresses: [...fds.keys()] }, "handed over the listening sockets; stopping");
+    this.#sockets.handedOver();
+    void this.stop();
+  }
+
+  async #reload(): Promise<void> {
+    if (this.#reloads.count === 0) {
+      log.warn({}, "told to reload, but nothing here can be");
+      return;
+    }
+    try {
+      const values = await this.#reloads.load();
+      await this.#reloads.apply(values);
+      await this.#pool?.reload(values);
+    } catch (error) {
+      log.error({ err: error }, "could not reload; goes on with what there is");
+      if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome: "refused", error });
+      throw error;
+    }
+    log.info({}, "reloaded");
+    if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome: "applied", error: undefined });
+  }
+
+  #reopenLogs(): void {
+    reopenLogFiles();
+    this.#pool?.broadcast({ kind: "reopen-logs" });
+    log.info({}, "opened log files again");
   }
 }
 
-/** What a request in flight has after SIGINT. */
-const FAST_GRACE_MS = 1000;
+function listens({ listeners = [] }: Service): boolean {
+  return listeners.length > 0;
+}
 
-/** Signals that come closer together than this are one. */
-const SAME_SIGNAL_MS = 300;
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

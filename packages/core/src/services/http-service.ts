@@ -9,7 +9,8 @@ import { Http2ServerConnection } from "../http2/http2-server-connection.ts";
 import { resolveHttp2ServerOptions, type Http2ServerOptions } from "../http2/server-options.ts";
 import { checkAcceptFilter, type AcceptFilter } from "../listeners/accept-filter.ts";
 import { AcceptGate } from "../listeners/accept-gate.ts";
-import { Listener, type ListenOptions } from "../listeners/listener.ts";
+import type { ListenOptions } from "../listeners/listen-options.ts";
+import { Listener } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
 import { adoptSocket } from "../net/adopt-socket.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -108,6 +109,11 @@ export class HttpService implements Service {
     return this.#listeners.map((listener) => listener.address);
   }
 
+  /** What it listens on, in the order in which they were added. The server binds them before it gives up its privileges. */
+  get listeners(): readonly Listener[] {
+    return this.#listeners;
+  }
+
   /** Open client connections. */
   get connectionCount(): number {
     return this.#connections.size;
@@ -181,10 +187,11 @@ export class HttpService implements Service {
     return this;
   }
 
-  readonly #accept = (given: Socket, { wanted }: Listener): void => {
+  readonly #accept = (given: Socket, { wanted }: Listener, release: (() => void) | undefined): void => {
     const reader = new SocketReader(false);
     const socket = adoptSocket(given, reader);
     const stream = socket ?? given;
+    if (release !== undefined) stream.once("close", release);
     if (wanted.path !== undefined) nameUnixSocket(stream, { local: wanted.text });
     this.#serve(stream, undefined, socket && reader);
   };
@@ -192,9 +199,8 @@ export class HttpService implements Service {
   /** Chooses the protocol: by ALPN, or, without TLS, HTTP/1 until the client says otherwise. */
   readonly #serve = (stream: ByteStream, tls: TlsDigest | undefined, reader: SocketReader | undefined): void => {
     if (tls?.alpn === "h2") {
-      this.#begin(
-        new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { early: reader?.takeHeld(), tls }),
-      );
+      const early = reader?.takeHeld();
+      this.#begin(new Http2ServerConnection(stream, this.#app, this.#http2, this.#forget, { tls, early }));
       return;
     }
     const connection = new Http1ServerConnection(stream, this.#app, this.#http1, this.#forget, reader, tls);

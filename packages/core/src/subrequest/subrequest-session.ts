@@ -278,7 +278,7 @@ export class SubrequestSession implements ServerSession {
 
 /** What the connection would tell, as of now: a subrequest may outlive the client. */
 function copyOf({ remoteAddress, localAddress, establishedAtMs, tls }: ConnectionDigest): ConnectionDigest {
-  return { remoteAddress, localAddress, establishedAtMs, tls };
+  return { remoteAddress, localAddress, establishedAtMs, tls, descriptor: undefined };
 }
 
 /** Read out at once, so one does for all. */

@@ -19,7 +19,7 @@ export function acceptedNames(peer: HttpPeer): readonly string[] {
 }
 
 /** `bb_b.some.com` → `bb-b.some.com`; `undefined` for names with fewer than two dots, or without such underscores. */
-export function withoutUnderscores(name: string): string | undefined {
+function withoutUnderscores(name: string): string | undefined {
   const [leftmost = "", ...rest] = name.split(".");
   if (rest.length < 2 || !leftmost.includes("_") || rest.some((label) => label.includes("_"))) return undefined;
   return [leftmost.replaceAll("_", "-"), ...rest].join(".");

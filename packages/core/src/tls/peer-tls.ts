@@ -34,7 +34,7 @@ export interface PeerTlsOptions {
   maxTlsVersion?: TlsVersion;
 }
 
-export const PEER_TLS_OPTION_NAMES = [
+export const PEER_TLS_OPTION_NAMES: readonly (keyof PeerTlsOptions)[] = [
   "verifyCert",
   "verifyHostname",
   "alternativeCn",
@@ -44,7 +44,7 @@ export const PEER_TLS_OPTION_NAMES = [
   "ciphers",
   "minTlsVersion",
   "maxTlsVersion",
-] as const satisfies readonly (keyof PeerTlsOptions)[];
+];
 
 export const TLS_VERSIONS: readonly TlsVersion[] = ["1.0", "1.1", "1.2", "1.3"];
 

@@ -76,6 +76,18 @@ describe("reuse", () => {
     connector.close();
   });
 
+  test("a connection serves as many requests as its peer allows", async () => {
+    await using server = await origin();
+    const connector = new HttpConnector();
+    const peer = new HttpPeer(server.address, { maxRequests: 2 });
+    await warm(connector, peer);
+    const second = connector.reuse(peer)!;
+    await exchange(second);
+    second.release();
+    expect(connector.reuse(peer)).toBeUndefined();
+    connector.close();
+  });
+
   test("one in use is not given to another", async () => {
     await using server = await origin();
     const connector = new HttpConnector();

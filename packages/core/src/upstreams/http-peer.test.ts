@@ -112,3 +112,44 @@ describe("reuseKey", () => {
     expect(new HttpPeer(ADDRESS, { group: "" }).reuseKey).toBe(new HttpPeer(ADDRESS).reuseKey);
   });
 });
+
+test.each([
+  ["http1", {}],
+  ["http1", { maxHttpVersion: 2 }],
+  ["http2", { minHttpVersion: 2 }],
+  ["http1", { minHttpVersion: 2, tunnel: true }],
+  ["alpn", { maxHttpVersion: 2, tls: true }],
+  ["http2", { minHttpVersion: 2, maxHttpVersion: 2, tls: true }],
+  ["http1", { maxHttpVersion: 1, tls: true }],
+] as const)("speaks %s with %j", (protocol, options) => {
+  expect(new HttpPeer("127.0.0.1:80", options).protocol).toBe(protocol);
+});
+
+test("peers that may speak other protocols, or share by other limits, share no connections", () => {
+  const key = (options: PeerOptions): string => new HttpPeer("127.0.0.1:80", options).reuseKey;
+  const keys = [
+    {},
+    { minHttpVersion: 2 },
+    { minHttpVersion: 2, maxH2Streams: 5 },
+    { tls: true },
+    { tls: true, maxHttpVersion: 2 },
+    { tls: true, minHttpVersion: 2 },
+  ] as PeerOptions[];
+  expect(new Set(keys.map(key)).size).toBe(keys.length);
+  expect(key({ maxHttpVersion: 2 })).toBe(key({}));
+  expect(key({ minHttpVersion: 2, h2PingIntervalMs: 5, maxRequests: 3, h2StreamWindowBytes: 70_000 })).toBe(
+    key({ minHttpVersion: 2 }),
+  );
+});
+
+test.each([
+  [{ minHttpVersion: 3 }, "minHttpVersion: expected 1 or 2, got 3"],
+  [{ minHttpVersion: 2, maxHttpVersion: 1 }, "minHttpVersion: expected at most maxHttpVersion"],
+  [{ maxH2Streams: 0 }, "maxH2Streams: expected an integer of at least 1, got 0"],
+  [{ maxRequests: 1.5 }, "maxRequests: expected an integer of at least 0, got 1.5"],
+  [{ h2StreamWindowBytes: 0 }, "h2StreamWindowBytes: expected an integer from 65535"],
+  [{ h2ConnectionWindowBytes: 2 ** 31 }, "h2ConnectionWindowBytes: expected an integer from 65535"],
+  [{ h2PingIntervalMs: -1 }, "h2PingIntervalMs: expected milliseconds"],
+])("%j is refused, by name", (options, message) => {
+  expect(() => new HttpPeer("127.0.0.1:80", options as PeerOptions)).toThrow(message);
+});

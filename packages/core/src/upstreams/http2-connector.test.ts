@@ -536,6 +536,23 @@ describe("choosing the protocol by ALPN", () => {
     },
   );
 
+  test("a WebSocket goes by HTTP/1 where HTTP/2 has no extended CONNECT, and others stay on HTTP/2", async () => {
+    await using origin = await bilingual();
+    const { provider, offers } = fakeTls((alpn) => alpn[0]);
+    connector = new HttpConnector({ tls: provider });
+    const peer = tlsPeer(origin);
+    // Nobody knows yet.
+    const first = await sessionTo(peer, "websocket");
+    expect((await finished(ask(first))).body).toBe("h1");
+    expect(offers).toEqual([["h2", "http/1.1"], ["http/1.1"]]);
+    const held = await sessionTo(peer);
+    const upgrading = await connector.connect(peer, undefined, "websocket");
+    expect((await finished(ask(upgrading))).body).toBe("h1");
+    const other = await connector.connect(peer, undefined, "spdy/9");
+    expect((await finished(ask(other))).body).toBe("h1");
+    expect((await finished(ask(held))).body).toBe("h2");
+  });
+
   test("HTTP_1_1_REQUIRED makes the request go again, by HTTP/1, and those after it", async () => {
     await using origin = await FrameOrigin.bilingual(H1_OK, async (connection) => {
       connection.send(reset(await connection.request(), NGHTTP2_HTTP_1_1_REQUIRED));

@@ -64,6 +64,7 @@ export class Http2Group {
   wait(peer: HttpPeer, needsExtendedConnect: boolean, signal: AbortSignal | undefined): Promise<ClientSession> {
     const waiter = new Http2Waiter(peer, needsExtendedConnect, signal, (gone, error) => this.#onGone(gone, error));
     this.#waiters.push(waiter);
+    this.#idleMs = peer.idleMs;
     this.#open();
     return waiter.promise;
   }

@@ -1,7 +1,7 @@
 import { sameName } from "@sluice/http";
 import type { ConnectionPool } from "@sluice/pool";
 import type { ClientSession } from "../http/client-session.ts";
-import { Http1ClientConnection } from "../http1/http1-client-connection.ts";
+import type { Http1ClientConnection } from "../http1/http1-client-connection.ts";
 import { Http2ClientConnection, type Http2ConnectionOwner } from "../http2/http2-client-connection.ts";
 import { nowMs } from "../net/clock.ts";
 import { Http1Origins } from "./http1-origins.ts";
@@ -47,20 +47,7 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
     const key = peer.reuseKey;
     const shared = need === "http1" ? undefined : this.#groups.get(key)?.take(peer, need === "extended-connect");
     if (shared !== undefined) return shared;
-    const idle = this.#pool.get(key);
-    if (idle === undefined) return undefined;
-    if (idle instanceof Http1ClientConnection) {
-      idle.prepare(true, peer);
-      this.#opener.tellReused(peer, idle);
-      return idle;
-    }
-    if (need === "http1" || (need === "extended-connect" && !idle.extendedConnect)) {
-      this.#pool.put(key, idle, peer.idleMs);
-      return undefined;
-    }
-    const group = this.#group(key);
-    group.add(idle);
-    return group.take(peer, false);
+    return (need === "http1" ? undefined : this.#reuseHttp2(peer, need)) ?? this.#reuseHttp1(peer);
   }
 
   /** A session on a connection that has room, or is opened for it, or for others. */
@@ -68,6 +55,7 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
     const need = needOf(peer, upgrade);
     const key = peer.reuseKey;
     const allowsHttp1 = peer.minHttpVersion === 1;
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
     if (allowsHttp1 && (need === "http1" || this.#http1Origins.has(key))) return this.openHttp1(peer, signal);
     const group = this.#group(key);
     const shared = group.take(peer, need === "extended-connect");
@@ -75,7 +63,6 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
     if (need === "extended-connect" && group.knownWithoutExtendedConnect) {
       return allowsHttp1 ? this.openHttp1(peer, signal) : Promise.reject(noExtendedConnect(peer));
     }
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
     return group.wait(peer, need === "extended-connect", signal);
   }
 
@@ -96,7 +83,7 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
   }
 
   idle(connection: Http2ClientConnection, idleMs: number): void {
-    if (this.#pool.put(connection.key, connection, idleMs)) this.#opener.tellPooled(connection);
+    if (this.#pool.put(http2Key(connection.key), connection, idleMs)) this.#opener.tellPooled(connection);
   }
 
   empty(group: Http2Group): void {
@@ -123,11 +110,37 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
     this.#opener.closed(connection);
   }
 
+  #reuseHttp2(peer: HttpPeer, need: Need): ClientSession | undefined {
+    const idle = this.#pool.get(http2Key(peer.reuseKey)) as Http2ClientConnection | undefined;
+    if (idle === undefined) return undefined;
+    if (need === "extended-connect" && !idle.extendedConnect) {
+      this.idle(idle, peer.idleMs);
+      return undefined;
+    }
+    const group = this.#group(peer.reuseKey);
+    group.add(idle);
+    return group.take(peer, false);
+  }
+
+  #reuseHttp1(peer: HttpPeer): ClientSession | undefined {
+    if (peer.minHttpVersion > 1) return undefined;
+    const idle = this.#pool.get(peer.reuseKey) as Http1ClientConnection | undefined;
+    if (idle === undefined) return undefined;
+    idle.prepare(true, peer);
+    this.#opener.tellReused(peer, idle);
+    return idle;
+  }
+
   #group(key: string): Http2Group {
     let group = this.#groups.get(key);
     if (group === undefined) this.#groups.set(key, (group = new Http2Group(key, this)));
     return group;
   }
+}
+
+/** Where both are idle, HTTP/2 is preferred: they are kept apart. */
+function http2Key(key: string): string {
+  return `${key} h2`;
 }
 
 function needOf(peer: HttpPeer, upgrade: string | undefined): Need {

@@ -34,7 +34,7 @@ function method(name: string, requestStream: boolean, responseStream: boolean): 
   };
 }
 
-export const ECHO: ServiceDefinition = {
+const ECHO: ServiceDefinition = {
   unary: method("Unary", false, false),
   serverStream: method("ServerStream", false, true),
   clientStream: method("ClientStream", true, false),
@@ -89,7 +89,7 @@ export async function startEchoServer(
     if (hang !== undefined) return;
     open--;
     if (fail === undefined) callback(null, call.request);
-    else callback({ code: Number.parseInt(fail.toString(), 10), details: "as asked" });
+    else callback({ code: CODES[String(fail)]!, details: "as asked" });
   };
   const serverStream: handleServerStreamingCall<Buffer, Buffer> = (call) => {
     open++;
@@ -134,6 +134,9 @@ export async function startEchoServer(
     [Symbol.asyncDispose]: async () => server.forceShutdown(),
   };
 }
+
+/** What `fail` may name. */
+const CODES: Readonly<Record<string, status>> = { [status.NOT_FOUND]: status.NOT_FOUND };
 
 const Echo = makeGenericClientConstructor(ECHO, "Echo");
 

@@ -41,7 +41,7 @@ export function readStream(stream: ByteStream, onChunk: (chunk: Buffer) => void)
 }
 
 /** Sends back what comes, and ends when the other side does. */
-export function echo({ stream }: SecuredStream): void {
+function echo({ stream }: SecuredStream): void {
   stream.on("error", () => undefined);
   stream.on("end", () => void stream.end());
   readStream(stream, (chunk) => void stream.write(chunk));

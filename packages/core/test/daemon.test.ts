@@ -1,0 +1,371 @@
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { Agent } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { get, LifeProcess } from "./life-process.ts";
+
+// Processes take their time to start where others work as well.
+vi.setConfig({ testTimeout: 60_000 });
+
+/** Only root can become somebody else. */
+const IS_ROOT = process.geteuid?.() === 0;
+
+let folder: string;
+let count = 0;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "sluice-daemon-"));
+  chmodSync(folder, 0o755);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Place {
+  readonly address: string;
+  readonly pid_file: string;
+  readonly error_log: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** A folder of its own, which `nobody` may write to, and a daemon's settings that stay in it. */
+function place(): Place {
+  const own = path.join(folder, String(count++));
+  mkdirSync(own);
+  if (IS_ROOT) chownSync(own, ...account("nobody"));
+  const address = `unix:${own}/web.sock`;
+  const pid_file = path.join(own, "server.pid");
+  const error_log = path.join(own, "error.log");
+  const upgrade_sock = path.join(own, "upgrade.sock");
+  return {
+    address,
+    pid_file,
+    error_log,
+    settings: { daemon: true, listen: [address], pid_file, error_log, upgrade_sock },
+  };
+}
+
+function account(name: string): [uid: number, gid: number] {
+  return [idOf("-u", name), idOf("-g", name)];
+}
+
+function idOf(option: string, name: string): number {
+  return Number(execFileSync("id", [option, name]));
+}
+
+/** The daemon's process number. */
+function pidOf({ pid_file }: Place): number {
+  return Number(readFileSync(pid_file, "utf8"));
+}
+
+/** A line of `/proc/PID/status`, without its name. */
+function status(pid: number, name: string): string[] {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(text)![1]!.trim().split(/\s+/);
+}
+
+/** Starts a daemon, runs `check` with its number once the starting process has ended well, and ends it. */
+async function withDaemon(at: Place, more: object, check: (pid: number) => Promise<void> | void): Promise<void> {
+  await using starter = new LifeProcess({ ...at.settings, ...more });
+  try {
+    expect([await starter.exited, starter.stderr]).toEqual([0, expect.any(String)]);
+    await check(pidOf(at));
+  } finally {
+    if (existsSync(at.pid_file)) process.kill(pidOf(at), "SIGKILL");
+  }
+}
+
+async function untilGone(pid: number): Promise<void> {
+  // One whose parent does not care stays as a zombie.
+  await expect
+    .poll(() => existsSync(`/proc/${pid}`) && status(pid, "State")[0] !== "Z", { timeout: 10_000 })
+    .toBe(false);
+}
+
+test("runs in the background, in a session and a folder of its own; ends at SIGTERM and leaves nothing", async () => {
+  const at = place();
+  await withDaemon(at, {}, async (pid) => {
+    expect(readFileSync(at.pid_file, "utf8")).toBe(`${pid}\n`);
+    await expect
+      .poll(() =>
+        get(at.address, "/pid").then(
+          ({ body }) => body,
+          () => "",
+        ),
+      )
+      .toBe(String(pid));
+    expect(readlinkSync(`/proc/${pid}/cwd`)).toBe("/");
+    expect(status(pid, "Umask")).toEqual(["0007"]);
+    expect(Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[3])).toBe(pid);
+    expect(readlinkSync(`/proc/${pid}/fd/0`)).toBe("/dev/null");
+    expect(readlinkSync(`/proc/${pid}/fd/1`)).toBe("/dev/null");
+    expect(readlinkSync(`/proc/${pid}/fd/2`)).toBe(at.error_log);
+    await get(at.address, "/complain");
+    expect(readFileSync(at.error_log, "utf8")).toContain("a complaint\n");
+    process.kill(pid, "SIGTERM");
+    await untilGone(pid);
+    expect(existsSync(at.pid_file)).toBe(false);
+    expect(existsSync(at.address.slice(5))).toBe(false);
+  });
+});
+
+test("the folder that is configured, and paths relative to it", async () => {
+  const at = place();
+  const working_directory = path.dirname(at.pid_file);
+  await withDaemon(at, { working_directory, pid_file: "server.pid" }, (pid) => {
+    expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(working_directory);
+  });
+});
+
+test("its workers serve, and end with it", async () => {
+  const at = place();
+  await withDaemon(at, { threads: 2, daemon_wait_for_ready: true }, async (pid) => {
+    const { pid: worker } = await get(at.address, "/");
+    expect(worker).not.toBe(pid);
+    process.kill(pid, "SIGTERM");
+    await untilGone(pid);
+    await untilGone(worker);
+    expect(existsSync(at.address.slice(5))).toBe(false);
+  });
+});
+
+test("what was in the pid file is not taken for this server's number", async () => {
+  const at = place();
+  writeFileSync(at.pid_file, "4242\n");
+  await withDaemon(at, {}, (pid) => {
+    expect(pid).not.toBe(4242);
+    expect(readFileSync(`${at.pid_file}.old`, "utf8")).toBe("4242\n");
+  });
+});
+
+describe("an account", () => {
+  test.runIf(IS_ROOT)(
+    "the daemon becomes who it is to be, with the groups of that account, once a low port is bound",
+    async () => {
+      const at = place();
+      const low = await freeLowPort();
+      const [uid, gid] = account("nobody");
+      const groups = execFileSync("id", ["-G", "nobody"], { encoding: "utf8" }).trim().split(" ");
+      const who = [uid, uid, uid, uid].map(String);
+      await withDaemon(at, { user: "nobody", listen: [at.address, low], daemon_wait_for_ready: true }, async (pid) => {
+        expect(status(pid, "Uid")).toEqual(who);
+        expect(status(pid, "Gid")).toEqual([gid, gid, gid, gid].map(String));
+        expect(status(pid, "Groups")).toEqual(groups);
+        expect((await get(low, "/pid")).body).toBe(String(pid));
+        process.kill(pid, "SIGTERM");
+        await untilGone(pid);
+        expect(existsSync(at.pid_file)).toBe(false);
+      });
+    },
+  );
+
+  test.runIf(IS_ROOT)("so do its workers, also those that come later; and a group may be another", async () => {
+    const at = place();
+    const low = await freeLowPort();
+    const [uid] = account("nobody");
+    const gid = Number(execFileSync("getent", ["group", "daemon"], { encoding: "utf8" }).split(":")[2]);
+    const more = { user: "nobody", group: "daemon", threads: 2, listen: [low], daemon_wait_for_ready: true };
+    await withDaemon(at, more, async (primary) => {
+      await get(low, "/log?n=1");
+      expect(readFileSync(at.error_log, "utf8")).toContain('"n":1,"msg":"logged"');
+      const { pid: first } = await get(low, "/pid");
+      process.kill(first, "SIGKILL");
+      await untilGone(first);
+      const pids = new Set(await Promise.all(Array.from({ length: 8 }, async () => (await get(low, "/pid")).pid)));
+      for (const pid of [primary, ...pids]) {
+        expect(status(pid, "Uid")[0]).toBe(String(uid));
+        expect(status(pid, "Gid")[0]).toBe(String(gid));
+      }
+    });
+  });
+
+  test.runIf(IS_ROOT)("in the foreground, too", async () => {
+    const at = place();
+    await using server = new LifeProcess({ listen: [at.address], user: "nobody" });
+    await server.running();
+    expect(status(server.pid, "Uid")[0]).toBe(String(account("nobody")[0]));
+  });
+
+  test("one that the system does not know: exit code 1, and it says so", async () => {
+    await using starter = new LifeProcess({ ...place().settings, user: "no-such-user" });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain('user: the system knows no account "no-such-user"');
+  });
+});
+
+describe("waiting until it is ready", () => {
+  test.each([
+    ["the same account", {}],
+    ["another account", { user: "nobody" }],
+  ])("%s", async (_, more) => {
+    if ("user" in more && !IS_ROOT) return;
+    const at = place();
+    await withDaemon(at, { ...more, slowStartMs: 1000, daemon_wait_for_ready: true }, async (pid) => {
+      // Without waiting: it must be there.
+      expect((await get(at.address, "/pid")).body).toBe(String(pid));
+    });
+  });
+
+  test("in vain: exit code 1, and the daemon goes on", async () => {
+    const at = place();
+    const more = { slowStartMs: 3000, daemon_wait_for_ready: true, daemon_ready_timeout_seconds: 1 };
+    await using starter = new LifeProcess({ ...at.settings, ...more });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("it was not ready within 1 s, and goes on");
+    await expect.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
+    const pid = pidOf(at);
+    await expect
+      .poll(
+        () =>
+          get(at.address, "/pid").then(
+            ({ body }) => body,
+            () => "",
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe(String(pid));
+    process.kill(pid, "SIGKILL");
+  });
+
+  test("of one that dies: exit code 1", async () => {
+    const at = place();
+    await using starter = new LifeProcess({ ...at.settings, slowStartMs: 60_000, daemon_wait_for_ready: true });
+    await expect.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
+    process.kill(pidOf(at), "SIGKILL");
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("it ended (SIGKILL) before it was ready");
+  });
+});
+
+describe("a daemon that cannot start: exit code 1, the reason is told to who waits, and the server before keeps its pid file", () => {
+  test("an address in use", async () => {
+    const at = place();
+    await withDaemon(at, { daemon_wait_for_ready: true }, async (pid) => {
+      await using second = new LifeProcess({ ...at.settings, threads: 2 });
+      expect(await second.exited).toBe(1);
+      expect(second.stderr).toContain(`cannot listen on ${at.address} (another process listens there`);
+      expect(pidOf(at)).toBe(pid);
+      expect((await get(at.address, "/pid")).body).toBe(String(pid));
+    });
+  });
+
+  test("a service that fails", async () => {
+    const at = place();
+    await using starter = new LifeProcess({
+      ...at.settings,
+      failIn: "the database is away",
+      daemon_wait_for_ready: true,
+    });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("the database is away");
+    expect(existsSync(at.pid_file)).toBe(false);
+  });
+
+  test("a folder that is not there", async () => {
+    await using starter = new LifeProcess({ ...place().settings, working_directory: "/no/such/folder" });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("ENOENT");
+    expect(starter.stderr).toContain("/no/such/folder");
+  });
+
+  test("a log that cannot be opened", async () => {
+    const at = place();
+    await using starter = new LifeProcess({ ...at.settings, error_log: "/no/such/folder/error.log" });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("error_log: cannot open /no/such/folder/error.log");
+  });
+});
+
+test("the next server is told to be ready when it waits for the sockets, so that the one before may be signalled", async () => {
+  const at = place();
+  const shared = {
+    threads: 1,
+    handover: "order",
+    daemon_wait_for_ready: true,
+    upgrade_sock_connect_accept_max_retries: 20,
+  };
+  await withDaemon({ ...at }, { ...shared, listen: ["127.0.0.1:0"] }, async (old) => {
+    await using next = new LifeProcess({ ...at.settings, ...shared, listen: ["127.0.0.1:0"], upgrade: true });
+    expect(await next.exited).toBe(0);
+    const pid = pidOf(at);
+    expect(pid).not.toBe(old);
+    expect(readFileSync(`${at.pid_file}.old`, "utf8")).toBe(`${old}\n`);
+    process.kill(old, "SIGQUIT");
+    await untilGone(old);
+    // Its end has not removed the file of the one that goes on.
+    expect(pidOf(at)).toBe(pid);
+  });
+});
+
+describe("rotation of logs, under load: no line is lost and none is there twice", () => {
+  test.each<[string, number, "log" | "file"]>([
+    ["error_log, one process", 1, "log"],
+    ["error_log, two workers", 2, "log"],
+    ["a file for many lines, two workers", 2, "file"],
+  ])(
+    "%s",
+    async (_, threads, kind) => {
+      const at = place();
+      const logFile = path.join(path.dirname(at.pid_file), "many.log");
+      await withDaemon(
+        at,
+        { threads, daemon_wait_for_ready: true, ...(kind === "file" && { logFile }) },
+        async (pid) => {
+          const rotated = kind === "log" ? at.error_log : logFile;
+          const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+          let asked = 0;
+          const over = new AbortController();
+          const ask = async (): Promise<void> => {
+            while (!over.signal.aborted) await get(at.address, `/${kind}?n=${asked++}`, agent);
+          };
+          const load = Array.from({ length: 8 }, ask);
+          for (let turn = 1; turn <= 5; turn++) {
+            await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(turn * 200);
+            renameSync(rotated, `${rotated}.${turn}`);
+            process.kill(pid, "SIGUSR1");
+            await expect.poll(() => existsSync(rotated)).toBe(true);
+          }
+          over.abort();
+          await Promise.all(load);
+          agent.destroy();
+          process.kill(pid, "SIGTERM");
+          await untilGone(pid);
+          const text =
+            [1, 2, 3, 4, 5].map((turn) => readFileSync(`${rotated}.${turn}`, "utf8")).join("") +
+            readFileSync(rotated, "utf8");
+          const numbers =
+            kind === "log"
+              ? [...text.matchAll(/"name":"life","n":(\d+)/g)].map(([, n]) => Number(n))
+              : text.trim().split("\n").map(Number);
+          // And what came last is in the file that has the name now.
+          expect(readFileSync(rotated, "utf8")).toMatch(new RegExp(`\\b${asked - 1}\\b`));
+          expect(numbers.toSorted((one, other) => one - other)).toEqual(
+            Array.from({ length: asked }, (_n, index) => index),
+          );
+        },
+      );
+    },
+    40_000,
+  );
+});
+
+async function freeLowPort(): Promise<string> {
+  for (let port = 700; port < 1000; port++) {
+    const taken = await get(`127.0.0.1:${port}`, "/").then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== "ECONNREFUSED",
+    );
+    if (!taken) return `127.0.0.1:${port}`;
+  }
+  throw new Error("no free port below 1024");
+}

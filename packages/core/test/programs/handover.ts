@@ -1,0 +1,42 @@
+import { connect, createServer, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import type { FdHandover } from "../../src/index.ts";
+
+/**
+ * A hand-over that moves nothing, for tests of the order of things: the new process binds the same addresses beside the old one,
+ * which has said that it shares them.
+ * @param mode `fails`: the old process cannot send.
+ */
+export function orderOnlyHandover(mode: string): FdHandover {
+  return {
+    receive: (path, { timeoutMs, onListening }) =>
+      new Promise((resolve, reject) => {
+        const server = createServer((socket) => {
+          clearTimeout(timer);
+          server.close();
+          const answer = (text: string): Promise<void> => new Promise((sent) => socket.end(`${text}\n`, sent));
+          resolve({
+            fds: new Map(),
+            serving: () => answer("serving"),
+            failed: (reason) => void answer(`failed ${reason}`),
+          });
+        }).listen(path, onListening);
+        const timer = setTimeout(() => {
+          server.close();
+          reject(new Error("nobody came"));
+        }, timeoutMs);
+      }),
+    send: async (path, fds) => {
+      if (mode === "fails") throw new Error("for a test");
+      const socket = await new Promise<Socket>((resolve, reject) => {
+        const client = connect(path, () => resolve(client)).on("error", reject);
+      });
+      socket.write(`${JSON.stringify([...fds])}\n`);
+      for await (const line of createInterface({ input: socket })) {
+        if (line === "serving") return;
+        throw new Error(line);
+      }
+      throw new Error("the new process ended");
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { expect, test, vi } from "vitest";
+import { Generations } from "./support/generations.ts";
+import { Load } from "./support/load.ts";
+import { isGood, pageCalls } from "./support/page-load.ts";
+import { SlowUploads } from "./support/slow-uploads.ts";
+import { until } from "./support/wait.ts";
+import { Talk, WebSockets } from "./support/web-sockets.ts";
+
+// Many processes start here.
+vi.setConfig({ testTimeout: 120_000 });
+
+const UPGRADES = Number(process.env["SLUICE_UPGRADES"] ?? 20);
+const UPLOAD_MS = Number(process.env["SLUICE_UPLOAD_MS"] ?? 1500);
+/** Requests between two upgrades, so that each server serves. */
+const REQUESTS = 100;
+
+test.for([
+  { threads: 1, upgrades: UPGRADES },
+  // Three processes for each: fewer do.
+  { threads: 2, upgrades: Math.ceil(UPGRADES / 4) },
+])(
+  `$upgrades upgrades under load with threads: $threads: no request, no upload of ${UPLOAD_MS} ms and no WebSocket fails`,
+  { timeout: 60_000 + UPGRADES * (10_000 + UPLOAD_MS) },
+  async ({ threads, upgrades }, { annotate }) => {
+    const conf = { threads, grace_period_seconds: Math.ceil(UPLOAD_MS / 1000) + 20 };
+    await using generations = await Generations.start({ conf });
+    const { port } = generations;
+    const loads = [
+      new Load({ port, clients: 8, next: pageCalls(4) }),
+      new Load({ port, clients: 8, next: pageCalls(4), thinkMs: 100 }),
+      new Load({ port, clients: 4, next: pageCalls(4), once: true }),
+    ];
+    const uploads = new SlowUploads(port, 4, UPLOAD_MS);
+    const sockets = new WebSockets(port, 4, UPLOAD_MS);
+    const outcomes = () => loads.flatMap((load) => load.outcomes);
+    const served = async (): Promise<void> => {
+      const enough = outcomes().length + REQUESTS;
+      await until(() => outcomes().length >= enough);
+    };
+    await served();
+    for (let round = 0; round < upgrades; round++) {
+      await generations.upgrade();
+      await served();
+    }
+    await Promise.all([...loads, uploads, sockets].map((each) => each.stop()));
+    generations.current.signal("SIGTERM");
+
+    await annotate(
+      `${JSON.stringify(loads.map(({ summary }) => summary))}, uploads: ${uploads.done}, WebSockets: ${sockets.done}`,
+    );
+    expect(outcomes().filter((outcome) => !isGood(outcome))).toEqual([]);
+    expect({ uploads: uploads.failures, sockets: sockets.failures }).toEqual({ uploads: [], sockets: [] });
+    expect(uploads.done).toBeGreaterThan(0);
+    expect(sockets.done).toBeGreaterThan(0);
+    expect(await Promise.all(generations.all.map(({ exited }) => exited))).toEqual(generations.all.map(() => 0));
+  },
+);
+
+test("a WebSocket lives as long as the grace period of its server, whoever has taken over", async () => {
+  await using generations = await Generations.start({ conf: { grace_period_seconds: 2 } });
+  const old = generations.current;
+  const talk = await Talk.begin(generations.port);
+  await generations.upgrade();
+  let said = 0;
+  const saying = (async () => {
+    for (;;) {
+      await talk.say();
+      said++;
+    }
+  })();
+  await expect(saying).rejects.toThrow(/ended with/);
+  expect(said).toBeGreaterThan(100);
+  await old.reaches("ShutdownRuntimes");
+  expect(await old.exited).toBe(0);
+  await using again = await Talk.begin(generations.port);
+  await again.say();
+});
