@@ -5,6 +5,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { LEGS, TRUSTED } from "./legs.ts";
 import { line } from "./line.ts";
+import { CUT } from "./matrix-client.ts";
 import type { Visit } from "./matrix-origin.ts";
 
 /** How an origin may leave a response that is not complete. */
@@ -67,7 +68,7 @@ describe("an answer that its origin leaves in the middle never looks whole", () 
     await exchange.head;
     while (exchange.received < 10) await new Promise((resolve) => setImmediate(resolve));
     go.resolve();
-    await expect(exchange.answered).rejects.toThrow();
+    await expect(exchange.answered).rejects.toThrow(CUT);
     expect((await on.proxy.whenFinished()).error?.source).toBe("upstream");
   });
 });
@@ -83,7 +84,7 @@ describe("an answer without a length whose end is that of the connection", () =>
       });
       const exchange = on.client.ask({});
       await exchange.head;
-      await expect(exchange.answered).rejects.toThrow();
+      await expect(exchange.answered).rejects.toThrow(CUT);
       expect((await on.proxy.whenFinished()).error?.source).toBe("upstream");
     },
   );
