@@ -20,6 +20,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // vitest is for its ./testing entry alone, and optional.
   "tls-openssl": ["@sluice/core", "@sluice/error", "vitest"],
   "load-balancing": ["@sluice/core", "@sluice/error", "@sluice/ketama", "undici"],
+  prometheus: ["@sluice/core", "@sluice/http", "prom-client"],
+  sentry: ["@sluice/core", "@sentry/node"],
 };
 
 /** These do no I/O, so they run anywhere and use nothing of Node.js. */

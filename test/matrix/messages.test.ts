@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { LEGS } from "./legs.ts";
 import { line } from "./line.ts";
+import type { Visit } from "./matrix-origin.ts";
 
 const MIB = 1_048_576;
 
@@ -33,7 +34,9 @@ describe.each(LEGS)("$name", (leg) => {
     const { fields } = await on.client.get("/", { ...hop, TE: "trailers", "X-End": "1" });
     const seen = on.visits[0]!.seen.fields;
     for (const name of ["x-hop", "proxy-connection", "keep-alive", "upgrade"]) expect(seen).not.toHaveProperty(name);
-    expect([seen["te"], seen["x-end"]]).toEqual(["trailers", "1"]);
+    // RFC 9110, section 10.1.4: said anew, where HTTP/2 is spoken.
+    const te = leg.downstream === 2 || leg.upstream === 2 ? "trailers" : undefined;
+    expect([seen["te"], seen["x-end"]]).toEqual([te, "1"]);
     expect(fields).not.toHaveProperty("x-hop");
     expect(fields["x-end"]).toBe("1");
     if (leg.downstream === 2) {
@@ -167,9 +170,12 @@ describe.each(LEGS)("$name", (leg) => {
   });
 
   test("a hundred requests at a time get each its own answer", async () => {
-    await using on = await line(leg, async (visit) => visit.answer(200, {}, (await visit.body()).body));
+    const echo = async (visit: Visit): Promise<void> => visit.answer(200, {}, (await visit.body()).body);
+    // A hundred handshakes at once take their time on a machine that is busy.
+    await using on = await line(leg, echo, {}, { peer: { connectMs: 0 } });
     const bodies = Array.from({ length: 100 }, (_, n) => `${n} `.repeat(n * 20));
     const answers = await Promise.all(bodies.map((body) => on.client.ask({ method: "POST", body }).answered));
+    expect(on.proxy.errors).toEqual([]);
     expect(answers.map(({ body }) => String(body))).toEqual(bodies);
     // A cold start opens one connection, not a hundred.
     if (leg.upstream === 2) expect(on.origin.connections).toBe(1);

@@ -47,8 +47,10 @@ test("threads: 2: both workers serve, with one access log; killed one by one, on
   await using origin = await Origin.start((_request, response) => void setTimeout(() => response.end("ok"), 2));
   const file = await confFile("two", origin, "threads: 2\n");
   await using gateway = new GatewayProcess(["-c", file], { SLUICE_LOG: "info,core=debug,gateway=info" });
-  await gateway.until(() => gateway.stderr.includes('"msg":"listening"'));
-  expect(gateway.stderr.match(/"msg":"listening"/g)).toHaveLength(1);
+  // Each service says so, too, at another level.
+  const listening = /"level":30[^\n]*"msg":"listening"/g;
+  await gateway.until(() => listening.test(gateway.stderr));
+  expect(gateway.stderr.match(listening)).toHaveLength(1);
   const workers = (): number[] =>
     [...gateway.stderr.matchAll(/"worker":\d+,"pid":(\d+),.*"a worker is ready"/g)].map(([, pid]) => Number(pid));
 
@@ -78,6 +80,19 @@ test("threads: 2: both workers serve, with one access log; killed one by one, on
   // What the killed ones had not written yet is lost, and nothing else.
   expect(new Set(accessLines("two").map(({ requestId }) => requestId)).size).toBe(accessLines("two").length);
 }, 60_000);
+
+test("a worker that replaces another begins with the configuration of the server, also when the file is being edited", async () => {
+  await using origin = await Origin.start((_request, response) => response.end("ok"));
+  const file = await confFile("edited", origin, "threads: 2\n");
+  await using gateway = new GatewayProcess(["-c", file], { SLUICE_LOG: "core=debug" });
+  const ready = (): string[] =>
+    [...gateway.stderr.matchAll(/"worker":\d+,"pid":(\d+),.*"a worker is ready"/g)].map(([, pid]) => pid!);
+  await gateway.until(() => ready().length === 2);
+  await writeFile(file, "threads: 2\nlisteners: [");
+  for (const pid of ready()) process.kill(Number(pid), "SIGKILL");
+  await gateway.until(() => ready().length === 4);
+  expect(await call(`unix:${folder}/edited.sock`, "/")).toEqual({ status: 200, body: "ok" });
+});
 
 test("-d: in the background, until SIGTERM", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));

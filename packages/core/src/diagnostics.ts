@@ -1,5 +1,6 @@
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ProxyError } from "@sluice/error";
+import type { ConnectionPool } from "@sluice/pool";
 import type { ConnectionDigest } from "./http/connection-digest.ts";
 import { logger } from "./log/logger.ts";
 import { isPromise } from "./modules/awaitable.ts";
@@ -152,7 +153,12 @@ export interface UpstreamConnectedMessage extends UpstreamConnectStartMessage {
   readonly digest: ConnectionDigest;
   /** What it took, TLS included; 0 for one from the pool. */
   readonly connectMs: number;
+  /** The pool that it came from, or may go to: the real one, for its counts, to be read whenever somebody asks. */
+  readonly pool: PoolStatus;
 }
+
+/** What a pool of connections to upstreams tells of itself, as it stands when it is read. */
+export type PoolStatus = Pick<ConnectionPool<never>, "idleCount" | "keyCount" | "unexpectedData">;
 
 /** A connection to an upstream could not be opened. */
 export interface UpstreamConnectFailedMessage extends UpstreamConnectStartMessage {

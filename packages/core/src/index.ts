@@ -22,6 +22,7 @@ export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "
 export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
+export { humanLog, type HumanLogOptions, type LogRecord } from "./log/human-log.ts";
 export { LogFile, type LogFileOptions } from "./log/log-file.ts";
 export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
 export {
@@ -36,6 +37,7 @@ export {
   type ConnectionRejectedMessage,
   type ConnectionSummary,
   type EventChannel,
+  type PoolStatus,
   type TlsHandshakeFailedMessage,
   type TlsReloadedMessage,
   type UpstreamClosedMessage,

@@ -14,8 +14,11 @@ import {
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { get, LifeProcess } from "./life-process.ts";
+
+// Processes take their time to start where others work as well.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Only root can become somebody else. */
 const IS_ROOT = process.geteuid?.() === 0;
@@ -266,6 +269,13 @@ describe("a daemon that cannot start: exit code 1, the reason is told to who wai
     expect(await starter.exited).toBe(1);
     expect(starter.stderr).toContain("the database is away");
     expect(existsSync(at.pid_file)).toBe(false);
+  });
+
+  test("a folder that is not there", async () => {
+    await using starter = new LifeProcess({ ...place().settings, working_directory: "/no/such/folder" });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("ENOENT");
+    expect(starter.stderr).toContain("/no/such/folder");
   });
 
   test("a log that cannot be opened", async () => {

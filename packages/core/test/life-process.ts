@@ -1,12 +1,15 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { ExecutionPhase, WorkerEndedMessage } from "../src/index.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/life.ts", import.meta.url));
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 40_000;
 
 /** What a process of the program has told. */
 export interface Told extends Partial<WorkerEndedMessage> {
@@ -17,6 +20,8 @@ export interface Told extends Partial<WorkerEndedMessage> {
   addresses?: string[];
   once?: string;
   over?: boolean;
+  holds?: boolean;
+  blocks?: boolean;
 }
 
 export interface Answer {
@@ -121,15 +126,33 @@ function killIfThere(pid: number): void {
   }
 }
 
+/** Requests that are in flight until they are released. */
+export class Held implements Disposable {
+  readonly #folder = mkdtempSync(path.join(tmpdir(), "sluice-held-"));
+
+  /** What to ask for. */
+  get path(): string {
+    return `/hold?until=${this.#folder}/released`;
+  }
+
+  release(): void {
+    writeFileSync(`${this.#folder}/released`, "");
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
 /** Asks `address` for `path`, on a connection of its own, or one of `agent`. */
-export function get(address: string, path: string, agent?: Agent): Promise<Answer> {
+export function get(address: string, target: string, agent?: Agent): Promise<Answer> {
   const own = agent ?? new Agent({ keepAlive: false });
   const at = address.lastIndexOf(":");
   const where = address.startsWith("unix:")
     ? { socketPath: address.slice(5) }
     : { host: address.slice(0, at), port: address.slice(at + 1) };
   return new Promise((resolve, reject) => {
-    const call = request({ ...where, path, agent: own }, (response) => {
+    const call = request({ ...where, path: target, agent: own }, (response) => {
       let body = "";
       response.setEncoding("latin1").on("data", (text: string) => (body += text));
       response.on("end", () => resolve({ pid: Number(response.headers["x-pid"]), body }));

@@ -1,9 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ExecutionPhase } from "../src/index.ts";
-import { get, LifeProcess } from "./life-process.ts";
+import { get, Held, LifeProcess } from "./life-process.ts";
+
+// Processes take their time to start where others work as well.
+vi.setConfig({ testTimeout: 60_000 });
 
 const LISTEN = { listen: ["127.0.0.1:0"] };
 
@@ -49,9 +52,13 @@ describe("phases, in order", () => {
 test("an error that nobody catches ends a server without workers with exit code 1, when what is in flight is answered", async () => {
   await using server = new LifeProcess(LISTEN);
   const address = await server.running();
-  const held = get(address, "/slow?ms=1000");
+  using hold = new Held();
+  const held = get(address, hold.path);
+  await server.until(({ holds }) => holds === true);
   await get(address, "/throw");
-  expect((await held).body).toBe("slept");
+  await server.until(({ phase }) => phase === "ShutdownGracePeriod");
+  hold.release();
+  expect((await held).body).toBe("released");
   expect(await server.exited).toBe(1);
   expect(server.log.filter(({ level }) => level === 60)).toMatchObject([
     { msg: "an error that nobody caught; draining", err: { message: "thrown for a test" } },
@@ -84,7 +91,9 @@ describe("SIGQUIT", () => {
       const upgrade_sock = path.join(folder, `upgrade-${threads}.sock`);
       await using old = new LifeProcess({ ...LISTEN, threads, handover: "order", upgrade_sock });
       const address = await old.running();
-      const held = get(address, "/slow?ms=3000");
+      using hold = new Held();
+      const held = get(address, hold.path);
+      await old.until(({ holds }) => holds === true);
       await using next = new LifeProcess({
         listen: [address],
         threads,
@@ -95,7 +104,8 @@ describe("SIGQUIT", () => {
       await next.logged("waiting for the listening sockets");
       old.signal("SIGQUIT");
       await next.running();
-      expect((await held).body).toBe("slept");
+      hold.release();
+      expect((await held).body).toBe("released");
       expect(await old.exited).toBe(0);
       expect(old.phases()).toEqual([
         ...START,

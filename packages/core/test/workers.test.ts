@@ -1,7 +1,10 @@
 import { Agent } from "node:http";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { WorkerEndCause } from "../src/index.ts";
-import { get, LifeProcess, type Told } from "./life-process.ts";
+import { get, Held, LifeProcess, type Told } from "./life-process.ts";
+
+// Processes take their time to start where others work as well.
+vi.setConfig({ testTimeout: 60_000 });
 
 const LISTEN = { listen: ["127.0.0.1:0"] };
 
@@ -18,6 +21,7 @@ async function running(settings: object, execArgv: string[] = []): Promise<{ ser
 
 const ready = ({ channel }: Told): boolean => channel === "sluice:worker:ready";
 const ended = ({ channel }: Told): boolean => channel === "sluice:worker:ended";
+const holds = (told: Told): boolean => told.holds === true;
 const draining = ({ channel }: Told): boolean => channel === "sluice:worker:draining";
 
 /** Asks until each of that many processes has answered. */
@@ -78,7 +82,8 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     const agent = new Agent({ keepAlive: true });
     // On the other worker, while this one dies.
     const { pid: other } = await get(address, "/pid", agent);
-    const held = get(address, "/slow?ms=1500", agent);
+    using hold = new Held();
+    const held = get(address, hold.path, agent);
     let victim: number;
     do victim = (await get(address, "/pid")).pid;
     while (victim === other);
@@ -88,7 +93,8 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
 
     const [end] = await server.until(ended);
     expect(end).toMatchObject({ cause, pid: victim });
-    expect((await held).body).toBe("slept");
+    hold.release();
+    expect((await held).body).toBe("released");
     await server.until(ready, 3);
     const after = await servingPids(address, 2);
     expect(after).not.toContain(victim);
@@ -117,7 +123,7 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     expect(end).toMatchObject({ cause: "out-of-memory" });
     await server.until(ready, 3);
     expect((await servingPids(address, 2)).size).toBe(2);
-  }, 30_000);
+  });
 
   test("one whose event loop is blocked for too long", async () => {
     const { server, address } = await running({ watchdog_seconds: 1 });
@@ -155,7 +161,9 @@ describe("an error that nobody catches ends its worker when its other requests a
     const { pid } = await get(address, "/pid", agent);
     const other = new Agent({ keepAlive: true, maxSockets: 1 });
     while ((await get(address, "/pid", other)).pid !== pid) other.destroy();
-    const held = get(address, "/slow?ms=2000", agent);
+    using hold = new Held();
+    const held = get(address, hold.path, agent);
+    await server.until(holds);
     await get(address, path, other);
 
     const [drains] = await server.until(draining);
@@ -163,7 +171,8 @@ describe("an error that nobody catches ends its worker when its other requests a
     // Its successor does not wait for the one that is held.
     await server.until(ready, 3);
     expect(server.told.filter(ended)).toEqual([]);
-    expect(await held).toEqual({ pid, body: "slept" });
+    hold.release();
+    expect(await held).toEqual({ pid, body: "released" });
     const [end] = await server.until(ended);
     expect(end).toMatchObject({ pid, cause: "uncaught-error", exitCode: 1, message });
     expect(server.log.filter(({ level, msg }) => level === 60 && /nobody caught/.test(String(msg)))).toHaveLength(1);
@@ -176,10 +185,13 @@ describe("an error that nobody catches ends its worker when its other requests a
     await using _ = server;
     const agent = new Agent({ keepAlive: true });
     const { pid } = await get(address, "/pid", agent);
-    const held = get(address, "/slow?ms=1000", agent);
+    using hold = new Held();
+    const held = get(address, hold.path, agent);
+    await server.until(holds);
     process.kill(pid, "SIGTERM");
     await server.until(ready, 3);
-    expect(await held).toEqual({ pid, body: "slept" });
+    hold.release();
+    expect(await held).toEqual({ pid, body: "released" });
     expect((await server.until(ended))[0]).toMatchObject({ pid, cause: "signal", exitCode: 0 });
     agent.destroy();
   });
@@ -218,14 +230,25 @@ describe("the bus", () => {
 });
 
 describe("the end", () => {
+  test("SIGTERM while workers start: all end, and it ends well", async () => {
+    await using server = new LifeProcess({ ...LISTEN, threads: 2, slowStartMs: 1000 });
+    await server.until(({ from, phase }) => from === server.pid && phase === "BootstrapComplete");
+    await server.until(({ once }) => once !== undefined);
+    server.signal("SIGTERM");
+    expect(await server.exited).toBe(0);
+    expect(server.phases()).not.toContain("Running");
+  });
+
   test("SIGTERM: what is in flight on any worker is answered, nobody new is let in", async () => {
     const { server, address } = await running({});
     await using _ = server;
-    const held = Array.from({ length: 8 }, () => get(address, "/slow?ms=800"));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    using hold = new Held();
+    const held = Array.from({ length: 8 }, () => get(address, hold.path));
+    await server.until(holds, 8);
     server.signal("SIGTERM");
     await server.until(({ from, phase }) => from === server.pid && phase === "ShutdownGracePeriod");
-    expect((await Promise.all(held)).map(({ body }) => body)).toEqual(Array(8).fill("slept"));
+    hold.release();
+    expect((await Promise.all(held)).map(({ body }) => body)).toEqual(Array(8).fill("released"));
     expect(await server.exited).toBe(0);
     await expect(get(address, "/")).rejects.toThrow("ECONNREFUSED");
     expect(server.told.filter(ended).map(({ cause }) => cause)).toEqual(["stopped", "stopped"]);
@@ -235,7 +258,7 @@ describe("the end", () => {
     const { server, address } = await running({ grace_period_seconds: 1, graceful_shutdown_timeout_seconds: 0 });
     await using _ = server;
     get(address, "/block?ms=600000").catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await server.until(({ blocks }) => blocks === true);
     server.signal("SIGTERM");
     expect(await server.exited).toBe(0);
     expect(server.stderr).toContain("a worker did not end; killed it");
@@ -245,10 +268,13 @@ describe("the end", () => {
     const { server, address } = await running({});
     await using _ = server;
     const pids = await servingPids(address, 2);
-    const held = get(address, "/slow?ms=1000");
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    using hold = new Held();
+    const held = get(address, hold.path);
+    await server.until(holds);
     server.signal("SIGKILL");
-    expect((await held).body).toBe("slept");
+    await server.logged("the process that has started this worker is gone");
+    hold.release();
+    expect((await held).body).toBe("released");
     await server.exited;
     const over = server.told.filter((told) => told.over).map(({ from }) => from);
     expect(new Set(over)).toEqual(pids);

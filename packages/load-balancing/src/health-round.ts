@@ -13,8 +13,19 @@ export interface HealthRound {
   concurrency: number;
   /** Whether the backend is still in the set; the outcome for one that left is dropped. */
   isCurrent: (state: BackendState) => boolean;
+  /** Told of each check that counts. */
+  onChecked?: ((state: BackendState, check: FinishedCheck) => void) | undefined;
   /** Ends the round at once; checks that were cut off by it do not count. */
   signal?: AbortSignal | undefined;
+}
+
+interface FinishedCheck {
+  success: boolean;
+  /** The health of the backend is another than before. */
+  changed: boolean;
+  /** What the check rejected with. */
+  error: unknown;
+  checkMs: number;
 }
 
 /** Checks each backend once. Never rejects. */
@@ -33,6 +44,7 @@ async function checkOne(state: BackendState, round: HealthRound): Promise<void> 
   const { backend } = state;
   let failed = false;
   let error: unknown;
+  const startMs = performance.now();
   try {
     await within(
       check.timeoutMs ?? DEFAULT_CHECK_TIMEOUT_MS,
@@ -45,7 +57,9 @@ async function checkOne(state: BackendState, round: HealthRound): Promise<void> 
     error = thrown;
   }
   if (signal?.aborted || !round.isCurrent(state)) return;
-  if (state.observe(!failed, error, thresholdsOf(check))) tellChange(check, state.backend, !failed, error);
+  const changed = state.observe(!failed, error, thresholdsOf(check));
+  if (changed) tellChange(check, state.backend, !failed, error);
+  round.onChecked?.(state, { success: !failed, changed, error, checkMs: performance.now() - startMs });
 }
 
 function thresholdsOf(check: HealthCheck): Thresholds {

@@ -10,6 +10,12 @@ export {
 export { roundRobin } from "./round-robin.ts";
 export { tcpHealthCheck, type TcpHealthCheckOptions } from "./tcp-health-check.ts";
 export { staticDiscovery, type DiscoveryResult, type ServiceDiscovery } from "./discovery.ts";
+export {
+  balancerChannels,
+  type BackendCheckedMessage,
+  type BalancerUpdatedMessage,
+  type BalancerUpdateFailedMessage,
+} from "./channels.ts";
 // For those who write a selection or a health check.
 export type { Fallbacks, Selection, Selector } from "./selection.ts";
 export { DEFAULT_CHECK_TIMEOUT_MS, type HealthCheck } from "./health-check.ts";

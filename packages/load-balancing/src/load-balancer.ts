@@ -3,6 +3,7 @@ import { EMPTY_SET, nextBackendSet, type BackendSet } from "./backend-set.ts";
 import type { BackendState } from "./backend-state.ts";
 import type { Backend, BackendInput } from "./backend.ts";
 import { balancerTask } from "./balancer-task.ts";
+import { balancerChannels } from "./channels.ts";
 import { checkCount, checkMs } from "./check-option.ts";
 import { distinctBackends, type DiscoveryResult, type ServiceDiscovery } from "./discovery.ts";
 import type { HealthCheck } from "./health-check.ts";
@@ -16,8 +17,12 @@ import { within } from "./within.ts";
 const PARALLEL_CHECKS = 32;
 const DEFAULT_DISCOVERY_TIMEOUT_MS = 10_000;
 
+const { updated, updateFailed, checked } = balancerChannels;
+
 /** Options of every balancer. */
 export interface LoadBalancerOptions {
+  /** What metrics call it; two of one name count as one. Default `load balancer`. */
+  name?: string;
   /** How to choose. Default {@link roundRobin}. */
   selection?: Selection;
   /** How backends are probed. Default: not at all, and all count as healthy. */
@@ -63,6 +68,7 @@ export type BackendRef = Pick<Backend, "address">;
  * Each process has its own turns and makes its own checks.
  */
 export class LoadBalancer {
+  readonly name: string;
   readonly #selection: Selection;
   readonly #discovery: ServiceDiscovery;
   readonly #discoveryTimeoutMs: number;
@@ -82,6 +88,7 @@ export class LoadBalancer {
    */
   constructor(options: DiscoveringLoadBalancerOptions) {
     const { healthCheck, healthCheckIntervalMs, updateIntervalMs } = options;
+    this.name = options.name ?? "load balancer";
     this.#selection = options.selection ?? roundRobin;
     this.#discovery = options.discovery;
     this.#discoveryTimeoutMs = checkMs(
@@ -199,6 +206,9 @@ export class LoadBalancer {
       states: this.#set.states,
       concurrency: this.#concurrency,
       isCurrent: (state) => this.#stateOf(state.backend) === state,
+      onChecked: ({ backend, healthy }, check) => {
+        if (checked.hasSubscribers) checked.publish({ balancer: this, backend, healthy, ...check });
+      },
       signal,
     });
   }
@@ -209,7 +219,7 @@ export class LoadBalancer {
    * that is already known to be down (in Pingora the checks come after). What fails is logged and tried again at the next
    * interval; it never stops the server's start.
    */
-  service(name = "load balancer"): Service {
+  service(name: string = this.name): Service {
     const task = balancerTask({
       update: (signal) => this.update(signal),
       checkHealth: (signal) => this.checkHealth(signal),
@@ -225,8 +235,10 @@ export class LoadBalancer {
         this.#discovery.discover(limit),
       );
       this.#install(result);
+      if (updated.hasSubscribers) updated.publish({ balancer: this, backends: this.backends });
     } catch (error) {
       this.#discoveryError = error;
+      if (updateFailed.hasSubscribers) updateFailed.publish({ balancer: this, error });
       throw error;
     }
   }

@@ -82,7 +82,12 @@ export class Generations implements AsyncDisposable {
       upgrade,
       addresses: addresses.map((address) => address.replace("FOLDER", this.folder)),
       upstream: `127.0.0.1:${this.#origin.port}`,
-      conf: { upgrade_sock: path.join(this.folder, "upgrade.sock"), ...conf },
+      conf: {
+        upgrade_sock: path.join(this.folder, "upgrade.sock"),
+        // A machine with much to do starts a process in its own time.
+        upgrade_sock_connect_accept_max_retries: 60,
+        ...conf,
+      },
     });
     this.all.push(this.#stack.use(next));
     return next;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { LineCounter, parseDocument, type Document } from "yaml";
 import type { ZodType } from "zod";
+import { inheritedConfigText, rememberConfigText } from "./config-texts.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { isSecret, keyPathText, valueAt, type KeyPath } from "./key-path.ts";
 import { describeIssue, EXPECTED, findings, type Finding } from "./schema-issues.ts";
@@ -11,17 +12,22 @@ const SHOWN_CHARS = 60;
 
 /**
  * Reads `path` and parses it as {@link parseYamlConfig} does. Blocks; meant for start-up and reload.
+ *
+ * In a worker it gives what was valid last in the process that has started it: a worker that replaces another begins with the
+ * configuration of the server, also when somebody is just editing the file.
  * @throws ConfigError also when the file cannot be read.
  */
 export function loadYamlConfig<T>(path: string, schema: ZodType<T>): T {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = inheritedConfigText(path) ?? readFileSync(path, "utf8");
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (error as Error).message;
     throw new ConfigError([{ file: path, line: 0, column: 0, key: "", message: `cannot read: ${reason}` }]);
   }
-  return parseYamlConfig(text, schema, path);
+  const value = parseYamlConfig(text, schema, path);
+  rememberConfigText(path, text);
+  return value;
 }
 
 /**

@@ -21,13 +21,25 @@ export class DaemonProcess {
   readonly #parent: number = process.ppid;
   #told = false;
 
-  /** Leaves where it was started, and writes to its log. @throws Error when the folder or the log is not there. */
-  constructor(conf: ServerConf, errorLog: string | undefined) {
+  private constructor(conf: ServerConf) {
     this.#conf = conf;
-    if (errorLog !== undefined) standardLog.toFile(errorLog);
-    process.chdir(daemonFolder(conf));
-    process.umask(UMASK);
     this.#pidFile = new PidFile(path.resolve(conf.pid_file));
+  }
+
+  /**
+   * Leaves where it was started, and writes to its log. Rejects when the folder or the log is not there, which the process that has
+   * started this one is told.
+   */
+  static async begin(conf: ServerConf, errorLog: string | undefined): Promise<DaemonProcess> {
+    try {
+      if (errorLog !== undefined) standardLog.toFile(errorLog);
+      process.chdir(daemonFolder(conf));
+    } catch (error) {
+      await tellFailure(error);
+      throw error;
+    }
+    process.umask(UMASK);
+    return new DaemonProcess(conf);
   }
 
   /** @throws ProxyError when the pid file cannot be written. */
@@ -39,10 +51,9 @@ export class DaemonProcess {
   started(): void {
     if (this.#told) return;
     this.#told = true;
-    void tellParent({ daemon: "started" } satisfies DaemonMessage);
-    if (this.#conf.daemon_wait_for_ready)
-      this.#notify(performance.now() + this.#conf.daemon_notify_timeout_seconds * 1000);
-    else this.#leave();
+    const { daemon_wait_for_ready, daemon_notify_timeout_seconds } = this.#conf;
+    if (daemon_wait_for_ready) this.#notify(performance.now() + daemon_notify_timeout_seconds * 1000);
+    else void tellParent({ daemon: "started" } satisfies DaemonMessage).then(() => this.#leave());
   }
 
   /** This process ends: the one that has started it is told why, if it still waits. */
@@ -50,11 +61,7 @@ export class DaemonProcess {
     this.#pidFile.remove();
     if (this.#told) return Promise.resolve();
     this.#told = true;
-    const message: DaemonMessage = {
-      daemon: "failed",
-      message: error instanceof Error ? error.message : String(error),
-    };
-    return tellParent(message);
+    return tellFailure(error);
   }
 
   ended(): void {
@@ -81,4 +88,9 @@ export class DaemonProcess {
   #leave(): void {
     if (process.connected) process.disconnect?.();
   }
+}
+
+function tellFailure(error: unknown): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  return tellParent({ daemon: "failed", message } satisfies DaemonMessage);
 }

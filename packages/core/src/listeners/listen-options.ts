@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { checkOptionNames } from "../config/known-options.ts";
 import { checkAcceptFilter, type AcceptFilter } from "./accept-filter.ts";
 
@@ -78,6 +79,9 @@ export function checkListenOptions(what: string, options: ListenOptions): void {
   checkInteger(what, options, "dscp", 0, 63);
   checkInteger(what, options, "maxConnections", 1, Number.MAX_SAFE_INTEGER);
   checkInteger(what, options, "maxConnectionsPerClient", 1, Number.MAX_SAFE_INTEGER);
+  if (options.dscp !== undefined && !("setTypeOfService" in Socket.prototype)) {
+    throw new TypeError(`${what}: dscp: this Node.js cannot set it; 24.15 and newer can`);
+  }
   if (acceptFilter !== undefined) checkAcceptFilter(acceptFilter);
   if (onBound !== undefined && typeof onBound !== "function") {
     throw new TypeError(`${what}: onBound: expected a function, got ${typeof onBound}`);

@@ -162,8 +162,13 @@ export class Listener {
       const { idleMs, intervalMs, count } = { ...KEEP_ALIVE, ...keepAlive };
       socket.setKeepAlive(true, idleMs, intervalMs, count);
     }
-    // The two low bits are those of congestion notification (RFC 3168).
-    if (dscp !== undefined) socket.setTypeOfService(dscp << 2);
+    if (dscp === undefined) return;
+    try {
+      // The two low bits are those of congestion notification (RFC 3168).
+      socket.setTypeOfService(dscp << 2);
+    } catch {
+      // Its client has left; that shows when it is read from.
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { pino } from "pino";
+import { humanLog } from "./human-log.ts";
 
 type Sink = ReturnType<typeof pino.destination>;
 
@@ -20,21 +21,27 @@ export function onReopen(each: Reopenable): () => void {
 }
 
 /**
- * Where lines go that nobody has sent elsewhere: standard error, or the file of a daemon. Written at once, so that a crash loses
+ * Where lines go that nobody has sent elsewhere: standard error, readable on a terminal; or the file of a daemon. Written at once, so that a crash loses
  * no line.
  */
 class StandardLog {
   #sink: Sink | undefined = undefined;
+  #toText: ((line: string) => string) | undefined = undefined;
 
   write(line: string): void {
-    this.#sink ??= open(2);
-    this.#sink.write(line);
+    if (this.#sink === undefined) {
+      this.#sink = open(2);
+      // Programs read everything else.
+      if (process.stderr.isTTY) this.#toText = humanLog({ colors: process.env["NO_COLOR"] === undefined });
+    }
+    this.#sink.write(this.#toText === undefined ? line : this.#toText(line));
   }
 
   /** @throws Error when the file cannot be opened. */
   toFile(path: string): void {
     const sink = open(path);
     this.#sink = sink;
+    this.#toText = undefined;
     onReopen(sink);
   }
 }

@@ -25,7 +25,7 @@ export interface LogDestination {
 export interface LogOptions {
   /** As in `SLUICE_LOG`: `info,proxy=trace`. Default: that variable, else `info`. */
   levels?: string;
-  /** Default: standard error, or the `error_log` of a daemon; written at once, so that a crash loses no line. */
+  /** Default: standard error, on a terminal as {@link humanLog} shows it, or the `error_log` of a daemon; written at once, so that a crash loses no line. */
   destination?: LogDestination;
 }
 

@@ -16,6 +16,12 @@ export type ProcessRole =
 
 const VARIABLE = "SLUICE_ROLE";
 
+/** Where a worker can read what its configuration is. 3 is the way to the process that has started it. */
+export const CONFIG_FD = 4;
+
+/** The first of a worker's descriptors to listen on. */
+export const FIRST_LISTENING_FD = 5;
+
 let role: ProcessRole | undefined;
 
 /** The role of this process, told by the one that has started it. */

@@ -222,12 +222,12 @@ export class Server {
     const ignored = keysWithoutEffect(this.conf);
     if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
-    const daemon = role.kind === "daemon" ? new DaemonProcess(this.conf, errorLog) : undefined;
+    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, errorLog) : undefined;
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
     const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon);
     const unwatchSignals = watchSignals({
       terminate: () => {
-        this.#phases.enter("GracefulTerminate");
+        if (this.#stopping === undefined) this.#phases.enter("GracefulTerminate");
         void this.stop();
       },
       endFast: () => void this.#stop(FAST_GRACE_MS, false),

@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { ConnectionPool } from "@sluice/pool";
-import { upstreamChannels } from "../diagnostics.ts";
+import { upstreamChannels, type PoolStatus } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
 import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { resolveHeadLimits, type HeadLimits } from "../http1/head-limits.ts";
@@ -69,7 +69,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     const connection = this.pool.get(peer.reuseKey) as Http1ClientConnection | undefined;
     if (connection === undefined) return undefined;
     connection.prepare(true, peer);
-    if (connected.hasSubscribers) publishConnected(peer, connection, connection.reused, 0);
+    if (connected.hasSubscribers) publishConnected(peer, connection, connection.reused, 0, this.pool);
     return connection;
   }
 
@@ -86,12 +86,12 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
 
   /** @internal */
   openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
-    return tellOpening(peer, () => this.#openHttp1(peer, signal));
+    return tellOpening(peer, this.pool, () => this.#openHttp1(peer, signal));
   }
 
   /** @internal */
   openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession> {
-    return tellOpening(peer, () => this.#openAny(peer, signal));
+    return tellOpening(peer, this.pool, () => this.#openAny(peer, signal));
   }
 
   async #openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
@@ -161,7 +161,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
 
   /** @internal */
   tellReused(peer: HttpPeer, session: ClientSession): void {
-    if (connected.hasSubscribers) publishConnected(peer, session, true, 0);
+    if (connected.hasSubscribers) publishConnected(peer, session, true, 0, this.pool);
   }
 
   /** @internal */
@@ -213,13 +213,15 @@ function publishConnected(
   { digest }: { digest: ConnectionDigest },
   reused: boolean,
   connectMs: number,
+  pool: PoolStatus,
 ) {
-  connected.publish({ address: peer.address.text, peer, reused, digest, connectMs });
+  connected.publish({ address: peer.address.text, peer, reused, digest, connectMs, pool });
 }
 
 /** Tells the channels how a connection is opened. */
 async function tellOpening<Opened extends { readonly digest: ConnectionDigest }>(
   peer: HttpPeer,
+  pool: PoolStatus,
   open: () => Promise<Opened>,
 ): Promise<Opened> {
   const address = peer.address.text;
@@ -227,7 +229,7 @@ async function tellOpening<Opened extends { readonly digest: ConnectionDigest }>
   if (connectStart.hasSubscribers) connectStart.publish({ address, peer });
   try {
     const opened = await open();
-    if (connected.hasSubscribers) publishConnected(peer, opened, false, nowMs() - startedAtMs);
+    if (connected.hasSubscribers) publishConnected(peer, opened, false, nowMs() - startedAtMs, pool);
     return opened;
   } catch (thrown) {
     const error = thrown as ProxyError;

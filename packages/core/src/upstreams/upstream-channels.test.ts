@@ -69,13 +69,14 @@ test("a connection is told from its beginning to its end", async () => {
   expect(log.names).toEqual(["connect-start", "connected", "pooled", "connected", "pooled", "closed"]);
   const { address } = server;
   const { digest } = again;
+  const { pool } = connector;
   const [first] = log.messages("connected");
   const messages = log.events.map(({ message }) => message);
   expect(messages).toStrictEqual([
     { address, peer },
-    { address, peer, reused: false, digest, connectMs: expect.any(Number) as number },
+    { address, peer, reused: false, digest, connectMs: expect.any(Number) as number, pool },
     { address, digest },
-    { address, peer, reused: true, digest, connectMs: 0 },
+    { address, peer, reused: true, digest, connectMs: 0, pool },
     { address, digest },
     {
       address,

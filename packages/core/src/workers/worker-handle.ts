@@ -1,15 +1,14 @@
 import { fork, type ChildProcess } from "node:child_process";
+import type { Socket } from "node:net";
 import { isBusMessage } from "../bus/bus-message.ts";
+import { validConfigTexts } from "../config/config-texts.ts";
 import type { BusPeer } from "../bus/server-bus.ts";
-import { roleEnvironment } from "../server/process-role.ts";
+import { CONFIG_FD, FIRST_LISTENING_FD, roleEnvironment } from "../server/process-role.ts";
 import type { WorkerEndCause } from "./worker-channels.ts";
 import type { PrimaryMessage, WorkerMessage } from "./worker-messages.ts";
 
 /** Of the heap's limit: a runtime that aborts with so much in use has run out of it. */
 const NEARLY_FULL = 0.5;
-
-/** The first descriptor of a worker that is no standard one; 3 is the way to us. */
-const FIRST_FD = 4;
 
 /** What to start a worker with. */
 export interface WorkerSpec {
@@ -92,15 +91,22 @@ function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec): ChildProcess 
     kind: "worker",
     id,
     errorLog,
-    fds: keys.map((key, index) => [key, FIRST_FD + index] as const),
+    fds: keys.map((key, index) => [key, FIRST_LISTENING_FD + index] as const),
   } as const;
   const env: NodeJS.ProcessEnv = { ...process.env, ...roleEnvironment(role) };
   if (threadPoolSize !== undefined) env["UV_THREADPOOL_SIZE"] = String(threadPoolSize);
-  return fork(program, args, {
+  const child = fork(program, args, {
     env,
     // Of several that are to be inspected at the same address, all but one would fail.
     execArgv: process.execArgv.filter((option) => !option.startsWith("--inspect")),
     serialization: "advanced",
-    stdio: ["ignore", "inherit", "inherit", "ipc", ...fds.values()],
+    stdio: ["ignore", "inherit", "inherit", "ipc", "pipe", ...fds.values()],
   });
+  const config = child.stdio[CONFIG_FD] as Socket;
+  // A worker need not read it.
+  config
+    .on("error", () => undefined)
+    .resume()
+    .end(validConfigTexts());
+  return child;
 }

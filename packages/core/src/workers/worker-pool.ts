@@ -206,7 +206,9 @@ export class WorkerPool {
       workerChannels.ended.publish({ worker: id, pid, cause, exitCode, signal, livedMs, message });
     }
     const why = message === "" ? `it ended (${signal ?? `exit code ${exitCode}`})` : message;
-    this.#started?.failed(ProxyError.internal("InternalError", `worker ${id} could not start: ${why}`));
+    // Who was told to stop while it started has not failed.
+    if (this.#stopping !== undefined) this.#started?.ready();
+    else this.#started?.failed(ProxyError.internal("InternalError", `worker ${id} could not start: ${why}`));
     this.#vacate(worker);
     if (this.#workers.size === 0) this.#onEmpty?.();
   }

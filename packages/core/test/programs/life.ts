@@ -1,5 +1,6 @@
 // A server for tests of its life. What it serves does what its path says; the first argument is its configuration as JSON, with
 // `listen`, a list of addresses, and what else is named below. Tells on standard output, a JSON line each, what happens to it.
+import { existsSync, readFileSync } from "node:fs";
 import { ResponseHeader } from "@sluice/http";
 import {
   backgroundService,
@@ -46,13 +47,19 @@ const file = logFile === undefined ? undefined : new LogFile(logFile);
 
 const actions: Record<string, (query: URLSearchParams) => unknown> = {
   pid: () => process.pid,
-  slow: (query) => new Promise((resolve) => setTimeout(resolve, Number(query.get("ms")), "slept")),
+  /** Until the file is there; tells when it has begun. */
+  hold: async (query) => {
+    tell({ holds: true });
+    while (!existsSync(query.get("until") ?? "")) await new Promise((resolve) => setTimeout(resolve, 20));
+    return "released";
+  },
   throw: () =>
     void setImmediate(() => {
       throw new Error("thrown for a test");
     }),
   reject: () => void Promise.reject(new Error("rejected for a test")),
   block: (query) => {
+    tell({ blocks: true });
     const until = Date.now() + Number(query.get("ms"));
     while (Date.now() < until);
   },
@@ -97,7 +104,6 @@ for (const channel of [workerChannels.ready, workerChannels.draining, workerChan
   observe<object>(channel, (message) => tell({ channel: channel.name, ...message }));
 }
 if (reload !== undefined) {
-  const { readFileSync } = await import("node:fs");
   server.onReload({
     name: "word",
     load: () => {

@@ -71,7 +71,8 @@ function load(): Libc | LinuxError {
   try {
     return functionsOf(createRequire(import.meta.url)("koffi") as Koffi);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    // Behind the first line stands who has asked for it, at length.
+    const [why] = (cause instanceof Error ? cause.message : String(cause)).split("\n", 1);
     return unavailable(`koffi, which does it, could not be loaded on ${process.arch}: ${why}`, cause);
   }
 }

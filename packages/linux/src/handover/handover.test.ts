@@ -227,6 +227,12 @@ describe("a hand-over that fails leaves the old process what it has", () => {
     await expect(sendListeners(sockPath, [{ fd: file, ...given }])).rejects.toMatchObject({ code });
   });
 
+  test("more than there can be are not sent", async () => {
+    const { fd } = await listener("a");
+    const given = Array.from({ length: 10_001 }, () => ({ address: "a", fd }));
+    await expect(sendListeners(sockPath, given)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
   test("a connection is not sent", async () => {
     const server = await listen();
     const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
@@ -324,6 +330,19 @@ describe("somebody else at the door is sent away, and the old process is still w
     toClose.push(received.listeners[0]!.fd);
     await received.serving();
     await sent;
+  });
+
+  test("one whose sockets come byte by byte is understood", async () => {
+    const receiving = receiveListeners(sockPath);
+    const slow = connect(sockPath).setNoDelay(true);
+    for (const byte of hello(0)) {
+      slow.write(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const received = await receiving;
+    expect(received.listeners).toEqual([]);
+    slow.destroy();
+    await received.serving();
   });
 
   test("one who says nothing has limited time", async () => {
