@@ -66,7 +66,7 @@ testWith(
     const { promise: reported, resolve: report } = Promise.withResolvers<Report>();
     await using origin = await Origin.start((request, response) => void answer(request, response, report));
     const sockets = new WebSocketServer({ server: origin.server, path: "/socket" });
-    sockets.on("connection", (socket) => socket.on("message", (message) => socket.send(String(message))));
+    sockets.on("connection", (socket) => socket.on("message", (message) => socket.send(message, { binary: false })));
     const { cert, key } = selfSignedCertificate({ names: ["127.0.0.1"] });
     writeFileSync(`${folder}/cert.pem`, cert);
     writeFileSync(`${folder}/key.pem`, key);
