@@ -13,7 +13,7 @@ import { nowMs } from "../net/clock.ts";
 import { notSent, streamFailed } from "./client-errors.ts";
 import { requestFields, requestKind, type Http2RequestKind } from "./client-request.ts";
 import { responseHeader } from "./client-response.ts";
-import { CANCEL, ENHANCE_YOUR_CALM, NO_ERROR } from "./error-codes.ts";
+import { CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM } from "./error-codes.ts";
 import { fieldBlock, fieldListBytes, fieldObject } from "./fields.ts";
 import { learnFrom, requestNatively } from "./native-request.ts";
 import { webSocketAccept } from "./websocket-accept.ts";
@@ -287,11 +287,30 @@ export class Http2ClientSession implements ClientSession {
   onClose(): void {
     this.#writeWatch?.dispose();
     if (this.#events === undefined) return;
-    const connection = this.#connection;
     const stream = this.#stream!;
     // A tunnel ends by both directions; an origin that has ended its own may say, without an error, that it has heard enough.
     const ended = this.#state === "ended" || this.#endWaits;
     if (ended && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
+    // Whether it was the origin who refused is known only when Node has done the rest of what it does.
+    if (stream.rstCode === REFUSED_STREAM && this.receivedBytes === 0) setImmediate(() => this.#refused());
+    else this.#streamFailed();
+  }
+
+  #refused(): void {
+    if (this.#events === undefined) return;
+    const connection = this.#connection;
+    if (!connection.closedByNode) {
+      this.#streamFailed();
+      return;
+    }
+    connection.retire();
+    const context = "a request head of more than 65,536 bytes, which is the most that Node's HTTP/2 sends";
+    this.#fail(ProxyError.internal("InvalidHTTPHeader", context));
+  }
+
+  #streamFailed(): void {
+    const connection = this.#connection;
+    const stream = this.#stream!;
     const error = streamFailed(
       {
         id: stream.id ?? 0,
