@@ -1,11 +1,18 @@
-import { randomBytes } from "node:crypto";
+import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { PeerOptions, TlsCertificate, TlsListenSettings } from "@sluice/core";
+import { isIP } from "node:net";
+import { CertificateNames, type PeerOptions, type TlsCertificate, type TlsListenSettings } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { z } from "zod";
 
 const file = z.string().min(1, "expected the path of a file");
-const version = z.enum(["1.2", "1.3"]);
+/** YAML makes a number of what is not in quotes. */
+const version = z
+  .literal(["1.2", 1.2, "1.3", 1.3], "expected 1.2 or 1.3")
+  .transform((value) => (Number(value) === 1.2 ? "1.2" : "1.3"));
+const certificateName = z
+  .string()
+  .refine((name) => CertificateNames.isName(name), "expected a host name or *.name, without a port");
 
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
 export const listenerTls = z.strictObject({
@@ -17,7 +24,7 @@ export const listenerTls = z.strictObject({
         cert: file,
         key: file,
         /** Default: the names in the certificate. */
-        names: z.array(z.string().min(1)).min(1).optional(),
+        names: z.array(certificateName).min(1).optional(),
       }),
     )
     .min(1, "expected at least one certificate"),
@@ -33,7 +40,13 @@ export const listenerTls = z.strictObject({
 /** How the servers of an upstream are spoken to by TLS. */
 export const upstreamTls = z.strictObject({
   /** The name that they are asked for, and that their certificates must be for. Default: the host of the address. */
-  sni: z.string().min(1).optional(),
+  sni: z
+    .string()
+    .refine(
+      (name) => isIP(name) > 0 || (CertificateNames.isName(name) && !name.startsWith("*")),
+      "expected a host name",
+    )
+    .optional(),
   /** The authorities that are trusted, in PEM, instead of the system's. */
   ca: file.optional(),
   /** What we show to servers that ask for it. */
@@ -61,20 +74,15 @@ export function toListenSettings(conf: ListenerTls): TlsListenSettings {
   };
 }
 
-/** @throws ProxyError `ConfigError` for a file that cannot be read. */
+/** @throws ProxyError `ConfigError` for a file that cannot be read, or does not hold what it should. */
 export function toPeerTlsOptions(conf: UpstreamTls, where: string): PeerOptions {
-  const shown = conf.client_certificate;
+  const { sni, ca, client_certificate: shown, verify } = conf;
   return {
     tls: true,
-    ...(conf.sni !== undefined && { sni: conf.sni }),
-    ...(conf.ca !== undefined && { ca: read(conf.ca, `${where}.ca`) }),
-    ...(shown !== undefined && {
-      clientCert: {
-        cert: read(shown.cert, `${where}.client_certificate.cert`),
-        key: read(shown.key, `${where}.client_certificate.key`),
-      },
-    }),
-    ...(!conf.verify && { verifyCert: false }),
+    ...(sni !== undefined && { sni }),
+    ...(ca !== undefined && { ca: readPem(ca, `${where}.ca`, (pem) => new X509Certificate(pem)) }),
+    ...(shown !== undefined && { clientCert: readClientCertificate(shown, `${where}.client_certificate`) }),
+    ...(!verify && { verifyCert: false }),
   };
 }
 
@@ -84,10 +92,30 @@ function ticketKeyOfAllWorkers(): Uint8Array {
   return Buffer.from(process.env["SLUICE_TICKET_KEY"], "base64");
 }
 
-function read(path: string, where: string): string {
+function readClientCertificate(
+  files: { cert: string; key: string },
+  where: string,
+): NonNullable<PeerOptions["clientCert"]> {
+  const cert = readPem(files.cert, `${where}.cert`, (pem) => new X509Certificate(pem));
+  const key = readPem(files.key, `${where}.key`, createPrivateKey);
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw ProxyError.internal("ConfigError", `${where}: the key in ${files.key} is not that of ${files.cert}`);
+  }
+  return { cert, key };
+}
+
+/** The text of a file in which `parse` has found what it looks for. */
+function readPem(path: string, where: string, parse: (pem: string) => unknown): string {
+  let pem: string;
   try {
-    return readFileSync(path, "utf8");
+    pem = readFileSync(path, "utf8");
   } catch (cause) {
     throw ProxyError.internal("ConfigError", `${where}: cannot read ${path}`, cause);
   }
+  try {
+    parse(pem);
+  } catch (cause) {
+    throw ProxyError.internal("ConfigError", `${where}: ${path} cannot be used, PEM is expected`, cause);
+  }
+  return pem;
 }

@@ -19,6 +19,11 @@ export class Origin implements AsyncDisposable {
     return new Origin(server);
   }
 
+  /** For what is not a request and its response, such as WebSocket. */
+  get server(): Server {
+    return this.#server;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#server.listening) return;
     this.#server.close();
