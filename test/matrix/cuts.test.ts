@@ -19,9 +19,6 @@ const CUTS: readonly (readonly [what: string, upstream: 1 | 2, cut: (visit: Visi
   ["the loss of the connection", 1, (visit) => below(visit).destroy()],
 ];
 
-/** How the versions say it. */
-const CUT = /aborted|cut|closed|reset|hang up|ECONNRESET|NGHTTP2/;
-
 function streamOf({ response }: Visit): Http2Stream {
   return (response as unknown as { stream: Http2Stream }).stream;
 }
