@@ -5,7 +5,6 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { LEGS, TRUSTED } from "./legs.ts";
 import { line } from "./line.ts";
-import { CUT } from "./matrix-client.ts";
 import type { Visit } from "./matrix-origin.ts";
 
 /** How an origin may leave a response that is not complete. */
