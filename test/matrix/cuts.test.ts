@@ -5,7 +5,6 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { LEGS, TRUSTED } from "./legs.ts";
 import { line } from "./line.ts";
-import { CUT } from "./matrix-client.ts";
 import type { Visit } from "./matrix-origin.ts";
 
 /** How an origin may leave a response that is not complete. */
@@ -18,6 +17,9 @@ const CUTS: readonly (readonly [what: string, upstream: 1 | 2, cut: (visit: Visi
   ["the end of the connection", 1, (visit) => below(visit).end()],
   ["the loss of the connection", 1, (visit) => below(visit).destroy()],
 ];
+
+/** How the versions say it. */
+const CUT = /aborted|cut|closed|reset|hang up|ECONNRESET|NGHTTP2/;
 
 function streamOf({ response }: Visit): Http2Stream {
   return (response as unknown as { stream: Http2Stream }).stream;
