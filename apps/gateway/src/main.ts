@@ -44,7 +44,7 @@ async function execute(command: Command): Promise<number> {
 async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command, { kind: "serve" }>): Promise<number> {
   const conf = loadGatewayConf(file);
   if (testOnly) return valid(file);
-  await runGateway(daemon ? { ...conf, daemon } : conf, { upgrade });
+  await runGateway(conf, { file, upgrade, ...(daemon && { daemon }) });
   return 0;
 }
 

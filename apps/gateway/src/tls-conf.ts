@@ -1,11 +1,16 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import path from "node:path";
+import { createSecureContext } from "node:tls";
 import type { PeerOptions, TlsCertificate, TlsListenSettings } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { z } from "zod";
 
 const file = z.string().min(1, "expected the path of a file");
 const version = z.enum(["1.2", "1.3"]);
+
+/** A daemon leaves it, and reads files again at a reload. */
+const STARTED_IN = process.cwd();
 
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
 export const listenerTls = z.strictObject({
@@ -61,19 +66,24 @@ export function toListenSettings(conf: ListenerTls): TlsListenSettings {
   };
 }
 
-/** @throws ProxyError `ConfigError` for a file that cannot be read. */
+/** @throws ProxyError `ConfigError` for a file that cannot be read, or does not hold what it should. */
 export function toPeerTlsOptions(conf: UpstreamTls, where: string): PeerOptions {
   const shown = conf.client_certificate;
+  const ca = conf.ca === undefined ? undefined : read(conf.ca, `${where}.ca`);
+  if (ca !== undefined) checkUsable({ ca }, `${where}.ca`, conf.ca!);
+  const clientCert =
+    shown === undefined
+      ? undefined
+      : {
+          cert: read(shown.cert, `${where}.client_certificate.cert`),
+          key: read(shown.key, `${where}.client_certificate.key`),
+        };
+  if (clientCert !== undefined) checkUsable(clientCert, `${where}.client_certificate`, `${shown!.cert}, ${shown!.key}`);
   return {
     tls: true,
     ...(conf.sni !== undefined && { sni: conf.sni }),
-    ...(conf.ca !== undefined && { ca: read(conf.ca, `${where}.ca`) }),
-    ...(shown !== undefined && {
-      clientCert: {
-        cert: read(shown.cert, `${where}.client_certificate.cert`),
-        key: read(shown.key, `${where}.client_certificate.key`),
-      },
-    }),
+    ...(ca !== undefined && { ca }),
+    ...(clientCert !== undefined && { clientCert }),
     ...(!conf.verify && { verifyCert: false }),
   };
 }
@@ -84,10 +94,28 @@ function ticketKeyOfAllWorkers(): Uint8Array {
   return Buffer.from(process.env["SLUICE_TICKET_KEY"], "base64");
 }
 
-function read(path: string, where: string): string {
+function read(name: string, where: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path.resolve(STARTED_IN, name), "utf8");
   } catch (cause) {
-    throw ProxyError.internal("ConfigError", `${where}: cannot read ${path}`, cause);
+    throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }
+}
+
+/** Now, and not at the first request. */
+function checkUsable(pem: { ca?: string; cert?: string; key?: string }, where: string, files: string): void {
+  try {
+    // Certificates of authorities that cannot be read are passed over there.
+    for (const certificate of pem.ca === undefined ? [] : certificatesIn(pem.ca)) void new X509Certificate(certificate);
+    createSecureContext(pem);
+  } catch (cause) {
+    const reason = (cause as Error).message;
+    throw ProxyError.internal("ConfigError", `${where}: cannot use ${files}: ${reason}`, cause);
+  }
+}
+
+function certificatesIn(pem: string): string[] {
+  const found = pem.match(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----[^-]*-----END [A-Z0-9 ]*CERTIFICATE-----/g);
+  if (found === null) throw new Error("it holds no certificate in PEM");
+  return found;
 }

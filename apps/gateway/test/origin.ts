@@ -19,6 +19,10 @@ export class Origin implements AsyncDisposable {
     return new Origin(server);
   }
 
+  onConnection(listener: () => void): void {
+    this.#server.on("connection", listener);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#server.listening) return;
     this.#server.close();
