@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
-const READY_MS = 10_000;
+const READY_MS = 20_000;
 
 /** The gateway as a process of its own; killed when it goes out of scope. */
 export class GatewayProcess implements AsyncDisposable {
