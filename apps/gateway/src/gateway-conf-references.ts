@@ -7,18 +7,24 @@ interface Addressed {
 
 interface Referring {
   listeners: readonly Addressed[];
-  upstreams: Readonly<Record<string, { servers: readonly Addressed[] }>>;
+  upstreams: Readonly<Record<string, { servers: readonly Addressed[]; tls?: object | undefined; http: string }>>;
   routes: readonly { host?: string | undefined; path_prefix: string; upstream: string }[];
 }
 
-/** Reports what each part alone cannot know: names that lead nowhere, and what is there twice. */
+/** Reports what each part alone cannot know: names that lead nowhere, what is there twice, and what needs something else. */
 export function checkReferences(conf: Referring, context: z.RefinementCtx): void {
   const report = (path: PropertyKey[], message: string): void => context.addIssue({ code: "custom", path, message });
 
   for (const { index, text, earlier } of repeatedAddresses(conf.listeners)) {
     report(["listeners", index, "address"], `${text} is already the address of listeners[${earlier}]`);
   }
-  for (const [name, { servers }] of Object.entries(conf.upstreams)) {
+  for (const [name, { servers, tls, http }] of Object.entries(conf.upstreams)) {
+    if (http === "negotiate" && tls === undefined) {
+      report(
+        ["upstreams", name, "http"],
+        "negotiate needs tls: without it there is nothing to choose by; expected 1.1 or 2",
+      );
+    }
     for (const { index, text, earlier } of repeatedAddresses(servers)) {
       report(["upstreams", name, "servers", index], `${text} is already the address of servers[${earlier}]`);
     }

@@ -151,6 +151,7 @@ describe("a problem names file, line and key", () => {
 test("the demo's file is valid", () => {
   expect(parse(readFileSync(new URL("demo.yaml", import.meta.url), "utf8")).listeners).toEqual([
     { address: "127.0.0.1:6188" },
+    { address: "127.0.0.1:6189", tls: { certificates: [{ cert: "cert.pem", key: "key.pem" }], http2: true } },
   ]);
 });
 

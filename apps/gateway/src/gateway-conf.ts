@@ -96,7 +96,10 @@ const upstream = z.strictObject({
   /** Speak TLS to the servers: `true`, or how. */
   tls: z.union([z.literal(true).transform(() => ({ verify: true })), upstreamTls]).optional(),
   /** `1.1`; `2`, without TLS by prior knowledge; or `negotiate`: what a server with TLS chooses. */
-  http: z.enum(["1.1", "2", "negotiate"]).default("1.1"),
+  http: z
+    .literal(["1.1", 1.1, "2", 2, "negotiate"], "expected 1.1, 2 or negotiate")
+    .transform((version) => (version === "negotiate" ? version : Number(version) === 2 ? "2" : "1.1"))
+    .default("1.1"),
   servers: z.array(z.union([bareServer, weightedServer])).min(1, "expected at least one server"),
 });
 

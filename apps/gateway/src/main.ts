@@ -1,6 +1,7 @@
 import { ConfigError, configureLogs } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { LinuxError } from "@sluice/linux";
+import { checkTlsFiles } from "./check-tls-files.ts";
 import { HELP, parseCommandLine, type Command } from "./command-line.ts";
 import { Demo } from "./demo.ts";
 import { loadGatewayConf } from "./gateway-conf.ts";
@@ -21,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof LinuxError) return fail(`gateway: ${error.message}`);
     if (!(error instanceof ProxyError)) throw error;
     const where = error.type === "BindError" ? `; listeners are in ${confFile(command)}` : "";
-    return fail(`gateway: ${error.context ?? error.message}${where}`);
+    return fail(`gateway: ${reasonOf(error)}${where}`);
   }
 }
 
@@ -43,7 +44,10 @@ async function execute(command: Command): Promise<number> {
 
 async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command, { kind: "serve" }>): Promise<number> {
   const conf = loadGatewayConf(file);
-  if (testOnly) return valid(file);
+  if (testOnly) {
+    await checkTlsFiles(conf);
+    return valid(file);
+  }
   await runGateway(conf, { file, upgrade, ...(daemon && { daemon }) });
   return 0;
 }
@@ -63,6 +67,15 @@ async function demo(testOnly: boolean): Promise<number> {
     await running.stop();
   }
   return 0;
+}
+
+/** What was tried, from the outside in, and what the system said of it, unless the error has put that into words of its own. */
+function reasonOf(error: ProxyError): string {
+  const words: string[] = [];
+  let inner: unknown = error;
+  for (; inner instanceof ProxyError; inner = inner.cause) if (inner.context !== undefined) words.push(inner.context);
+  if (inner instanceof Error && error.type !== "BindError") words.push(inner.message);
+  return words.length === 0 ? error.message : words.join(": ");
 }
 
 function confFile(command: Command): string {

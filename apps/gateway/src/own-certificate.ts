@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { X509Certificate } from "node:crypto";
 import { selfSignedCertificate } from "@sluice/tls-openssl";
 
 const DAYS = 365;
@@ -23,9 +23,8 @@ export function ownCertificate(folder: string, names: readonly string[]): Certif
   if (!isOfUse(files, names)) {
     const made = selfSignedCertificate({ names, toDays: DAYS });
     mkdirSync(folder, { recursive: true });
-    writeFileSync(files.key, made.key, { mode: 0o600 });
-    chmodSync(files.key, 0o600);
-    writeFileSync(files.cert, made.cert);
+    replaceFile(files.key, made.key, 0o600);
+    replaceFile(files.cert, made.cert, 0o644);
   }
   return files;
 }
@@ -35,8 +34,17 @@ function isOfUse({ cert, key }: CertificateFiles, names: readonly string[]): boo
   try {
     const there = new X509Certificate(readFileSync(cert));
     const covers = names.every((name) => there.checkHost(name) !== undefined || there.checkIP(name) !== undefined);
-    return covers && Date.parse(there.validTo) - Date.now() > SPARE_MS;
+    const fits = there.checkPrivateKey(createPrivateKey(readFileSync(key)));
+    return covers && fits && Date.parse(there.validTo) - Date.now() > SPARE_MS;
   } catch {
     return false;
   }
+}
+
+/** A new file in its place: a mode counts only for files that are made. */
+function replaceFile(file: string, text: string, mode: number): void {
+  const next = `${file}.next`;
+  rmSync(next, { force: true });
+  writeFileSync(next, text, { mode });
+  renameSync(next, file);
 }

@@ -1,15 +1,21 @@
-import { randomBytes, X509Certificate } from "node:crypto";
+import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import path from "node:path";
-import { createSecureContext } from "node:tls";
-import type { PeerOptions, TlsCertificate, TlsListenSettings } from "@sluice/core";
+import { CertificateNames, type PeerOptions, type TlsCertificate, type TlsListenSettings } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { z } from "zod";
 
 const file = z.string().min(1, "expected the path of a file");
-const version = z.enum(["1.2", "1.3"]);
+/** YAML makes a number of what is not in quotes. */
+const version = z
+  .literal(["1.2", 1.2, "1.3", 1.3], "expected 1.2 or 1.3")
+  .transform((value) => (Number(value) === 1.2 ? "1.2" : "1.3"));
+const certificateName = z
+  .string()
+  .refine((name) => CertificateNames.isName(name), "expected a host name or *.name, without a port");
 
-/** A daemon leaves it, and reads files again at a reload. */
+/** A daemon leaves it, and reads files of upstreams again at a reload. */
 const STARTED_IN = process.cwd();
 
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
@@ -22,7 +28,7 @@ export const listenerTls = z.strictObject({
         cert: file,
         key: file,
         /** Default: the names in the certificate. */
-        names: z.array(z.string().min(1)).min(1).optional(),
+        names: z.array(certificateName).min(1).optional(),
       }),
     )
     .min(1, "expected at least one certificate"),
@@ -38,7 +44,13 @@ export const listenerTls = z.strictObject({
 /** How the servers of an upstream are spoken to by TLS. */
 export const upstreamTls = z.strictObject({
   /** The name that they are asked for, and that their certificates must be for. Default: the host of the address. */
-  sni: z.string().min(1).optional(),
+  sni: z
+    .string()
+    .refine(
+      (name) => isIP(name) > 0 || (CertificateNames.isName(name) && !name.startsWith("*")),
+      "expected a host name",
+    )
+    .optional(),
   /** The authorities that are trusted, in PEM, instead of the system's. */
   ca: file.optional(),
   /** What we show to servers that ask for it. */
@@ -68,23 +80,13 @@ export function toListenSettings(conf: ListenerTls): TlsListenSettings {
 
 /** @throws ProxyError `ConfigError` for a file that cannot be read, or does not hold what it should. */
 export function toPeerTlsOptions(conf: UpstreamTls, where: string): PeerOptions {
-  const shown = conf.client_certificate;
-  const ca = conf.ca === undefined ? undefined : read(conf.ca, `${where}.ca`);
-  if (ca !== undefined) checkUsable({ ca }, `${where}.ca`, conf.ca!);
-  const clientCert =
-    shown === undefined
-      ? undefined
-      : {
-          cert: read(shown.cert, `${where}.client_certificate.cert`),
-          key: read(shown.key, `${where}.client_certificate.key`),
-        };
-  if (clientCert !== undefined) checkUsable(clientCert, `${where}.client_certificate`, `${shown!.cert}, ${shown!.key}`);
+  const { sni, ca, client_certificate: shown, verify } = conf;
   return {
     tls: true,
-    ...(conf.sni !== undefined && { sni: conf.sni }),
-    ...(ca !== undefined && { ca }),
-    ...(clientCert !== undefined && { clientCert }),
-    ...(!conf.verify && { verifyCert: false }),
+    ...(sni !== undefined && { sni }),
+    ...(ca !== undefined && { ca: readPem(ca, `${where}.ca`, (pem) => new X509Certificate(pem)) }),
+    ...(shown !== undefined && { clientCert: readClientCertificate(shown, `${where}.client_certificate`) }),
+    ...(!verify && { verifyCert: false }),
   };
 }
 
@@ -94,28 +96,30 @@ function ticketKeyOfAllWorkers(): Uint8Array {
   return Buffer.from(process.env["SLUICE_TICKET_KEY"], "base64");
 }
 
-function read(name: string, where: string): string {
+function readClientCertificate(
+  files: { cert: string; key: string },
+  where: string,
+): NonNullable<PeerOptions["clientCert"]> {
+  const cert = readPem(files.cert, `${where}.cert`, (pem) => new X509Certificate(pem));
+  const key = readPem(files.key, `${where}.key`, createPrivateKey);
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw ProxyError.internal("ConfigError", `${where}: the key in ${files.key} is not that of ${files.cert}`);
+  }
+  return { cert, key };
+}
+
+/** The text of a file in which `parse` has found what it looks for. */
+function readPem(name: string, where: string, parse: (pem: string) => unknown): string {
+  let pem: string;
   try {
-    return readFileSync(path.resolve(STARTED_IN, name), "utf8");
+    pem = readFileSync(path.resolve(STARTED_IN, name), "utf8");
   } catch (cause) {
     throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }
-}
-
-/** Now, and not at the first request. */
-function checkUsable(pem: { ca?: string; cert?: string; key?: string }, where: string, files: string): void {
   try {
-    // Certificates of authorities that cannot be read are passed over there.
-    for (const certificate of pem.ca === undefined ? [] : certificatesIn(pem.ca)) void new X509Certificate(certificate);
-    createSecureContext(pem);
+    parse(pem);
   } catch (cause) {
-    const reason = (cause as Error).message;
-    throw ProxyError.internal("ConfigError", `${where}: cannot use ${files}: ${reason}`, cause);
+    throw ProxyError.internal("ConfigError", `${where}: ${name} cannot be used, PEM is expected`, cause);
   }
-}
-
-function certificatesIn(pem: string): string[] {
-  const found = pem.match(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----[^-]*-----END [A-Z0-9 ]*CERTIFICATE-----/g);
-  if (found === null) throw new Error("it holds no certificate in PEM");
-  return found;
+  return pem;
 }

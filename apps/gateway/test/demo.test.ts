@@ -1,9 +1,17 @@
+import { execFile } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { testWith } from "../../../test/programs.ts";
 import { GatewayProcess } from "./gateway-process.ts";
 import { call } from "./http-call.ts";
+import { tlsCall } from "./tls-call.ts";
 
 const DEMO = "127.0.0.1:6188";
+const DEMO_TLS = "127.0.0.1:6189";
+const CERTIFICATE_FOLDER = fileURLToPath(new URL("../.demo-certificate", import.meta.url));
 
 function isTaken(): Promise<boolean> {
   return new Promise((resolve) => {
@@ -34,6 +42,25 @@ test("the demo shares requests between its origins, outlives one of them, and en
   expect(await demo.exited).toBe(0);
   expect(demo.requests.length).toBeGreaterThan(15);
   expect(demo.requests.filter(({ status }) => status === 502)).toEqual([]);
+});
+
+test("the demo speaks TLS and HTTP/2, with a certificate of its own making that can be trusted", async (context) => {
+  context.skip(!process.env["CI"] && (await isTaken()), `${DEMO} is in use`);
+  await using demo = new GatewayProcess(["--demo"]);
+  await demo.until(() => demo.stdout.includes("Ctrl-C"));
+  const ca = readFileSync(`${CERTIFICATE_FOLDER}/cert.pem`, "utf8");
+  for (const alpn of ["h2", "http/1.1"] as const) {
+    expect(await tlsCall(DEMO_TLS, "/", { name: "localhost", ca, alpn })).toMatchObject({ status: 200, alpn });
+  }
+  expect(statSync(`${CERTIFICATE_FOLDER}/key.pem`).mode & 0o777).toBe(0o600);
+});
+
+testWith("curl", "the line for curl that the demo prints works as it is", async ({ curl }) => {
+  await using demo = new GatewayProcess(["--demo"]);
+  await demo.until(() => demo.stdout.includes("Ctrl-C"));
+  const [, args = ""] = /^ {2}curl (-k --http2 .*?) {2,}/m.exec(demo.stdout) ?? [];
+  const { stdout } = await promisify(execFile)(curl, ["-sS", ...args.split(" ")]);
+  expect(stdout).toMatch(/^HTTP\/2 200 \r\n.*\r\n\r\nhello from origin \d\n$/s);
 });
 
 /** Which origins answered `count` requests. */

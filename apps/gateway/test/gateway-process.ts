@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -23,6 +26,21 @@ export class GatewayProcess implements AsyncDisposable {
     this.#child = child;
     // `close` and not `exit`: then all output has arrived.
     this.exited = once(child, "close").then(([code]) => code as number | null);
+  }
+
+  /** A gateway of this configuration, in a file in `folder`, that listens. */
+  static async start(folder: string, yaml: string, env: NodeJS.ProcessEnv = {}): Promise<GatewayProcess> {
+    const file = path.join(folder, `${randomUUID()}.yaml`);
+    await writeFile(file, yaml);
+    const gateway = new GatewayProcess(["-c", file], env);
+    await gateway.until(() => gateway.stderr.includes('"msg":"listening"'));
+    return gateway;
+  }
+
+  /** Where it listens, in the order of its file. */
+  get addresses(): string[] {
+    const line = this.stderr.split("\n").find((each) => each.includes('"msg":"listening"'));
+    return line === undefined ? [] : (JSON.parse(line) as { addresses: string[] }).addresses;
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -1,13 +1,21 @@
-// A proxy that can be upgraded. It tells what happens to it by lines on its standard output, as do its workers: nothing ties it to
-// the process that has started it.
+// A proxy that can be upgraded. It tells what happens to it by lines on its standard output, as do its workers.
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Server } from "../../../packages/core/src/index.ts";
 import { linuxHandover } from "../../../packages/linux/src/index.ts";
 import { httpProxy, HttpPeer, type ProxyHttp } from "../../../packages/proxy/src/index.ts";
+import { opensslTls, selfSignedCertificate } from "../../../packages/tls-openssl/src/index.ts";
 import type { UpgradableConfig, UpgradableLine } from "../support/server-process.ts";
 
+const CERTIFICATE = selfSignedCertificate({ names: ["a.test"] });
 const config = JSON.parse(process.argv[2]!) as UpgradableConfig;
 const { upgrade, addresses, upstream, conf, waits = false, fails = false } = config;
+
+// Nobody is left to stop it. (Workers have another standard input.)
+if (process.send === undefined) {
+  process.stdin.resume().on("end", () => process.exit());
+  (process.stdin as Socket).unref();
+}
 
 const app: ProxyHttp<undefined> = {
   newCtx: () => undefined,
@@ -16,9 +24,10 @@ const app: ProxyHttp<undefined> = {
 };
 
 const server = new Server(conf, { upgrade, handover: linuxHandover() });
-const service = httpProxy(server, app);
+const service = httpProxy(server, app, { tls: opensslTls() });
 for (const address of addresses) {
   if (address.startsWith("unix:")) service.listenUnix(address.slice("unix:".length));
+  else if (address.startsWith("tls:")) service.listenTls(address.slice("tls:".length), { certificates: [CERTIFICATE] });
   else service.listenTcp(address);
 }
 if (waits) {

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 /** A request to make. */
 export interface Call {
@@ -12,6 +13,8 @@ export interface Call {
 export interface Outcome extends Call {
   readonly startedAt: number;
   readonly endedAt: number;
+  /** How long the connection had been silent when the request was written; since the beginning of connecting for a new one. */
+  readonly silentMs: number;
   /**
    * - `complete`: the response came whole
    * - `refused`: no connection could be had
@@ -38,20 +41,26 @@ export class KeepAliveClient {
   /** Its connections that were closed while no request was under way, by how: `closed` or an error's code. */
   readonly idleEnds: string[] = [];
   readonly #port: number;
+  readonly #secure: boolean;
   #socket: Socket | undefined = undefined;
+  /** When the connection was last heard of, or begun. */
+  #heardAt = 0;
   #received: Buffer[] = [];
   #onBytes: (() => void) | undefined = undefined;
   #onClose: ((code: string | undefined) => void) | undefined = undefined;
 
-  constructor(port: number) {
+  /** @param secure Over TLS, whatever the certificate. Default false. */
+  constructor(port: number, secure: boolean = false) {
     this.#port = port;
+    this.#secure = secure;
   }
 
   /** Connects if there is no connection. */
   async send(call: Call): Promise<Outcome> {
     const startedAt = performance.now();
     const refused = await this.#connect();
-    if (refused !== undefined) return { ...toOutcome(call, startedAt, [], refused), end: "refused" };
+    const silentMs = performance.now() - this.#heardAt;
+    if (refused !== undefined) return { ...toOutcome(call, startedAt, silentMs, [], refused), end: "refused" };
     const framing = call.method === "POST" ? "Content-Length: 4\r\n" : "";
     const body = call.method === "POST" ? "work" : "";
     this.#received = [];
@@ -59,7 +68,7 @@ export class KeepAliveClient {
       const finish = (code: string | undefined): void => {
         this.#onBytes = undefined;
         this.#onClose = undefined;
-        const outcome = toOutcome(call, startedAt, this.#received, code);
+        const outcome = toOutcome(call, startedAt, silentMs, this.#received, code);
         if (outcome.closes || outcome.end !== "complete") this.close();
         resolve(outcome);
       };
@@ -79,11 +88,14 @@ export class KeepAliveClient {
   /** Resolves with the error's code if there can be no connection. */
   async #connect(): Promise<string | undefined> {
     if (this.#socket !== undefined) return undefined;
-    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true });
+    this.#heardAt = performance.now();
+    const where = { port: this.#port, host: "127.0.0.1", noDelay: true };
+    const socket = this.#secure ? connectTls({ ...where, rejectUnauthorized: false }) : connect(where);
     let code: string | undefined;
     socket.on("error", (error) => (code = (error as NodeJS.ErrnoException).code));
     socket.on("data", (chunk: Buffer) => {
       this.#received.push(chunk);
+      this.#heardAt = performance.now();
       this.#onBytes?.();
     });
     socket.once("close", () => {
@@ -92,7 +104,9 @@ export class KeepAliveClient {
       if (this.#onClose === undefined) this.idleEnds.push(code ?? "closed");
       else this.#onClose(code);
     });
-    await Promise.race([once(socket, "connect"), once(socket, "close")]).catch(() => undefined);
+    await Promise.race([once(socket, this.#secure ? "secureConnect" : "connect"), once(socket, "close")]).catch(
+      () => undefined,
+    );
     if (code !== undefined) return code;
     this.#socket = socket;
     return undefined;
@@ -104,13 +118,20 @@ function isWhole(received: readonly Buffer[]): boolean {
   return head !== undefined && received.reduce((sum, { length }) => sum + length, 0) >= head.length + head.bodyLength;
 }
 
-function toOutcome(call: Call, startedAt: number, received: readonly Buffer[], code: string | undefined): Outcome {
+function toOutcome(
+  call: Call,
+  startedAt: number,
+  silentMs: number,
+  received: readonly Buffer[],
+  code: string | undefined,
+): Outcome {
   const head = readHead(received);
   const end = isWhole(received) ? "complete" : received.length > 0 ? "cut" : "unanswered";
   return {
     ...call,
     startedAt,
     endedAt: performance.now(),
+    silentMs,
     end,
     code,
     status: head?.status ?? Number.NaN,

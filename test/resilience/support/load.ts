@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly thinkMs?: number;
   /** The connection is used once. Default false. */
   readonly once?: boolean;
+  /** Over TLS. Default false. */
+  readonly secure?: boolean;
 }
 
 /** Clients that make one request after the other, each on its own connection, until they are stopped or refused. */
@@ -24,7 +26,7 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#options = options;
-    this.clients = Array.from({ length: options.clients }, () => new KeepAliveClient(options.port));
+    this.clients = Array.from({ length: options.clients }, () => new KeepAliveClient(options.port, options.secure));
     this.done = Promise.all(this.clients.map((client, index) => this.#run(client, index))).then(() => undefined);
   }
 

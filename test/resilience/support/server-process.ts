@@ -30,7 +30,7 @@ export interface UpgradableLine {
 
 const PROGRAM = path.join(import.meta.dirname, "../programs/upgradable.ts");
 
-/** A server as a process of its own, which would go on without this one; killed when it goes out of scope. */
+/** A server as a process of its own; killed when it goes out of scope. */
 export class ServerProcess implements AsyncDisposable {
   readonly exited: Promise<Ending>;
   /** The phases that it has come to. */
@@ -47,7 +47,7 @@ export class ServerProcess implements AsyncDisposable {
     const { NODE_OPTIONS: _, ...env } = process.env;
     const child = spawn(process.execPath, [PROGRAM, JSON.stringify(config)], {
       env: { ...env, SLUICE_LOG: "" },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
     createInterface({ input: child.stdout }).on("line", (line) => this.#onLine(JSON.parse(line) as UpgradableLine));

@@ -49,10 +49,15 @@ export class Example implements AsyncDisposable {
     return example;
   }
 
-  /** `http://127.0.0.1:1234`, one for each service, in the order in which the program names them. */
-  get urls(): string[] {
+  /** `127.0.0.1:1234`, one for each listener, in the order in which the program names them. */
+  get addresses(): string[] {
     const line = this.lines.find((each) => each.startsWith("listening on "));
-    return (line ?? "").match(/[\d.]+:\d+/g)!.map((address) => `http://${address}`);
+    return (line ?? "").match(/[\d.]+:\d+/g)!;
+  }
+
+  /** The same as `http://127.0.0.1:1234`. */
+  get urls(): string[] {
+    return this.addresses.map((address) => `http://${address}`);
   }
 
   /** The first line that matches, said before or still to come; rejects when the program ends without. */
