@@ -68,6 +68,7 @@ export class Upstreams implements Service {
     this.#entries = next;
     use(upstreamsOf(next));
     const gone = [...old.values()].filter((entry) => !has(next, entry));
+    for (const { upstream } of gone) upstream.balancer.retire();
     if (this.#started) stopAll(gone);
     this.#retireAll(gone, next);
     return {

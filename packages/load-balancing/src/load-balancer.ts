@@ -17,7 +17,7 @@ import { within } from "./within.ts";
 const PARALLEL_CHECKS = 32;
 const DEFAULT_DISCOVERY_TIMEOUT_MS = 10_000;
 
-const { updated, updateFailed, checked } = balancerChannels;
+const { updated, updateFailed, checked, retired } = balancerChannels;
 
 /** Options of every balancer. */
 export interface LoadBalancerOptions {
@@ -235,6 +235,14 @@ export class LoadBalancer {
       healthCheckIntervalMs: this.#healthCheckIntervalMs,
     });
     return backgroundService(name, task);
+  }
+
+  /**
+   * Tells that it is out of use, such as when another has taken its place: metrics leave it out from then on. It selects as before, for
+   * requests that still have it; its service is stopped apart from this.
+   */
+  retire(): void {
+    if (retired.hasSubscribers) retired.publish({ balancer: this });
   }
 
   async #update(signal: AbortSignal | undefined): Promise<void> {
