@@ -60,7 +60,9 @@ test("a tarball holds what was built, and nothing else", () => {
   expect(packed.length).toBeGreaterThan(0);
   for (const { name, files } of packed) {
     const paths = files.map((file) => file.path);
-    const strangers = paths.filter((file) => !/^(?:README\.md|package\.json|LICENSE)$/.test(file) && !isBuilt(file));
+    const strangers = paths.filter(
+      (file) => !/^(?:README\.md|package\.json|LICENSE|[\w-]+\.schema\.json)$/.test(file) && !isBuilt(file),
+    );
     expect({ name, strangers }).toEqual({ name, strangers: [] });
     expect(paths, name).toEqual(
       expect.arrayContaining(["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "package.json"]),

@@ -77,6 +77,15 @@ describe.each(LEGS)("$name", (leg) => {
     expect(on.visits[0]!.seen.fields).not.toHaveProperty("content-length");
   });
 
+  test("a body that has no bytes after all ends, however long a hook takes", async () => {
+    const app = { requestFilter: () => new Promise<void>((resolve) => setTimeout(resolve, 50)) };
+    await using on = await line(leg, async (visit) => visit.answer(200, {}, (await visit.body()).body), app);
+    const ask = (): Promise<{ status: number; body: Buffer }> =>
+      on.client.ask({ method: "POST", stream: async (_write, end) => end() }).answered;
+    const answers = await Promise.all(Array.from({ length: 10 }, ask));
+    expect(answers.map(({ status, body }) => [status, body.length])).toEqual(answers.map(() => [200, 0]));
+  });
+
   test("a piece does not wait for the next one", async () => {
     await using on = await line(leg, ({ request, response }) => void request.pipe(response.writeHead(200)));
     const exchange = on.client.ask({

@@ -65,6 +65,9 @@ test("an error that nobody catches ends a server without workers with exit code 
   ]);
 });
 
+/** The old and the new process meet also where others work as well. */
+const PATIENT = { upgrade_sock_connect_accept_max_retries: 60 };
+
 describe("SIGQUIT", () => {
   test("without anything that could hand over, it goes on", async () => {
     await using server = new LifeProcess(LISTEN);
@@ -89,7 +92,7 @@ describe("SIGQUIT", () => {
     "with %i processes: the old one stops when the new one serves, and what is in flight is answered",
     async (threads) => {
       const upgrade_sock = path.join(folder, `upgrade-${threads}.sock`);
-      await using old = new LifeProcess({ ...LISTEN, threads, handover: "order", upgrade_sock });
+      await using old = new LifeProcess({ ...LISTEN, threads, handover: "order", upgrade_sock, ...PATIENT });
       const address = await old.running();
       using hold = new Held();
       const held = get(address, hold.path);
@@ -100,6 +103,7 @@ describe("SIGQUIT", () => {
         handover: "order",
         upgrade: true,
         upgrade_sock,
+        ...PATIENT,
       });
       await next.logged("waiting for the listening sockets");
       old.signal("SIGQUIT");
@@ -121,13 +125,14 @@ describe("SIGQUIT", () => {
 
   test("a new one that cannot start: the old one goes on", async () => {
     const upgrade_sock = path.join(folder, "upgrade-failing.sock");
-    await using old = new LifeProcess({ ...LISTEN, handover: "order", upgrade_sock });
+    await using old = new LifeProcess({ ...LISTEN, handover: "order", upgrade_sock, ...PATIENT });
     const address = await old.running();
     await using next = new LifeProcess({
       listen: [address],
       handover: "order",
       upgrade: true,
       upgrade_sock,
+      ...PATIENT,
       failIn: "no",
     });
     await next.logged("waiting for the listening sockets");

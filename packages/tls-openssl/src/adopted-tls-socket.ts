@@ -16,9 +16,20 @@ export interface TlsHandle {
   enableCertCb(): void;
   enableSessionCallbacks(): void;
   certCbDone(): void;
+  setALPNProtocols(list: Buffer): void;
   setServername(name: string): void;
   setOCSPResponse(response: Uint8Array): void;
   verifyError(): (Error & { code: string }) | null;
+  getProtocol(): string;
+  getCipher(): { readonly standardName: string };
+  isSessionReused(): boolean;
+}
+
+/** Whoever waits for a handshake: hears of its end once, either way. */
+export interface HandshakeWaiter {
+  onSecure(): void;
+  /** The socket is being destroyed; its descriptor is still open. */
+  onDestroyed(error: Error | undefined): void;
 }
 
 /** What the client said, as far as it matters for the choice of a certificate. */
@@ -74,6 +85,8 @@ export const RECORD_BYTES = 16_384;
 export class AdoptedTlsSocket extends TLSSocket {
   /** Node's own. */
   declare secureConnecting: boolean;
+  /** Told of the end of the handshake; then to be `undefined`. */
+  waiter: HandshakeWaiter | undefined = undefined;
   /** The peer's direction ended with the connection, not by its own word. */
   truncated = false;
   /** Called for errors of TLS behind the handshake; what it gives is what the stream reports. */
@@ -124,6 +137,11 @@ export class AdoptedTlsSocket extends TLSSocket {
   /** The handshake is done: errors concern those who use the stream from now on. */
   release(): void {
     (this as unknown as NodeTlsSocket)._releaseControl();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.waiter?.onDestroyed(error ?? undefined);
+    super._destroy(error, done);
   }
 
   /** @internal Node asks for the handle to speak TLS on. */

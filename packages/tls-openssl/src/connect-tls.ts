@@ -12,6 +12,7 @@ import { ProxyError } from "@sluice/error";
 import { AdoptedTlsSocket, RECORD_BYTES, type AdoptOptions } from "./adopted-tls-socket.ts";
 import type { ClientContexts } from "./client-contexts.ts";
 import { handshake } from "./handshake.ts";
+import { SingleHandshake } from "./handshake-watch.ts";
 import type { KeyLog } from "./key-log.ts";
 import { OpensslDigest } from "./openssl-digest.ts";
 import { certificateError, handshakeError, nameError } from "./openssl-errors.ts";
@@ -61,7 +62,8 @@ export async function connectTls(
     if (key !== undefined) sessions.delete(key);
     return handshakeError(error, "upstream", doing);
   };
-  await handshake(tls, peer.connectMs, late, signal, failed, () => tls.start());
+  const watch = new SingleHandshake(peer.connectMs, late, signal);
+  await handshake(tls, watch, signal, failed, () => tls.start());
   const certificate = tls.isSessionReused() ? kept?.certificate : tls.getPeerX509Certificate();
   const verifyError = tls.native?.verifyError()?.code;
   const fault = faultOf(peer, certificate, verifyError, tls.isSessionReused(), doing);

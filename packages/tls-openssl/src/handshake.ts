@@ -1,50 +1,51 @@
 import type { AdoptedTlsSocket } from "./adopted-tls-socket.ts";
+import type { HandshakeWatch } from "./handshake-watch.ts";
 
 /**
  * Waits for the handshake of a socket, whose control the caller has from then on. Rejects with what `failed` makes of the error that the
- * socket reports, with `late` after `limitMs` (0: none), or with the signal's reason; the socket is closed then.
+ * socket reports, with the reason that `watch` has, or with the signal's; the socket is closed then.
+ * @param signal The one that `watch` looks at.
  * @param begin Called once all is prepared.
  */
 export function handshake(
   socket: AdoptedTlsSocket,
-  limitMs: number,
-  late: () => Error,
+  watch: HandshakeWatch,
   signal: AbortSignal | undefined,
   failed: (error: Error | undefined) => Error,
   begin?: () => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined = undefined;
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      socket.off("secure", onSecure).off("error", onError).off("close", onClose);
-    };
     const giveUp = (error: unknown): void => {
-      settle();
-      // Nobody waits for it any more, nor for its errors.
-      socket.on("error", ignore);
+      socket.waiter = undefined;
+      watch.delete(giveUp);
+      // Node's own listener, of those whose control nobody took, hears its errors.
       socket.destroy();
       reject(error);
     };
-    const onSecure = (): void => {
-      settle();
-      socket.secureConnecting = false;
-      socket.release();
-      resolve();
-    };
-    const onError = (error: Error): void => giveUp(failed(error));
-    const onClose = (): void => giveUp(failed(undefined));
-    const onAbort = (): void => giveUp(signal?.reason);
     if (signal?.aborted === true) {
       giveUp(signal.reason);
       return;
     }
-    socket.on("secure", onSecure).on("error", onError).on("close", onClose);
-    signal?.addEventListener("abort", onAbort);
-    if (limitMs > 0) timer = setTimeout(() => giveUp(late()), limitMs).unref();
+    if (socket.destroyed) {
+      giveUp(failed(socket.errored ?? undefined));
+      return;
+    }
+    socket.waiter = {
+      onSecure() {
+        socket.waiter = undefined;
+        watch.delete(giveUp);
+        socket.secureConnecting = false;
+        socket.release();
+        resolve();
+      },
+      onDestroyed: (error) => giveUp(failed(error)),
+    };
+    socket.on("secure", onSecure);
+    watch.add(giveUp);
     begin?.();
   });
 }
 
-function ignore(): void {}
+function onSecure(this: AdoptedTlsSocket): void {
+  this.waiter?.onSecure();
+}

@@ -20,6 +20,7 @@ import {
   type TlsHandle,
 } from "./adopted-tls-socket.ts";
 import { handshake } from "./handshake.ts";
+import { SharedHandshakeWatch } from "./handshake-watch.ts";
 import type { KeyLog } from "./key-log.ts";
 import { OpensslDigest } from "./openssl-digest.ts";
 import { certificateError, handshakeError, reasonOf } from "./openssl-errors.ts";
@@ -46,6 +47,8 @@ export class OpensslAcceptor implements TlsAcceptor {
   readonly #alpn: Buffer | undefined;
   readonly #handshakeMs: number;
   #options: AdoptOptions | undefined = undefined;
+  /** For those with the signal that was given last. */
+  #watch: { readonly signal: AbortSignal | undefined; readonly all: SharedHandshakeWatch } | undefined = undefined;
   readonly #asksForCertificate: boolean;
   readonly #requiresCertificate: boolean;
 
@@ -85,23 +88,27 @@ export class OpensslAcceptor implements TlsAcceptor {
     const tls = new AdoptedTlsSocket(socket, this.#optionsFor(contexts), reader);
     const { native } = tls;
     if (native === null) throw handshakeError(undefined, "downstream", DOING);
+    // As an option, Node would copy it for each connection.
+    if (this.#alpn !== undefined) native.setALPNProtocols(this.#alpn);
     if (contexts.needsChoice) {
       native.oncertcb = (hello) => void this.#choose(tls, contexts, hello);
       native.enableCertCb();
     }
     this.#keyLog?.follow(tls);
     tls.listensNoMore();
-    await handshake(
-      tls,
-      this.#handshakeMs,
-      () => this.#late(),
-      signal,
-      (error) => {
-        if (reasonOf(error) === "HTTP_REQUEST") writeAtOnce(native, PLAIN_ANSWER);
-        return handshakeError(error, "downstream", DOING);
-      },
-    );
+    await handshake(tls, this.#watchFor(signal), signal, (error) => {
+      if (reasonOf(error) === "HTTP_REQUEST") writeAtOnce(native, PLAIN_ANSWER);
+      return handshakeError(error, "downstream", DOING);
+    });
     return this.#secured(tls, native);
+  }
+
+  /** One for all connections of a listener, whose service has one signal. */
+  #watchFor(signal: AbortSignal | undefined): SharedHandshakeWatch {
+    if (this.#watch === undefined || this.#watch.signal !== signal) {
+      this.#watch = { signal, all: new SharedHandshakeWatch(this.#handshakeMs, () => this.#late(), signal) };
+    }
+    return this.#watch.all;
   }
 
   /** One object for all connections, until the certificates change. */
@@ -114,7 +121,6 @@ export class OpensslAcceptor implements TlsAcceptor {
       secureContext: contexts.default.secure,
       requestCert: this.#asksForCertificate,
       rejectUnauthorized: this.#requiresCertificate,
-      ...(this.#alpn !== undefined && { ALPNProtocols: this.#alpn }),
     };
     return this.#options;
   }

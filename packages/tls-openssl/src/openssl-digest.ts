@@ -24,12 +24,13 @@ export class OpensslDigest implements TlsDigest {
     certificate: X509Certificate | undefined,
     verifyError: string | undefined,
   ) {
-    this.version = socket.getProtocol() ?? "";
-    this.cipher = socket.getCipher().standardName;
+    const { native } = socket;
+    this.version = native?.getProtocol() ?? "";
+    this.cipher = native?.getCipher().standardName ?? "";
     const { alpnProtocol } = socket;
     this.alpn = typeof alpnProtocol === "string" ? alpnProtocol : undefined;
     this.serverName = serverName;
-    this.resumed = socket.isSessionReused();
+    this.resumed = native?.isSessionReused() ?? false;
     this.#certificate = certificate;
     this.#verifyError = verifyError;
   }

@@ -8,12 +8,14 @@ import { appendFields, goesByHttp2 } from "./fields.ts";
  * What becomes of a request on HTTP/2:
  * - `message`: a request and its response
  * - `connect`: CONNECT, which a 2xx makes a tunnel (RFC 9113, section 8.5)
- * - `websocket`: GET with `Upgrade: websocket`, which goes as an extended CONNECT (RFC 8441)
+ * - `websocket`: GET with `Upgrade: websocket` and no body, which goes as an extended CONNECT (RFC 8441): there a body would be
+ *   the first bytes of the tunnel. With one it is a message without Upgrade, which may be ignored (RFC 9110, section 7.8)
  */
 export type Http2RequestKind = "message" | "connect" | "websocket";
 
-export function requestKind(header: RequestHeader): Http2RequestKind {
+export function requestKind(header: RequestHeader, body: RequestBody): Http2RequestKind {
   if (header.method === "CONNECT") return "connect";
+  if (body !== "none") return "message";
   const upgrade = header.method === "GET" ? header.get("upgrade") : undefined;
   return upgrade !== undefined && sameName(upgrade, "websocket") ? "websocket" : "message";
 }

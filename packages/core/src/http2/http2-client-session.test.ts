@@ -2,7 +2,14 @@ import { constants } from "node:http2";
 import { HeaderFields } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pairs } from "../../test/harness.ts";
-import { DATA, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM } from "../../test/http2-frames.ts";
+import {
+  DATA,
+  ENABLE_CONNECT_PROTOCOL,
+  END_STREAM,
+  HEADERS,
+  INITIAL_WINDOW_SIZE,
+  RST_STREAM,
+} from "../../test/http2-frames.ts";
 import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, grant, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { configureLogs } from "../log/logger.ts";
@@ -363,6 +370,29 @@ describe("a response", () => {
     expect(origin.connections()).toBe(1);
   });
 
+  test.each([
+    ["an empty DATA", (stream: number) => data(stream, "", true)],
+    ["trailers alone", (stream: number) => head(stream, { "x-sum": "1" }, true)],
+  ])("that comes while paused, and ends with %s, is whole later", async (_, end) => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      connection.send(head(stream, OK), end(stream));
+      connection.send(ok(await connection.request()));
+    });
+    const peer = h2c(origin);
+    const session = await connector.connect(peer);
+    const seen = ask(session);
+    session.pause();
+    const other = connector.reuse(peer)!;
+    await ask(other).over;
+    expect(seen.order).toEqual([]);
+    session.resume();
+    await seen.over;
+    expect([seen.ended, seen.error, seen.body]).toEqual([true, undefined, ""]);
+    session.release();
+    other.release();
+  });
+
   test("head that comes while paused waits", async () => {
     await using origin = await FrameOrigin.start(async (connection) => {
       const stream = await connection.request();
@@ -576,4 +606,53 @@ test("an exchange that is given up is cancelled, and no event follows", async ()
   const cancelled = await origin.connections[0]!.find(({ type }) => type === RST_STREAM);
   expect([cancelled.streamId, cancelled.payload.readUInt32BE()]).toEqual([1, constants.NGHTTP2_CANCEL]);
   next.release();
+});
+
+describe("a request that is given up before its end was told shows to be cut", () => {
+  test.each<[what: string, asked: Asked, bytes: string, answered: boolean]>([
+    [
+      "with a length, of which every byte was sent",
+      { method: "POST", body: "content-length", fields: { "Content-Length": 5 } },
+      "hello",
+      false,
+    ],
+    ["of unknown length", { method: "POST", body: "unknown-length" }, "hel", false],
+    ["a tunnel", { method: "CONNECT", target: "a.test:443" }, "hel", true],
+    ["a WebSocket", { fields: { Upgrade: "websocket", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" } }, "hel", true],
+  ])("%s", async (_, asked, bytes, answered) => {
+    await using origin = await FrameOrigin.start(
+      async (connection) => {
+        const stream = await connection.request();
+        if (answered) connection.send(head(stream, OK));
+      },
+      { [ENABLE_CONNECT_PROTOCOL]: 1 },
+    );
+    const session = await connector.connect(h2c(origin));
+    const seen = ask(session, asked);
+    if (answered) await seen.begun;
+    session.writeBody(Buffer.from(bytes));
+    session.flush();
+    const connection = await origin.connection();
+    await connection.find(({ type }) => type === DATA);
+    session.destroy();
+    const { payload } = await connection.find(({ type }) => type === RST_STREAM);
+    expect(payload.readUInt32BE()).toBe(constants.NGHTTP2_CANCEL);
+    const ends = connection.heard.filter(({ type, flags }) => type <= HEADERS && (flags & END_STREAM) !== 0);
+    expect(ends).toEqual([]);
+  });
+});
+
+test("a WebSocket's handshake with a body is an ordinary request: its bytes would be the tunnel's", async () => {
+  await using origin = await FrameOrigin.start(
+    async (connection) => {
+      const { payload, streamId } = await connection.next(HEADERS);
+      connection.send(ok(streamId, payload.includes("CONNECT") ? "tunnel" : "request"));
+    },
+    { [ENABLE_CONNECT_PROTOCOL]: 1 },
+  );
+  const session = await connector.connect(h2c(origin));
+  const fields = { Upgrade: "websocket", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Content-Length": 5 };
+  const seen = await ask(session, { body: "content-length", fields, bytes: "hello" }).over;
+  expect([seen.body, seen.error]).toEqual(["request", undefined]);
+  session.release();
 });

@@ -77,6 +77,8 @@ export class Http2ClientSession implements ClientSession {
   #waitingHeads: (() => void)[] | undefined = undefined;
   /** The origin ended its direction (END_STREAM). */
   #endSeen = false;
+  /** All of it came, and waits behind the head. */
+  #endWaits = false;
   /** A chunk was given to the stream that was not copied. */
   #lent = false;
   #congested = false;
@@ -103,7 +105,7 @@ export class Http2ClientSession implements ClientSession {
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     this.#writing.start(header, body);
     this.#events = events;
-    this.#kind = requestKind(header);
+    this.#kind = requestKind(header, body);
     this.#isHead = header.method === "HEAD";
     this.#endsWithHead = header.sendEndStream && this.#kind === "message";
     this.#waitsForTrailers = body === "unknown-length";
@@ -175,12 +177,12 @@ export class Http2ClientSession implements ClientSession {
     this.#leave();
     // A tunnel whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
     const stream = this.#stream;
-    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) stream.close(CANCEL);
+    if (stream !== undefined && !(this.#endSeen && this.#writing.done)) cancel(stream);
   }
 
   destroy(): void {
     this.#leave();
-    this.#stream?.close(CANCEL);
+    if (this.#stream !== undefined) cancel(this.#stream);
   }
 
   /** Its time is up. */
@@ -244,6 +246,7 @@ export class Http2ClientSession implements ClientSession {
     this.receivedBytes += fieldListBytes(raw);
     const end = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
     if (end) this.#endSeen = true;
+    else this.#stream!.on("end", onEnd);
     if (this.#paused) this.#inTurn(() => this.#finalHead(raw, end));
     else this.#finalHead(raw, end);
   }
@@ -267,7 +270,13 @@ export class Http2ClientSession implements ClientSession {
   /** All that came was delivered, and nothing follows. */
   onEnd(): void {
     // Node says the same of a stream that was reset without an error: that is no end.
-    if (this.#endSeen) this.#end();
+    if (!this.#endSeen) return;
+    // Of a body without bytes Node says so at once, also while its head still waits.
+    if (this.#state !== "head") this.#end();
+    else {
+      this.#endWaits = true;
+      this.#inTurn(() => this.#end());
+    }
   }
 
   onStreamError(error: Error): void {
@@ -280,7 +289,8 @@ export class Http2ClientSession implements ClientSession {
     const connection = this.#connection;
     const stream = this.#stream!;
     // A tunnel ends by both directions; an origin that has ended its own may say, without an error, that it has heard enough.
-    if (this.#state === "ended" && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
+    const ended = this.#state === "ended" || this.#endWaits;
+    if (ended && (!this.#tunnel || this.#writing.done || stream.rstCode === NO_ERROR)) return;
     const error = streamFailed(
       {
         id: stream.id ?? 0,
@@ -348,10 +358,7 @@ export class Http2ClientSession implements ClientSession {
     else this.#owedBytes = noBody ? 0 : owedBytes(header);
     this.#awaitResponse();
     const stream = this.#stream!;
-    if (!end) {
-      stream.on("data", onData);
-      stream.on("end", onEnd);
-    }
+    if (!end) stream.on("data", onData);
     events.onResponseHeader(header, noBody && !this.#tunnel);
     if (end) {
       // Node is through with it when it was read.
@@ -444,7 +451,7 @@ export class Http2ClientSession implements ClientSession {
   #fail(error: ProxyError): void {
     const events = this.#events;
     this.#leave();
-    this.#stream?.close(CANCEL);
+    if (this.#stream !== undefined) cancel(this.#stream);
     if (events === undefined) return;
     if (error.source === "unset") error.setSource("upstream");
     if (this.#state === "body") error.detail ??= "response-body";
@@ -460,6 +467,15 @@ export class Http2ClientSession implements ClientSession {
     this.#connection.leave(this);
   }
 }
+
+function cancel(stream: OwnedStream): void {
+  // Node ends what it resets: END_STREAM would leave before the reset, and the request look whole.
+  if (!stream.writableEnded) stream._final = noEnd;
+  stream.close(CANCEL);
+}
+
+/** Never says that the end was sent. */
+function noEnd(): void {}
 
 function malformed(what: string): ProxyError {
   return ProxyError.upstream("InvalidHTTPHeader", what);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { pairs, respond, wholeBody, type SeenRequest } from "../../test/harness.ts";
 import { collect, exchange, GET, Http2Served, open, POST } from "../../test/http2-harness.ts";
 import type { ServerSession } from "../http/server-session.ts";
-import { FLAG, FRAME, requestFields } from "../testing/index.ts";
+import { FLAG, FRAME, requestFields, type Http2FrameClient } from "../testing/index.ts";
 import { CANCEL, CONNECT_ERROR, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 
 const never = new Promise<void>(() => undefined);
@@ -57,6 +57,45 @@ describe("a request", () => {
     expect(await client.status(1)).toBe(200);
     expect(served.requests[0]!.session).toMatchObject({ requestBodyEmpty: true, requestBodyDone: true });
     client.data(1, "", true);
+  });
+
+  test.each<[what: string, send: (client: Http2FrameClient) => void, trailers: [string, string][] | undefined]>([
+    ["an empty DATA", (client) => client.data(1, "", true), undefined],
+    [
+      "trailers alone",
+      (client) => client.headers(1, [["x-sum", "1"]], FLAG.END_HEADERS | FLAG.END_STREAM),
+      [["x-sum", "1"]],
+    ],
+    ["DATA and an empty one", (client) => client.data(1, "hello").data(1, "", true), undefined],
+  ])("whose end is %s tells it to whoever comes later, or had paused", async (_, send, trailers) => {
+    const come = Promise.withResolvers<void>();
+    const told: unknown[] = [];
+    await using served = await Http2Served.start(async (seen) => {
+      const { session } = seen;
+      await come.promise;
+      const ended = new Promise<void>((resolve) => {
+        seen.onRequestEnd = (fields) => {
+          told.push(fields === undefined ? undefined : pairs(fields));
+          resolve();
+        };
+      });
+      session.events = seen;
+      session.pauseBody();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect([told, session.requestBodyDone]).toEqual([[], false]);
+      session.resumeBody();
+      await ended;
+      respond(session, 200, "ok");
+    });
+    const client = await served.frames();
+    client.headers(1, requestFields("POST"), FLAG.END_HEADERS);
+    send(client);
+    await served.request();
+    client.ping();
+    await client.next(FRAME.PING);
+    come.resolve();
+    expect(await client.status(1)).toBe(200);
+    expect(told).toEqual([trailers]);
   });
 
   test("whose body is shorter than its Content-Length is reset", async () => {

@@ -65,6 +65,8 @@ export class Http2ServerSession implements ServerSession {
   #events: ServerSessionEvents | undefined = undefined;
   /** END_STREAM came. */
   #inputEnded: boolean;
+  /** Nobody was there to be told of it, or had paused. */
+  #endWaits = false;
   #paused = false;
   /** The body's events are listened to. */
   #reading = false;
@@ -301,6 +303,12 @@ export class Http2ServerSession implements ServerSession {
     if (this.#stream.aborted) return;
     this.#inputEnded = true;
     if (this.requestBodyDone || this.error !== undefined) return;
+    // Where no bytes are left Node says so at once, whether anybody reads or not.
+    if (this.#events === undefined || this.#paused) this.#endWaits = true;
+    else this.#tellEnd();
+  }
+
+  #tellEnd(): void {
     this.requestBodyDone = true;
     if (this.#tunnel === undefined) this.#readDeadline?.clear();
     else this.#tunnel.halfClose();
@@ -434,6 +442,7 @@ export class Http2ServerSession implements ServerSession {
   #updateReading(): void {
     const stream = this.#stream;
     const read = this.#events !== undefined && !this.#paused && this.error === undefined;
+    if (read && this.#endWaits) queueMicrotask(() => this.#tellWaitingEnd());
     if (read) this.#extendReading();
     // In a tunnel silence counts all the same.
     else if (this.#tunnel === undefined) this.#readDeadline?.clear();
@@ -444,6 +453,13 @@ export class Http2ServerSession implements ServerSession {
         stream.on("data", onData);
       } else stream.resume();
     } else if (this.#reading) stream.pause();
+  }
+
+  /** Events never come inside a call. */
+  #tellWaitingEnd(): void {
+    if (!this.#endWaits || this.#events === undefined || this.#paused || this.error !== undefined) return;
+    this.#endWaits = false;
+    this.#tellEnd();
   }
 
   #extendReading(): void {

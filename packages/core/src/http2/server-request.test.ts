@@ -14,6 +14,10 @@ function get(changes: Record<string, string | null> = {}, more: Fields = []): Fi
   return [...fields, ...more];
 }
 
+function extendedConnect(protocol: string, more: Fields = []): Fields {
+  return [[":method", "CONNECT"], [":protocol", protocol], ...requestFields("GET").slice(1), ...more];
+}
+
 /** Sends it as a frame; tells the reset's code or the status, and what the app was told. */
 async function send(fields: Fields): Promise<{ outcome: string; served: Http2Served }> {
   const served = await Http2Served.start(undefined, { maxHeadBytes: 4000, maxFields: 50 });
@@ -107,6 +111,12 @@ test.each<[what: string, fields: Fields, status: number, context: string]>([
     400,
     "a CONNECT whose target is not host:port",
   ],
+  ...["connect-udp", "h2c", "websocket, h2c", "websocket/13"].map((protocol): [string, Fields, number, string] => [
+    `extended CONNECT for ${protocol}`,
+    extendedConnect(protocol),
+    501,
+    `an extended CONNECT for ${JSON.stringify(protocol)}; websocket is the only one`,
+  ]),
   ["an :authority that is no host", get({ ":authority": "a_b:c" }), 400, 'an :authority that is none: "a_b:c"'],
   ["too large a head", get({}, [["x-a", "a".repeat(5000)]]), 431, "a head of more than 4000 bytes"],
   ["too long a :path", get({ ":path": `/${"a".repeat(5000)}` }), 414, "a head of more than 4000 bytes"],
@@ -163,4 +173,12 @@ test.each<[what: string, fields: Fields, seen: Record<string, unknown>]>([
     name === "target" ? request.target : name === "method" ? request.method : request.getAll(name),
   ]);
   expect(Object.fromEntries(shown)).toEqual(seen);
+});
+
+test("an extended CONNECT is a handshake with one key, ours, however the client spells the protocol", async () => {
+  const { served } = await send(extendedConnect("WebSocket", [["sec-websocket-key", "x"]]));
+  await using disposed = served;
+  const { session } = disposed.requests[0]!;
+  expect([session.upgrade, session.request.getAll("upgrade")]).toEqual(["websocket", ["websocket"]]);
+  expect(session.request.getAll("sec-websocket-key")).toEqual([expect.stringMatching(/^[A-Za-z0-9+/]{22}==$/)]);
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { ProxyError } from "@sluice/error";
-import { RequestHeader, titledName } from "@sluice/http";
+import { RequestHeader, sameName, titledName } from "@sluice/http";
 import { parseLength } from "../http1/framing.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import { malformed } from "../http1/reject.ts";
@@ -173,12 +173,25 @@ export class Http2RequestHead {
       throw malformed(`a :path that is none: ${JSON.stringify(path.slice(0, 80))}`);
   }
 
-  /** RFC 8441, section 5, says what the fields of the HTTP/1 handshake become; this is the way back. */
+  /**
+   * RFC 8441, section 5, says what the fields of the HTTP/1 handshake become; this is the way back. Other protocols are answered
+   * by 501 (RFC 9220, section 3): as an Upgrade they mean something else, and `h2c` would carry requests past all hooks.
+   */
   #addUpgrade(fields: string[]): void {
     const protocol = this.protocol!;
+    if (!sameName(protocol, "websocket"))
+      throw malformed(
+        `an extended CONNECT for ${JSON.stringify(protocol.slice(0, 80))}; websocket is the only one`,
+        501,
+      );
     if (this.contentLength > 0) throw malformed("an extended CONNECT with content");
-    fields.push("Upgrade", protocol);
-    if (protocol === "websocket") fields.push("Sec-WebSocket-Key", randomBytes(16).toString("base64"));
+    this.protocol = "websocket";
+    // The client's own has no meaning (RFC 8441, section 5), and beside ours it would make two.
+    for (let at = 2; at < fields.length;) {
+      if (sameName(fields[at]!, "sec-websocket-key")) fields.splice(at, 2);
+      else at += 2;
+    }
+    fields.push("Upgrade", "websocket", "Sec-WebSocket-Key", randomBytes(16).toString("base64"));
   }
 }
 

@@ -1,0 +1,58 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { SharedHandshakeWatch } from "./handshake-watch.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const late = new Error("late");
+
+/** A handshake that notes why it was cut. */
+function pending(): { reasons: unknown[]; cut: (reason: unknown) => void } {
+  const reasons: unknown[] = [];
+  return { reasons, cut: (reason) => reasons.push(reason) };
+}
+
+describe("a watch that many handshakes share", () => {
+  test("gives each its own time", () => {
+    const watch = new SharedHandshakeWatch(100, () => late, undefined);
+    const [first, second] = [pending(), pending()];
+    watch.add(first.cut);
+    vi.advanceTimersByTime(60);
+    watch.add(second.cut);
+    vi.advanceTimersByTime(40);
+    expect([first.reasons, second.reasons]).toEqual([[late], []]);
+    vi.advanceTimersByTime(59);
+    expect(second.reasons).toEqual([]);
+    vi.advanceTimersByTime(2);
+    expect([first.reasons, second.reasons]).toEqual([[late], [late]]);
+  });
+
+  test("leaves alone what is over, and begins anew after a time without any", () => {
+    const watch = new SharedHandshakeWatch(100, () => late, undefined);
+    const [over, later] = [pending(), pending()];
+    watch.add(over.cut);
+    watch.delete(over.cut);
+    vi.advanceTimersByTime(500);
+    expect(vi.getTimerCount()).toBe(0);
+    watch.add(later.cut);
+    vi.advanceTimersByTime(101);
+    expect([over.reasons, later.reasons]).toEqual([[], [late]]);
+  });
+
+  test("without a limit has no timer", () => {
+    const watch = new SharedHandshakeWatch(0, () => late, undefined);
+    watch.add(pending().cut);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("cuts all that are under way by its signal, and none that is over", () => {
+    const stop = new AbortController();
+    const watch = new SharedHandshakeWatch(100, () => late, stop.signal);
+    const [first, over, last] = [pending(), pending(), pending()];
+    for (const { cut } of [first, over, last]) watch.add(cut);
+    watch.delete(over.cut);
+    const reason = new Error("enough");
+    stop.abort(reason);
+    expect([first.reasons, over.reasons, last.reasons]).toEqual([[reason], [], [reason]]);
+  });
+});
