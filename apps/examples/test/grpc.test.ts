@@ -51,7 +51,8 @@ test("a browser's gRPC-Web, by HTTP/1.1", async () => {
   const body = Buffer.from(await answer.arrayBuffer()).toString("latin1");
   expect(answer.headers.get("content-type")).toBe("application/grpc-web+proto");
   // The message in its frame, and the trailers in one of theirs.
-  expect(body).toMatch(/^\0{4}\u0005hello\u0080\0{3}.grpc-status: ?0\r\n/s);
+  expect(body.slice(0, 11)).toBe("\0\0\0\0\u0005hello\u0080");
+  expect(body).toMatch(/grpc-status: ?0\r\n/);
 
   const refused = await call({});
   expect([refused.status, refused.headers.get("grpc-status")]).toEqual([200, String(status.UNAUTHENTICATED)]);

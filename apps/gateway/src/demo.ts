@@ -73,7 +73,7 @@ Try, in another terminal:
   curl -d 'any text' ${url}/echo      comes back
   curl ${url}/slow                    takes two seconds
   curl -o /dev/null ${url}/bytes/100000000
-  curl -k --http2 -i ${secured}/      by TLS and HTTP/2, with a certificate of its own making
+  curl -k --http2 -i ${secured}/         by TLS and HTTP/2, with a certificate of its own making
   curl -X POST ${url}/demo/stop/2     origin 2 dies, and the others serve on
   curl -X POST ${url}/demo/start/2    and it is back within a second or two
 

@@ -99,7 +99,7 @@ const upstream = z.strictObject({
   http: z
     .literal(["1.1", 1.1, "2", 2, "negotiate"], "expected 1.1, 2 or negotiate")
     .transform((version) => (version === "negotiate" ? version : Number(version) === 2 ? "2" : "1.1"))
-    .default("1.1"),
+    .prefault("1.1"),
   servers: z.array(z.union([bareServer, weightedServer])).min(1, "expected at least one server"),
 });
 

@@ -7,6 +7,7 @@ import path from "node:path";
 import { text } from "node:stream/consumers";
 import { selfSignedCertificate } from "@sluice/tls-openssl/testing";
 import { expect } from "vitest";
+import { WebSocketServer } from "ws";
 import { testWith } from "../../../test/programs.ts";
 import { GatewayProcess } from "./gateway-process.ts";
 import { Origin } from "./origin.ts";
@@ -15,8 +16,9 @@ const IMAGES = 100;
 /** The smallest GIF: one pixel. */
 const GIF = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
 
-/** Shows the images, and reports what became of them. */
+/** Shows the images, speaks by WebSocket, and reports what became of both. */
 const PAGE = `<!doctype html>
+<meta charset="utf-8">
 <title>images</title>
 ${Array.from({ length: IMAGES }, (_, index) => `<img src="/image/${index}.gif">`).join("\n")}
 <script>
@@ -24,13 +26,19 @@ ${Array.from({ length: IMAGES }, (_, index) => `<img src="/image/${index}.gif">`
     const loaded = [...document.images].filter((image) => image.complete && image.naturalWidth === 1).length;
     const entries = performance.getEntriesByType("resource").filter(({ initiatorType }) => initiatorType === "img");
     const protocols = [...performance.getEntriesByType("navigation"), ...entries].map((entry) => entry.nextHopProtocol);
-    fetch("/report", { method: "POST", body: JSON.stringify({ loaded, protocols }) });
+    const report = (echo) => fetch("/report", { method: "POST", body: JSON.stringify({ loaded, protocols, echo }) });
+    const socket = new WebSocket("wss://" + location.host + "/socket");
+    socket.onopen = () => socket.send("Grüße");
+    socket.onmessage = ({ data }) => report(data);
+    socket.onerror = () => report("failed");
   });
 </script>`;
 
 interface Report {
   readonly loaded: number;
   readonly protocols: readonly string[];
+  /** What came back by WebSocket. */
+  readonly echo: string;
 }
 
 /** Nothing of its own: no service, no update, and no address but ours. */
@@ -52,11 +60,13 @@ const QUIET = [
 
 testWith(
   "chromium",
-  "Chromium loads a page with 100 images by HTTP/2, on one connection",
+  "Chromium loads a page with 100 images by HTTP/2, and speaks WebSocket over it, on one connection",
   async ({ chromium }) => {
     const folder = mkdtempSync(path.join(tmpdir(), "gateway-chromium-"));
     const { promise: reported, resolve: report } = Promise.withResolvers<Report>();
     await using origin = await Origin.start((request, response) => void answer(request, response, report));
+    const sockets = new WebSocketServer({ server: origin.server, path: "/socket" });
+    sockets.on("connection", (socket) => socket.on("message", (message) => socket.send(message, { binary: false })));
     const { cert, key } = selfSignedCertificate({ names: ["127.0.0.1"] });
     writeFileSync(`${folder}/cert.pem`, cert);
     writeFileSync(`${folder}/key.pem`, key);
@@ -81,8 +91,9 @@ routes: [{ upstream: a }]
       throw new Error(`chromium ended with ${String(code)}; it said:\n${said}`);
     });
     try {
-      const { loaded, protocols } = await Promise.race([reported, ended]);
+      const { loaded, protocols, echo } = await Promise.race([reported, ended]);
       expect(loaded).toBe(IMAGES);
+      expect(echo).toBe("Grüße");
       expect(protocols).toEqual(Array<string>(IMAGES + 1).fill("h2"));
     } finally {
       try {
@@ -93,9 +104,11 @@ routes: [{ upstream: a }]
       await ended.catch(() => undefined);
       rmSync(folder, { recursive: true, maxRetries: 10, retryDelay: 100 });
     }
+    await gateway.until(() => gateway.requests.some(({ target }) => target === "/socket"));
     const images = gateway.requests.filter(({ target }) => String(target).startsWith("/image/"));
     expect(images.map(({ status }) => status)).toEqual(Array<number>(IMAGES).fill(200));
-    expect(new Set(images.map(({ client }) => client)).size).toBe(1);
+    const socket = gateway.requests.find(({ target }) => target === "/socket");
+    expect(new Set([...images, socket].map((line) => line?.["client"])).size).toBe(1);
   },
   120_000,
 );

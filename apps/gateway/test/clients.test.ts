@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { certificateAuthority } from "@sluice/tls-openssl/testing";
+import { credentials, Metadata } from "@grpc/grpc-js";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { echoClient, startEchoServer, type EchoServer } from "../../../packages/proxy/test/grpc/grpc-service.ts";
 import { testWith } from "../../../test/programs.ts";
 import { GatewayProcess } from "./gateway-process.ts";
 import { Origin } from "./origin.ts";
@@ -18,6 +20,7 @@ const clients = certificateAuthority("Clients");
 
 let folder: string;
 let origin: Origin;
+let calls: EchoServer;
 let gateway: GatewayProcess;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "gateway-clients-"));
@@ -36,6 +39,7 @@ beforeAll(async () => {
     if (asked.method === "POST") asked.pipe(response);
     else response.end(`hello ${asked.url}`);
   });
+  calls = await startEchoServer();
   const certificates = `certificates: [{ cert: "${folder}/server.pem", key: "${folder}/server.key" }]`;
   gateway = await GatewayProcess.start(
     folder,
@@ -45,8 +49,12 @@ beforeAll(async () => {
     tls: { ${certificates}, client_certificates: { mode: require, ca: "${folder}/clients.pem" } }
   - { address: 127.0.0.1:0 }
 h2c: true
-upstreams: { a: { servers: ["${origin.address}"] } }
-routes: [{ upstream: a }]
+upstreams:
+  a: { servers: ["${origin.address}"] }
+  calls: { servers: ["${calls.address}"], http: 2 }
+routes:
+  - { upstream: a }
+  - { path_prefix: /test.Echo, upstream: calls }
 `,
     { SLUICE_LOG: "info" },
   );
@@ -54,6 +62,7 @@ routes: [{ upstream: a }]
 afterAll(async () => {
   await gateway[Symbol.asyncDispose]();
   await origin[Symbol.asyncDispose]();
+  await calls[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
 
@@ -93,6 +102,33 @@ describe("undici", () => {
       () => gateway.requests.filter(({ target }) => String(target).startsWith(prefix)).length === 200,
     );
     expect(connectionsTo(prefix).size).toBeLessThanOrEqual(4);
+  });
+});
+
+describe("grpc-js", () => {
+  test.for([
+    ["TLS", 0],
+    ["HTTP/2 by prior knowledge", 2],
+  ] as const)("by %s: 100 calls at once, and a stream both ways", async ([, listener]) => {
+    const trusted = listener === 0 ? credentials.createSsl(Buffer.from(ca.cert)) : credentials.createInsecure();
+    const client = echoClient(urlOf(listener).replace("https://", ""), trusted);
+    try {
+      const answers = Array.from({ length: 100 }, (_, index) => {
+        const { promise, resolve, reject } = Promise.withResolvers<string>();
+        client.unary(Buffer.from(`call ${index}`), new Metadata(), {}, (error, answer) =>
+          error === null ? resolve(String(answer)) : reject(error),
+        );
+        return promise;
+      });
+      expect(await Promise.all(answers)).toEqual(answers.map((_, index) => `call ${index}`));
+
+      const stream = client.both();
+      stream.write(Buffer.from("one"));
+      stream.end(Buffer.from("two"));
+      expect(((await stream.toArray()) as Buffer[]).map(String)).toEqual(["one", "two"]);
+    } finally {
+      client.close();
+    }
   });
 });
 

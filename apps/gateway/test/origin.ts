@@ -19,8 +19,9 @@ export class Origin implements AsyncDisposable {
     return new Origin(server);
   }
 
-  onConnection(listener: () => void): void {
-    this.#server.on("connection", listener);
+  /** For what is not a request and its response, such as WebSocket. */
+  get server(): Server {
+    return this.#server;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -273,8 +273,8 @@ describe("a reload", () => {
     expect(sockets.size).toBeGreaterThan(0);
     let checks = 0;
     let checksOfOld = 0;
-    fresh.onConnection(() => checks++);
-    old.onConnection(() => checksOfOld++);
+    fresh.server.on("connection", () => checks++);
+    old.server.on("connection", () => checksOfOld++);
     await gateway.until(() => checks > 5);
     expect(checksOfOld).toBe(0);
   });
@@ -283,7 +283,7 @@ describe("a reload", () => {
     let connections = 0;
     await using well = await Origin.start((_request, response) => response.end("well"));
     await using counted = await Origin.start((_request, response) => response.end("counted"));
-    counted.onConnection(() => connections++);
+    counted.server.on("connection", () => connections++);
     await using dead = await Origin.start(() => undefined);
     await dead[Symbol.asyncDispose]();
     const routing = (round: number): string => `
