@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { TestApp } from "../../packages/proxy/test/support/proxy.ts";
 import { LEGS } from "./legs.ts";
 import { line } from "./line.ts";
+import { CUT } from "./matrix-client.ts";
 import { peerOptions } from "./matrix-origin.ts";
 
 /** An address where nobody listens. */
@@ -16,9 +17,6 @@ async function deadAddress(): Promise<string> {
   await once(server, "close");
   return `127.0.0.1:${port}`;
 }
-
-/** How the versions say it. */
-const CUT = /aborted|cut|closed|reset|hang up|ECONNRESET|NGHTTP2/;
 
 describe.each(LEGS)("$name", (leg) => {
   test("an origin that resets in the middle of an answer leaves it visibly cut", async () => {

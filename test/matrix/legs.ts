@@ -14,7 +14,9 @@ const authority = certificateAuthority();
 export const TRUSTED: string = authority.cert;
 
 /** What every server of the tests shows. */
-export const CERTIFICATE: { readonly cert: string; readonly key: string } = authority.issue({ names: ["127.0.0.1"] });
+export const CERTIFICATE: { readonly cert: string; readonly key: string } = authority.issue({
+  names: ["127.0.0.1", "localhost"],
+});
 
 export const LEGS: readonly Leg[] = [false, true].flatMap((tls) =>
   ([1, 2] as const).flatMap((downstream) =>

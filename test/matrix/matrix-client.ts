@@ -4,6 +4,9 @@ import { connect as http2Connect, constants, type ClientHttp2Session, type Clien
 import { Agent as TlsAgent, request as https1Request } from "node:https";
 import { TRUSTED, type Leg } from "./legs.ts";
 
+/** How clients of either version say that an answer was cut. */
+export const CUT: RegExp = /aborted|cut|closed|reset|hang up|ECONNRESET|NGHTTP2/;
+
 type Fields = Record<string, string | string[] | undefined>;
 
 interface Ask {

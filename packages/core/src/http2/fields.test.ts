@@ -18,6 +18,11 @@ test("a list has every field in its order, without space around values, and with
   expect(list).toEqual([":status", "200", "X-A", "1", "TE", "trailers", "X-A", "", "x-b", ""]);
 });
 
+test("a NUL, which ends a name or a value for nghttp2, is refused in what was put into a head unchecked", () => {
+  expect(() => appendFields([], new HeaderFields(["x-a", "1\0x-b"]), goesByHttp2)).toThrow("value of x-a");
+  expect(() => appendFields([], new HeaderFields(["x\0a", "1"]), goesByHttp2)).toThrow("field name");
+});
+
 test("an object has the values of equal names together; nothing, if none is left", () => {
   const head = ResponseHeader.build(103, [
     ["Link", "</a>"],

@@ -1,4 +1,4 @@
-import { sameName, type HeaderFields } from "@sluice/http";
+import { InvalidHeaderError, sameName, type HeaderFields } from "@sluice/http";
 import { trimOws } from "../http1/framing.ts";
 import { isHopByHop, knownField, TAG_MASK, TE } from "../http1/known-fields.ts";
 import { mayBeTrailer } from "../http1/serialize.ts";
@@ -17,6 +17,7 @@ export function fieldListBytes(list: readonly string[]): number {
  * Puts fields at the end of a list as Node takes them: name, value, …, of which it makes the names lower case. Left out are
  * those for which `goes` says no; those that speak of one connection only must be among them (RFC 9113, section 8.2.2).
  * @param goes Is given the tag of the field's name (0 for most) and its value.
+ * @throws InvalidHeaderError for a field with a NUL.
  */
 export function appendFields(
   list: string[],
@@ -37,9 +38,19 @@ export function appendFields(
     const name = added[at]!;
     const value = added[at + 1]!;
     const tag = knownField(name);
+    // Fields can be put here unchecked, and to Node this is the end of one.
+    if (name.includes("\0")) throw new InvalidHeaderError("field name", name, "a name without NUL");
+    if (value.includes("\0")) throw new InvalidHeaderError(`value of ${name}`, value, "one without NUL");
     // Node compares TE by case.
     if (goes(tag, value) && !isSettings(name)) list.push(name, tag === TE ? "trailers" : trimmed(value));
   }
+}
+
+/** A list of names and values as nghttp2 takes it from Node: each `name NUL value NUL`, and a character of flags. */
+export function fieldBlock(list: readonly string[]): string {
+  let block = "";
+  for (let at = 0; at < list.length; at += 2) block += `${list[at]!.toLowerCase()}\0${list[at + 1]!}\0\0`;
+  return block;
 }
 
 /** Whether a field may stand in a message of HTTP/2 (RFC 9113, section 8.2.2). */

@@ -138,6 +138,14 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     return this.#over || this.node.destroyed;
   }
 
+  /**
+   * Node takes no more streams, and neither side has asked for it: so it does when a head is too large for it to send, whose stream
+   * it closes as if the origin had refused it.
+   */
+  get closedByNode(): boolean {
+    return this.node.closed && this.goaway === undefined && this.cause === undefined;
+  }
+
   /** How many more exchanges it takes now. */
   get room(): number {
     if (this.#retired || this.#pings.doubted) return 0;

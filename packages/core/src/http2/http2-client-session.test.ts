@@ -608,6 +608,30 @@ test("an exchange that is given up is cancelled, and no event follows", async ()
   next.release();
 });
 
+test("a head that is too large to send is not the upstream's fault, and disturbs no other request", async () => {
+  const go = Promise.withResolvers<void>();
+  await using origin = await nodeH2Origin((stream) => {
+    void go.promise.then(() => stream.respond({ ":status": 204 }, { endStream: true }));
+  });
+  const peer = h2c(origin);
+  const other = await connector.connect(peer);
+  const beside = ask(other);
+  const session = connector.reuse(peer)!;
+  const { error } = await ask(session, { fields: { "X-Large": "a".repeat(70_000) } }).over;
+  expect(error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal", retry: false });
+  expect(error!.context).toContain("65,536 bytes");
+  // Node takes no more on that connection.
+  expect(connector.reuse(peer)).toBeUndefined();
+  const next = await connector.connect(peer);
+  const behind = ask(next);
+  go.resolve();
+  for (const seen of [await beside.over, await behind.over])
+    expect([seen.ended, seen.error]).toEqual([true, undefined]);
+  expect(origin.connections()).toBe(2);
+  other.release();
+  next.release();
+});
+
 describe("a request that is given up before its end was told shows to be cut", () => {
   test.each<[what: string, asked: Asked, bytes: string, answered: boolean]>([
     [

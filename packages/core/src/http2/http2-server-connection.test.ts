@@ -245,6 +245,17 @@ describe("a service that stops", () => {
     expect(served.service.connectionCount).toBe(0);
   });
 
+  test("does not wait for a whole response that its client gave up without an error", async () => {
+    await using served = await Http2Served.start(({ session }) => respond(session, 200, "abc"));
+    const client = await served.frames({ settings: [[4, 0]] });
+    client.get(1);
+    await client.status(1);
+    client.send(FRAME.RST_STREAM, 0, 1, Buffer.alloc(4));
+    await served.service.stop(patient());
+    await client.closed;
+    expect(served.requests[0]!.session.responseDone).toBe(true);
+  });
+
   test("without patience cuts what was begun", async () => {
     using watch = watchClosed();
     await using served = await Http2Served.start(({ session }) => {

@@ -1,7 +1,8 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
 import { httpDateNow, type HeaderFields, type ResponseHeader } from "@sluice/http";
 import { CONTENT_LENGTH, DATE, TE } from "../http1/known-fields.ts";
-import { appendFields, goesByHttp2 } from "./fields.ts";
+import { appendFields, fieldBlock, goesByHttp2 } from "./fields.ts";
+import { respondNatively } from "./native-respond.ts";
 
 /** What Node's `respond` is given; one object for all responses of a kind. Date is ours to add. */
 export const RESPOND_OPEN: ServerStreamResponseOptions = { sendDate: false } as ServerStreamResponseOptions;
@@ -47,6 +48,7 @@ export function respond(
   list: string[],
   options: ServerStreamResponseOptions,
 ): void {
+  if (respondNatively(stream as ServerHttp2Stream, fieldBlock(list), list.length / 2, options)) return;
   if (takesLists) {
     try {
       stream.respond(list, options);
