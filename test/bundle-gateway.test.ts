@@ -8,7 +8,7 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { bundleGateway } from "../scripts/bundle-gateway.ts";
 
-test("the gateway in one file serves, with workers, where no package is installed", async () => {
+test("the bundled gateway serves, with workers, where no package is installed", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "gateway-bundle-"));
   await bundleGateway(folder);
   const origin = createServer((_request, response) => response.end("from the origin")).listen(0, "127.0.0.1");

@@ -15,8 +15,9 @@ An HTTP proxy run from one YAML file; see README.md for its keys.
 
 ${SERVER_ARGS_HELP}      --demo        run on 127.0.0.1:6188 with three small origins of its own
 
-SIGTERM stops it when the requests in flight are done, Ctrl-C gives them a second. SIGUSR1 opens log files again. SIGQUIT
-hands its listening sockets to the one that was started with --upgrade; see docs/upgrade.md.
+SIGTERM stops it when the requests in flight are done, Ctrl-C gives them a second. SIGHUP reads the file
+again, SIGUSR1 opens log files again. SIGQUIT hands its listening sockets to the one that was started with --upgrade; see
+docs/upgrade.md.
 SLUICE_LOG=debug shows more, SLUICE_LOG=warn less; SLUICE_LOG=info,gateway=warn leaves out the line for each request.
 `;
 

@@ -20,7 +20,8 @@ function dead(): ProxyError {
 function routed(method: string, servers: string[]): { app: GatewayApp; session: Session; ctx: GatewayContext } {
   const upstream = new Upstream("u", {
     selection: "round_robin",
-    http: "1.1",
+    healthCheck: undefined,
+    peer: {},
     servers: servers.map((address) => ({ address, weight: 1 })),
   });
   const app = new GatewayApp(new Router([{ host: undefined, pathPrefix: "/", target: upstream }]));

@@ -27,7 +27,7 @@ export type Interceptor = (session: Session) => Awaitable<Responded | undefined>
 
 /** Routes each request to an upstream, tries another server when one fails and that is safe, and logs a line. */
 export class GatewayApp implements ProxyHttp<GatewayContext> {
-  readonly #router: Router<Upstream>;
+  #router: Router<Upstream>;
   readonly #intercept: Interceptor | undefined;
   readonly #accessLog: Pick<AccessLog, "write"> | undefined;
 
@@ -35,6 +35,11 @@ export class GatewayApp implements ProxyHttp<GatewayContext> {
     this.#router = router;
     this.#intercept = intercept;
     this.#accessLog = accessLog;
+  }
+
+  /** Counts for requests that come from now on; those in flight keep the upstream they have. */
+  routeBy(router: Router<Upstream>): void {
+    this.#router = router;
   }
 
   newCtx(): GatewayContext {

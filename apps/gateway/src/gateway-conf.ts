@@ -41,6 +41,34 @@ const accessLog = z.strictObject({
   format: z.enum(["common", "combined", "json"]).default("combined"),
 });
 
+const metrics = z.strictObject({
+  /** Where Prometheus reads them. Who can connect there can read them. */
+  address: listenAddress,
+  path: z
+    .string()
+    .regex(/^\/[!-"$->@-~]*[!-"$-.0->@-~]$/, "expected a path such as /metrics, without a slash at its end")
+    .default("/metrics"),
+});
+
+const share = z.number().min(0).max(1);
+
+const sentry = z.strictObject({
+  /** Where reports go. */
+  dsn: z.string().refine(isDsn, "is no DSN, such as https://key@host/1"),
+  environment: z.string().min(1).optional(),
+  /** What runs, such as `shop@1.4.0`. */
+  release: z.string().min(1).optional(),
+  /** The name of this machine, if not its own. */
+  server_name: z.string().min(1).optional(),
+  /** Which share of the requests that failed is reported, by whose fault it was. Crashes are reported in any case. */
+  sample_rates: z
+    .strictObject({ internal: share.default(1), upstream: share.default(0), downstream: share.default(0) })
+    .prefault({}),
+  max_per_minute: positive.default(60),
+  /** Tell the address of the client, which is personal data. */
+  client_address: z.boolean().default(false),
+});
+
 const weightedServer = z.strictObject({
   address: upstreamAddress,
   /** Share of the requests, in proportion to the other servers. */
@@ -100,6 +128,12 @@ export const gatewayConfSchema = z
     access_log: accessLog.optional(),
     /** Give each request an id, in X-Request-Id. */
     request_id: z.boolean().default(false),
+    /** Count, and let Prometheus read it. */
+    metrics: metrics.optional(),
+    /** Report crashes and errors to Sentry. */
+    sentry: sentry.optional(),
+    /** Reload when this file changes, as at SIGHUP. */
+    reload_on_change: z.boolean().default(false),
     upstreams: z.record(z.string().regex(/^[\w.-]+$/, "expected a name of letters, digits, _, . and -"), upstream),
     routes: z.array(route).min(1),
   })
@@ -114,6 +148,12 @@ export type UpstreamConf = z.infer<typeof upstream>;
 /** @throws ConfigError with every problem and its line. */
 export function loadGatewayConf(path: string): GatewayConf {
   return loadYamlConfig(path, gatewayConfSchema);
+}
+
+/** As `@sluice/sentry` asks for, which is not loaded to find out. */
+function isDsn(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username !== "" && /\/\d+$/.test(url.pathname);
 }
 
 function isHostPattern(host: string): boolean {

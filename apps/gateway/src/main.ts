@@ -48,7 +48,7 @@ async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command,
     await checkTlsFiles(conf);
     return valid(file);
   }
-  await runGateway(daemon ? { ...conf, daemon } : conf, { upgrade });
+  await runGateway(conf, { file, upgrade, ...(daemon && { daemon }) });
   return 0;
 }
 

@@ -1,21 +1,31 @@
-import { logger, Server, type HttpService } from "@sluice/core";
+import path from "node:path";
+import { logger, Server } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
 import { opensslTls } from "@sluice/tls-openssl";
 import { AccessLogService } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
+import { listen } from "./listen.ts";
+import { reportToSentry, serveMetrics } from "./observers.ts";
+import { reloadGatewayConf } from "./reload-conf.ts";
 import { Router } from "./router.ts";
-import { toListenSettings } from "./tls-conf.ts";
-import { Upstream } from "./upstream.ts";
+import { toRouting, type Routing } from "./routing.ts";
+import type { Upstream } from "./upstream.ts";
+import { Upstreams } from "./upstreams.ts";
+import { WatchedConf } from "./watched-conf.ts";
 
 export interface GatewayOptions {
+  /** Where `conf` was read, to be read again at a reload. Default: there is nothing to reload. */
+  file?: string;
   /** Sees every request first. */
   intercept?: Interceptor;
   /** Called once it serves, in the process that was started. */
   onReady?: () => void;
   /** Take over the listening sockets of the gateway that runs. */
   upgrade?: boolean;
+  /** Run in the background, whatever the file says. */
+  daemon?: boolean;
 }
 
 /**
@@ -23,14 +33,19 @@ export interface GatewayOptions {
  * @throws ProxyError `BindError` when an address cannot be listened on; nothing is left running.
  */
 export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}): Promise<void> {
-  const { intercept, onReady, upgrade = false } = options;
-  const server = new Server(conf, { upgrade, handover: linuxHandover(), inherited: activatedSockets() });
+  const { file, intercept, onReady, upgrade = false, daemon = conf.daemon } = options;
+  const handover = linuxHandover();
+  const server = new Server({ ...conf, daemon }, { upgrade, handover, inherited: activatedSockets() });
+  await reportToSentry(server, conf);
+  await serveMetrics(server, conf);
   reportToSystemd(server);
-  const upstreams = new Map(Object.entries(conf.upstreams).map(([name, entry]) => [name, new Upstream(name, entry)]));
-  for (const upstream of upstreams.values()) server.addService(upstream.balancer.service(`upstream ${upstream.name}`));
+  const routing = toRouting(conf);
+  const upstreams = new Upstreams(routing.upstreams, (peer) => proxy.proxy.connector.retire(peer));
+  server.addService(upstreams);
   const accessLog = conf.access_log === undefined ? undefined : new AccessLogService(conf.access_log);
   if (accessLog !== undefined) server.addService(accessLog);
-  const proxy = httpProxy(server, new GatewayApp(createRouter(conf, upstreams), intercept, accessLog), {
+  const app = new GatewayApp(createRouter(routing, upstreams.current), intercept, accessLog);
+  const proxy = httpProxy(server, app, {
     name: "gateway",
     tls: opensslTls(),
     http2: { h2c: conf.h2c },
@@ -38,6 +53,7 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   });
   for (const listener of conf.listeners) listen(proxy, listener);
   server.addService(proxy);
+  if (file !== undefined) reloadable(server, file, conf, app, upstreams);
   server.onPhase((phase) => {
     if (phase !== "Running" || server.worker !== undefined) return;
     logger("gateway").info({ addresses: proxy.addresses, workers: conf.threads }, "listening");
@@ -46,22 +62,24 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   await server.run();
 }
 
-function listen(proxy: HttpService, { address, ...conf }: GatewayConf["listeners"][number]): void {
-  const { backlog, max_connections: maxConnections, max_connections_per_client: maxConnectionsPerClient } = conf;
-  const options = {
-    ...(backlog !== undefined && { backlog }),
-    ...(maxConnections !== undefined && { maxConnections }),
-    ...(maxConnectionsPerClient !== undefined && { maxConnectionsPerClient }),
-    ...(conf.ipv6_only !== undefined && { ipv6Only: conf.ipv6_only }),
-  };
-  if (conf.tls !== undefined) proxy.listenTls(address, toListenSettings(conf.tls), options);
-  else if (address.startsWith("unix:")) proxy.listenUnix(address.slice("unix:".length), options);
-  else proxy.listenTcp(address, options);
+function reloadable(server: Server, file: string, conf: GatewayConf, app: GatewayApp, upstreams: Upstreams): void {
+  // A daemon leaves the folder that it was started in.
+  const absolute = path.resolve(file);
+  server.onReload<Routing>({
+    name: "routes and upstreams",
+    load: () => toRouting(reloadGatewayConf(absolute, conf)),
+    async apply(routing) {
+      const changes = await upstreams.replace(routing.upstreams, (next) => app.routeBy(createRouter(routing, next)));
+      // Workers do the same at the same time.
+      if (server.worker === undefined) logger("gateway").info(changes, "upstreams and routes are those of the file");
+    },
+  });
+  if (conf.reload_on_change) server.addService(new WatchedConf(absolute, () => server.reload()));
 }
 
-function createRouter(conf: GatewayConf, upstreams: ReadonlyMap<string, Upstream>): Router<Upstream> {
+function createRouter({ routes }: Routing, upstreams: ReadonlyMap<string, Upstream>): Router<Upstream> {
   return new Router(
-    conf.routes.map((route) => ({
+    routes.map((route) => ({
       host: route.host,
       pathPrefix: route.path_prefix,
       // The schema has checked the name.

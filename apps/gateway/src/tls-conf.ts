@@ -1,6 +1,7 @@
 import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import path from "node:path";
 import { CertificateNames, type PeerOptions, type TlsCertificate, type TlsListenSettings } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { z } from "zod";
@@ -13,6 +14,9 @@ const version = z
 const certificateName = z
   .string()
   .refine((name) => CertificateNames.isName(name), "expected a host name or *.name, without a port");
+
+/** A daemon leaves it, and reads files of upstreams again at a reload. */
+const STARTED_IN = process.cwd();
 
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
 export const listenerTls = z.strictObject({
@@ -105,17 +109,17 @@ function readClientCertificate(
 }
 
 /** The text of a file in which `parse` has found what it looks for. */
-function readPem(path: string, where: string, parse: (pem: string) => unknown): string {
+function readPem(name: string, where: string, parse: (pem: string) => unknown): string {
   let pem: string;
   try {
-    pem = readFileSync(path, "utf8");
+    pem = readFileSync(path.resolve(STARTED_IN, name), "utf8");
   } catch (cause) {
-    throw ProxyError.internal("ConfigError", `${where}: cannot read ${path}`, cause);
+    throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }
   try {
     parse(pem);
   } catch (cause) {
-    throw ProxyError.internal("ConfigError", `${where}: ${path} cannot be used, PEM is expected`, cause);
+    throw ProxyError.internal("ConfigError", `${where}: ${name} cannot be used, PEM is expected`, cause);
   }
   return pem;
 }

@@ -94,20 +94,23 @@ test("a worker that replaces another begins with the configuration of the server
   expect(await call(`unix:${folder}/edited.sock`, "/")).toEqual({ status: 200, body: "ok" });
 });
 
-test("-d: in the background, until SIGTERM", async () => {
+test("-d: in the background, until SIGTERM; a relative --conf is found by its workers, and at a reload", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const pidFile = `${folder}/daemon.pid`;
-  const more = `pid_file: ${pidFile}\nerror_log: ${folder}/daemon.log\ndaemon_wait_for_ready: true\n`;
+  const more = `pid_file: ${pidFile}\nerror_log: ${folder}/daemon.log\ndaemon_wait_for_ready: true\nthreads: 2\n`;
   const file = await confFile("daemon", origin, more);
-  await using starter = new GatewayProcess(["-d", "-c", file]);
+  await using starter = new GatewayProcess(["-d", "-c", path.relative(".", file)]);
   expect(await starter.exited).toBe(0);
   const pid = Number(readFileSync(pidFile, "utf8"));
   try {
     expect(await call(`unix:${folder}/daemon.sock`, "/x")).toEqual({ status: 200, body: "ok" });
+    const daemonLog = (): string => readFileSync(`${folder}/daemon.log`, "utf8");
+    process.kill(pid, "SIGHUP");
+    await expect.poll(daemonLog, { timeout: 10_000 }).toContain('"msg":"reloaded"');
     process.kill(pid, "SIGTERM");
     await expect.poll(() => existsSync(pidFile), { timeout: 10_000 }).toBe(false);
     await expect.poll(() => accessLines("daemon")).toMatchObject([{ target: "/x", status: 200 }]);
-    expect(readFileSync(`${folder}/daemon.log`, "utf8")).toContain('"msg":"listening"');
+    expect(daemonLog()).toContain('"msg":"listening"');
   } finally {
     if (existsSync(pidFile)) process.kill(pid, "SIGKILL");
   }

@@ -180,7 +180,7 @@ export interface UpstreamPooledMessage {
  * - `closed`: the upstream closed it while it was idle.
  * - `unexpected-data`: the upstream sent bytes that no request asked for.
  * - `idle-timeout`: it was idle for `idleMs`. `evicted`: the pool was full. `disabled`: nothing is pooled for this peer.
- *   `pool-closed`: the service stops.
+ *   `retired`: nobody wants its peer any more. `pool-closed`: the service stops.
  * - `ping-timeout`: the upstream did not answer an HTTP/2 PING.
  */
 export type UpstreamCloseReason =
@@ -191,6 +191,7 @@ export type UpstreamCloseReason =
   | "idle-timeout"
   | "evicted"
   | "disabled"
+  | "retired"
   | "pool-closed"
   | "ping-timeout";
 

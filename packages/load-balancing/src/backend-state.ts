@@ -56,6 +56,17 @@ export class BackendState {
     this.#settle();
   }
 
+  /** Takes over what another has found out, and what was done by hand. */
+  continueFrom(other: BackendState, withHealth: boolean): void {
+    this.#enabledByHand = other.#enabledByHand;
+    if (withHealth) {
+      this.#healthy = other.#healthy;
+      this.#contradictions = other.#contradictions;
+      this.lastError = other.lastError;
+    }
+    this.#settle();
+  }
+
   /** Why it is or is not ready, for messages. */
   describe(): string {
     if (!this.#enabledByHand) return "disabled";

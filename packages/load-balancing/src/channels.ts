@@ -30,13 +30,20 @@ export interface BackendCheckedMessage {
   readonly checkMs: number;
 }
 
+/** A balancer is out of use, by {@link LoadBalancer.retire}. */
+export interface BalancerRetiredMessage {
+  readonly balancer: LoadBalancer;
+}
+
 /** What happens to the backends of balancers. */
 export const balancerChannels: {
   readonly updated: EventChannel<BalancerUpdatedMessage>;
   readonly updateFailed: EventChannel<BalancerUpdateFailedMessage>;
   readonly checked: EventChannel<BackendCheckedMessage>;
+  readonly retired: EventChannel<BalancerRetiredMessage>;
 } = {
   updated: eventChannel("sluice:balancer:updated"),
   updateFailed: eventChannel("sluice:balancer:update-failed"),
   checked: eventChannel("sluice:balancer:checked"),
+  retired: eventChannel("sluice:balancer:retired"),
 };

@@ -12,6 +12,7 @@ export { tcpHealthCheck, type TcpHealthCheckOptions } from "./tcp-health-check.t
 export { staticDiscovery, type DiscoveryResult, type ServiceDiscovery } from "./discovery.ts";
 export {
   balancerChannels,
+  type BalancerRetiredMessage,
   type BackendCheckedMessage,
   type BalancerUpdatedMessage,
   type BalancerUpdateFailedMessage,

@@ -512,3 +512,31 @@ describe("a round of checks", () => {
     expect(balancer.ready(balancer.backends[0] as Backend)).toBe(true);
   });
 });
+
+describe("successorOf", () => {
+  const list = ["127.0.0.1:1", "127.0.0.1:2"];
+
+  test("servers that are in both keep their health and whether they are enabled; new ones are well", async () => {
+    const healthCheck = checkAgainst(new Set(["127.0.0.1:1"]));
+    const before = LoadBalancer.from([...list, "127.0.0.1:3"], { healthCheck });
+    await before.checkHealth();
+    before.setEnabled(before.backends[1]!, false);
+    const after = LoadBalancer.from([...list, "127.0.0.1:4"], { healthCheck, successorOf: before });
+    expect(after.backends.map((backend) => [after.isHealthy(backend), after.ready(backend)])).toEqual([
+      [false, false],
+      [true, false],
+      [true, true],
+    ]);
+    // And not later once more.
+    before.setEnabled(before.backends[1]!, true);
+    await after.update();
+    expect(after.ready(after.backends[1]!)).toBe(false);
+  });
+
+  test("without checks that could find it well again, no server is unwell", async () => {
+    const before = LoadBalancer.from(list, { healthCheck: checkAgainst(new Set(list)) });
+    await before.checkHealth();
+    const after = LoadBalancer.from(list, { successorOf: before });
+    expect(picks(after, 2)).toEqual(list);
+  });
+});

@@ -17,7 +17,7 @@ import { within } from "./within.ts";
 const PARALLEL_CHECKS = 32;
 const DEFAULT_DISCOVERY_TIMEOUT_MS = 10_000;
 
-const { updated, updateFailed, checked } = balancerChannels;
+const { updated, updateFailed, checked, retired } = balancerChannels;
 
 /** Options of every balancer. */
 export interface LoadBalancerOptions {
@@ -32,6 +32,11 @@ export interface LoadBalancerOptions {
    * Milliseconds. Default: one round, at the start of the service. Has to go with `healthCheck`.
    */
   healthCheckIntervalMs?: number;
+  /**
+   * The balancer that this one takes the place of: a backend that is in both begins with what that one knows of it, instead of as
+   * healthy and enabled. Its health counts only with a `healthCheck`, which can find it well again. Default: none.
+   */
+  successorOf?: LoadBalancer;
   /** Check up to 32 backends at a time, which is the default, or one after the other (Pingora's default). */
   parallelHealthChecks?: boolean;
 }
@@ -76,6 +81,8 @@ export class LoadBalancer {
   readonly #healthCheck: HealthCheck | undefined;
   readonly #healthCheckIntervalMs: number | undefined;
   readonly #concurrency: number;
+  /** Until it was asked. */
+  #before: LoadBalancer | undefined;
   #set: BackendSet = EMPTY_SET;
   #discovered = false;
   #discoveryError: unknown;
@@ -109,6 +116,7 @@ export class LoadBalancer {
     checkCount("healthCheck.consecutiveSuccess", healthCheck?.consecutiveSuccess ?? 1);
     checkCount("healthCheck.consecutiveFailure", healthCheck?.consecutiveFailure ?? 1);
     this.#healthCheck = healthCheck;
+    this.#before = options.successorOf;
   }
 
   /**
@@ -229,6 +237,14 @@ export class LoadBalancer {
     return backgroundService(name, task);
   }
 
+  /**
+   * Tells that it is out of use, such as when another has taken its place: metrics leave it out from then on. It selects as before, for
+   * requests that still have it; its service is stopped apart from this.
+   */
+  retire(): void {
+    if (retired.hasSubscribers) retired.publish({ balancer: this });
+  }
+
   async #update(signal: AbortSignal | undefined): Promise<void> {
     try {
       const result = await within(this.#discoveryTimeoutMs, "discovery", signal, (limit) =>
@@ -245,8 +261,20 @@ export class LoadBalancer {
 
   #install(result: DiscoveryResult): void {
     this.#set = nextBackendSet(this.#set, result, this.#selection);
+    if (!this.#discovered) this.#succeed();
     this.#discovered = true;
     this.#discoveryError = undefined;
+  }
+
+  #succeed(): void {
+    const before = this.#before;
+    if (before === undefined) return;
+    for (const state of this.#set.states) {
+      const known = before.#stateOf(state.backend);
+      if (known !== undefined) state.continueFrom(known, this.#healthCheck !== undefined);
+    }
+    // It has its own one before, and so on.
+    this.#before = undefined;
   }
 
   #stateOf(backend: BackendRef): BackendState | undefined {

@@ -48,12 +48,20 @@ test("an update is told, and one that fails with its error", async () => {
   expect(balancer.backends).toHaveLength(1);
 });
 
+test("a balancer that is out of use is told, and still selects", () => {
+  const balancer = LoadBalancer.from(["127.0.0.1:1"]);
+  balancer.retire();
+  expect(log.events).toStrictEqual([{ channel: "sluice:balancer:retired", message: { balancer } }]);
+  expect(balancer.select().address.text).toBe("127.0.0.1:1");
+});
+
 test("without listeners nothing is published", async () => {
   log[Symbol.dispose]();
   const publish = Object.values(balancerChannels).map((channel) => vi.spyOn(channel, "publish"));
   const balancer = LoadBalancer.from(["127.0.0.1:1"], { healthCheck: { check: () => Promise.reject(down) } });
   await balancer.checkHealth();
   await balancer.update();
+  balancer.retire();
   expect(publish.flatMap(({ mock }) => mock.calls)).toEqual([]);
   expect(balancer.name).toBe("load balancer");
 });

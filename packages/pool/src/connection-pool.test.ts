@@ -454,3 +454,32 @@ test("against a simple model, a long random run agrees", () => {
   }
   expect(answers.filter(([got, expected]) => got !== expected)).toEqual([]);
 });
+
+describe("retire", () => {
+  test("closes what is idle under that key, and what comes back to it, and nothing else", () => {
+    const pool = poolOf();
+    const [idle, inUse, other] = connections(3) as [FakeConnection, FakeConnection, FakeConnection];
+    pool.put("gone", idle);
+    pool.put("stays", other);
+    pool.retire("gone");
+    expect(pool.put("gone", inUse)).toBe(false);
+    expect([idle.closedFor, inUse.closedFor, other.closedFor]).toEqual([["retired"], ["retired"], []]);
+    expect([pool.idleCount, pool.keyCount]).toEqual([1, 1]);
+  });
+
+  test("ends when somebody asks for the key again", () => {
+    const pool = poolOf();
+    pool.retire("k");
+    expect(pool.get("k")).toBeUndefined();
+    const one = connection();
+    expect(pool.put("k", one)).toBe(true);
+    expect(pool.get("k")).toBe(one);
+  });
+
+  test("is remembered for the last 10,000 keys", () => {
+    const pool = poolOf();
+    for (let key = 0; key <= 10_000; key++) pool.retire(String(key));
+    expect(pool.put("0", connection())).toBe(true);
+    expect(pool.put("1", connection())).toBe(false);
+  });
+});

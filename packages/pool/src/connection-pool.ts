@@ -5,6 +5,9 @@ import { UnexpectedDataCounter, type UnexpectedDataCounts, type UnexpectedDataPh
 /** The default of {@link ConnectionPoolOptions.maxIdle}; that of Pingora. */
 export const DEFAULT_MAX_IDLE = 128;
 
+/** Retired keys that are remembered; beyond it the one retired longest ago is forgotten, and connections age out as usual. */
+const MAX_RETIRED = 10_000;
+
 export interface ConnectionPoolOptions {
   /**
    * How many idle connections the pool keeps, all keys together; 0 pools nothing. An integer, default 128.
@@ -33,6 +36,8 @@ export class ConnectionPool<C extends PoolableConnection> {
   #oldest: Entry<C> | undefined;
   #newest: Entry<C> | undefined;
   #idleCount = 0;
+  /** Keys that nothing is kept for, in the order in which they were retired. */
+  readonly #retired = new Set<string>();
   readonly #timer: ExpiryTimer = new ExpiryTimer(() => this.#expire());
   readonly #unexpectedData = new UnexpectedDataCounter();
   #closed = false;
@@ -76,6 +81,7 @@ export class ConnectionPool<C extends PoolableConnection> {
    * for too long on the way are dropped. `undefined` if none is left: open a new one.
    */
   get(key: string): C | undefined {
+    if (this.#retired.size > 0) this.#retired.delete(key);
     for (let entry = this.#tops.get(key); entry !== undefined; entry = this.#tops.get(key)) {
       const { connection } = entry;
       const expired = entry.expiresAt !== Infinity && entry.expiresAt <= this.#now();
@@ -115,6 +121,10 @@ export class ConnectionPool<C extends PoolableConnection> {
       connection.closeIdle(this.#closed ? "pool-closed" : "disabled");
       return false;
     }
+    if (this.#retired.size > 0 && this.#retired.has(key)) {
+      connection.closeIdle("retired");
+      return false;
+    }
     const expiresAt = idleMs === Infinity ? Infinity : this.#now() + idleMs;
     this.#store(known ?? this.#createEntry(connection), key, expiresAt);
     if (expiresAt !== Infinity) this.#timer.armBy(expiresAt);
@@ -133,6 +143,19 @@ export class ConnectionPool<C extends PoolableConnection> {
     this.#takeOut(entry);
     if (why === "unexpected-data") this.#unexpectedData.idle += 1;
     return true;
+  }
+
+  /**
+   * Closes the idle connections of `key`, and those that are in use when they come back: for a peer that is no longer wanted. The next
+   * {@link get} of that key shows that it is wanted again, and ends this.
+   */
+  retire(key: string): void {
+    this.#retired.delete(key);
+    this.#retired.add(key);
+    if (this.#retired.size > MAX_RETIRED) this.#retired.delete(this.#retired.values().next().value as string);
+    for (let entry = this.#tops.get(key); entry !== undefined; entry = this.#tops.get(key)) {
+      this.#giveUp(entry, "retired");
+    }
   }
 
   /** Closes all idle connections, and from now on whatever is put. */

@@ -1,5 +1,15 @@
-/** Why a pool gave a connection up. `"disabled"`: nothing is pooled for this peer, or by this pool at all. */
-export type CloseReason = "evicted" | "idle-timeout" | "pool-closed" | "disabled" | "closed" | "unexpected-data";
+/**
+ * Why a pool gave a connection up. `"disabled"`: nothing is pooled for this peer, or by this pool at all; `"retired"`: its peer is no
+ * longer wanted.
+ */
+export type CloseReason =
+  | "evicted"
+  | "idle-timeout"
+  | "pool-closed"
+  | "disabled"
+  | "retired"
+  | "closed"
+  | "unexpected-data";
 
 /**
  * What a connection says about itself while nobody uses it. `"closed"`: by either side, also by half;

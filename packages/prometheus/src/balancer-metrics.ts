@@ -6,6 +6,7 @@ import { Counter, Gauge } from "./series.ts";
 
 const updated = eventChannel<BalancerMessage>("sluice:balancer:updated");
 const updateFailed = eventChannel<BalancerMessage>("sluice:balancer:update-failed");
+const retired = eventChannel<BalancerMessage>("sluice:balancer:retired");
 const checked = eventChannel<BackendChecked>("sluice:balancer:checked");
 
 /** Backends above this, over all balancers, are one. */
@@ -17,6 +18,7 @@ const MAX_BACKENDS = 1000;
  */
 export function watchBalancers(registry: Registry, balancers: readonly BalancerStatus[]): () => void {
   const known = new Set<WeakRef<BalancerStatus>>();
+  /** Also those that were retired, of which a last check may be told later. */
   const seen = new WeakSet<BalancerStatus>();
   const add = (balancer: BalancerStatus): void => {
     if (seen.has(balancer)) return;
@@ -98,6 +100,10 @@ export function watchBalancers(registry: Registry, balancers: readonly BalancerS
       checks.series(balancer.name, text, success ? "success" : "failure").value++;
       if (changed) changes.series(balancer.name, text, healthy ? "healthy" : "unhealthy").value++;
       duration.observe(checkMs / 1000);
+    }),
+    observe(retired, ({ balancer }) => {
+      seen.add(balancer);
+      for (const ref of known) if (ref.deref() === balancer) known.delete(ref);
     }),
   ];
   return () => {

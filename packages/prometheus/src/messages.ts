@@ -60,7 +60,7 @@ export interface BackendStatus {
   readonly address: { readonly text: string };
 }
 
-/** Of `sluice:balancer:updated` and `sluice:balancer:update-failed`. */
+/** Of `sluice:balancer:updated`, `sluice:balancer:update-failed` and `sluice:balancer:retired`. */
 export interface BalancerMessage {
   readonly balancer: BalancerStatus;
 }

@@ -1,6 +1,7 @@
 import { balancerChannels, type LoadBalancer } from "@sluice/load-balancing";
 import type {
   BackendCheckedMessage,
+  BalancerRetiredMessage,
   BalancerUpdatedMessage,
   BalancerUpdateFailedMessage,
 } from "@sluice/load-balancing";
@@ -24,6 +25,7 @@ test("what is read of the messages of other packages is in them", () => {
   expectTypeOf<HookErrorMessage>().toExtend<HookError>();
   expectTypeOf<BackendCheckedMessage>().toExtend<BackendChecked>();
   expectTypeOf<BalancerUpdatedMessage>().toExtend<BalancerMessage>();
+  expectTypeOf<BalancerRetiredMessage>().toExtend<BalancerMessage>();
   expectTypeOf<BalancerUpdateFailedMessage>().toExtend<BalancerMessage>();
   expectTypeOf<LoadBalancer>().toExtend<BalancerStatus>();
   // By these names, which are a promise.

@@ -230,6 +230,9 @@ test("backends are well or not, ready or not, and forgotten when they leave", as
   expect(later.text).not.toContain(one);
   expect(later.value(`sluice_backend_healthy{${two}}`)).toBe(0);
   expect(later.value('sluice_discovery_updates_total{balancer="origins",result="updated"}')).toBe(2);
+
+  fixed.retire();
+  expect((await endpoint.scrape()).text).not.toContain('balancer="fixed"');
 });
 
 test("an uncaught error is counted", async () => {

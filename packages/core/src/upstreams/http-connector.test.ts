@@ -443,3 +443,20 @@ describe("TLS", () => {
     await expect(connector.connect(new HttpPeer(server.address, { tls: true }))).rejects.toThrow("bad certificate");
   });
 });
+
+test("retire: connections to a peer close, the idle at once and the one in use when it is done; others stay", async () => {
+  await using gone = await origin();
+  await using stays = await origin();
+  const connector = new HttpConnector();
+  const [peer, other] = [new HttpPeer(gone.address), new HttpPeer(stays.address)];
+  await warm(connector, other);
+  const busy = await connector.connect(peer);
+  await warm(connector, peer);
+  expect(connector.pool.idleCount).toBe(2);
+  connector.retire(peer);
+  expect(connector.pool.idleCountOf(peer.reuseKey)).toBe(0);
+  expect((await exchange(busy)).body).toBe("ok");
+  busy.release();
+  expect([connector.pool.idleCountOf(peer.reuseKey), connector.pool.idleCount]).toEqual([0, 1]);
+  connector.close();
+});

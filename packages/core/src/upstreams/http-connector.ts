@@ -186,6 +186,15 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     if (closed.hasSubscribers) closed.publish(connection.summary);
   }
 
+  /**
+   * Closes the idle connections to `peer`, and those in use when they become idle: for a server that is no longer wanted. Asking for
+   * such a connection again ends that. Counts for all peers that share connections with it.
+   */
+  retire(peer: HttpPeer): void {
+    this.pool.retire(peer.reuseKey);
+    if (peer.protocol !== "http1") this.#http2.retire(peer);
+  }
+
   /** Closes the idle connections, those of HTTP/2 with GOAWAY; those in use close when their exchanges are over. */
   close(): void {
     this.pool.close();

@@ -66,6 +66,11 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
     return group.wait(peer, need === "extended-connect", signal);
   }
 
+  /** What is idle; what is in use goes to the pool, which refuses it. */
+  retire(peer: HttpPeer): void {
+    this.#pool.retire(http2Key(peer.reuseKey));
+  }
+
   // For the groups.
 
   async openAny(peer: HttpPeer, signal: AbortSignal): Promise<Http2ClientConnection | ClientSession> {
