@@ -30,13 +30,15 @@ export class MetricsSource {
   readonly #workers = new Map<number, string>();
   #kept: readonly MetricFamily[] = [];
   #closed = false;
+  /** Why this process could not answer the last time it was asked. */
+  #failure: { readonly error: unknown } | undefined = undefined;
 
   constructor(options: MetricsSourceOptions) {
     this.#options = options;
     const { bus, instance } = options;
     if (bus === undefined) return;
     this.#stops.push(
-      bus.answer(METRICS_QUESTION, () => this.#snapshot()),
+      bus.answer(METRICS_QUESTION, () => this.#answer()),
       bus.subscribe(LAST_METRICS, (message) => {
         const snapshot = message as ProcessSnapshot;
         if (snapshot.instance !== instance) this.#ledger.end(snapshot);
@@ -104,8 +106,21 @@ export class MetricsSource {
   async #collect(): Promise<readonly ProcessSnapshot[]> {
     const { bus, collectMs } = this.#options;
     const answers = await bus!.ask(METRICS_QUESTION, undefined, { timeoutMs: collectMs });
+    // On the bus it would only be missed; but here is somebody who can be told.
+    if (this.#failure !== undefined) throw this.#failure.error;
     this.#ledger.update(answers as ProcessSnapshot[]);
     return this.#ledger.answering;
+  }
+
+  async #answer(): Promise<ProcessSnapshot> {
+    try {
+      const snapshot = await this.#snapshot();
+      this.#failure = undefined;
+      return snapshot;
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
   }
 
   async #snapshot(): Promise<ProcessSnapshot> {
