@@ -335,6 +335,9 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
             process.kill(pid, "SIGUSR1");
             await expect.poll(() => existsSync(rotated)).toBe(true);
           }
+          // Each worker opens its file when it hears of the signal, which may be a moment after the first has.
+          const rotatedAt = asked;
+          await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(rotatedAt + 400);
           over.abort();
           await Promise.all(load);
           agent.destroy();
