@@ -123,6 +123,11 @@ export class Listener {
     this.#file?.remove();
   }
 
+  /** As {@link close}, unless this process is the one that accepts. */
+  closeUnlessAccepting(): void {
+    if (!this.#server.listening) this.close();
+  }
+
   /** Another process listens on the same socket now: its file stays when this listener is closed. */
   handedOver(): void {
     this.#file?.disclaim();

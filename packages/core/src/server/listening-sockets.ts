@@ -72,6 +72,11 @@ export class ListeningSockets {
     for (const listener of this.#listeners.values()) listener.handedOver();
   }
 
+  /** Of those that workers accept on: when they have stopped, nobody shall wait there for an answer. */
+  leaveToWorkers(): void {
+    for (const listener of this.#listeners.values()) listener.closeUnlessAccepting();
+  }
+
   /** Of those that still hold something. */
   close(): void {
     for (const listener of this.#listeners.values()) listener.close();

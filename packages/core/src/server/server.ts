@@ -400,6 +400,7 @@ export class Server {
 
   /** What runs once per server goes on for as long as there are workers. */
   async #stopServices(): Promise<void> {
+    if (this.#pool !== undefined) this.#sockets.leaveToWorkers();
     await this.#pool?.stop();
     await this.#runner.stop();
   }
