@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import type { HttpModule } from "@sluice/core";
 import type { Session } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { patternBytes } from "./support/message.ts";
@@ -29,18 +28,23 @@ const KEEPERS: [hook: string, app: (keep: (piece: Uint8Array | undefined) => voi
   ["a module's responseBody", (keep) => withModule({ responseBody: keep })],
 ];
 
-/** A module that sees one of the bodies. */
-class Keeper implements HttpModule {
-  requestBody?: HttpModule["responseBody"] & object;
-  responseBody?: HttpModule["responseBody"] & object;
+interface BodyHooks {
+  requestBody?: (piece: Uint8Array | undefined) => void;
+  responseBody?: (piece: Uint8Array | undefined) => void;
+}
 
-  constructor(hooks: HttpModule) {
+/** A module that sees one of the bodies. */
+class Keeper implements BodyHooks {
+  requestBody?: (piece: Uint8Array | undefined) => void;
+  responseBody?: (piece: Uint8Array | undefined) => void;
+
+  constructor(hooks: BodyHooks) {
     if (hooks.requestBody !== undefined) this.requestBody = hooks.requestBody;
     if (hooks.responseBody !== undefined) this.responseBody = hooks.responseBody;
   }
 }
 
-function withModule(hooks: HttpModule): TestApp<object> {
+function withModule(hooks: BodyHooks): TestApp<object> {
   return {
     initDownstreamModules: (modules) => void modules.add({ type: Keeper, init: () => new Keeper(hooks) }),
   };
