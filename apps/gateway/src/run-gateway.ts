@@ -2,7 +2,6 @@ import path from "node:path";
 import { logger, Server } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
-import { opensslTls } from "@sluice/tls-openssl";
 import { AccessLogService, type AccessLogConf } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
@@ -12,6 +11,7 @@ import { reloadGatewayConf } from "./reload-conf.ts";
 import { Router } from "./router.ts";
 import { toRouting, type Routing } from "./routing.ts";
 import type { Upstream } from "./upstream.ts";
+import { toTlsProvider } from "./tls-conf.ts";
 import { Upstreams } from "./upstreams.ts";
 import { WatchedConf } from "./watched-conf.ts";
 
@@ -47,7 +47,7 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   const app = new GatewayApp(createRouter(routing, upstreams.current), intercept, accessLog);
   const proxy = httpProxy(server, app, {
     name: "gateway",
-    tls: opensslTls(),
+    tls: toTlsProvider(conf),
     http2: { h2c: conf.h2c },
     ...(conf.request_id && { requestId: true }),
   });
