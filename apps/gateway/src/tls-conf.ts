@@ -27,7 +27,7 @@ const certificateName = z
 const STARTED_IN = (process.env["SLUICE_STARTED_IN"] ??= process.cwd());
 
 /** Where a file is that the configuration names. */
-export function fileAt(name: string): string {
+function fileAt(name: string): string {
   return path.resolve(STARTED_IN, name);
 }
 
