@@ -12,7 +12,7 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import { ENHANCE_YOUR_CALM, NO_ERROR } from "./error-codes.ts";
-import { FloodGuard } from "./flood-guard.ts";
+import { FloodGuard } from "./connection/flood-guard.ts";
 import { Http2ServerSession } from "./http2-server-session.ts";
 import type { Http2ServerOptions } from "./server-options.ts";
 import { Http2RequestHead } from "./server-request.ts";
