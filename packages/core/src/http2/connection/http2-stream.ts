@@ -1,7 +1,8 @@
-import { PROTOCOL_ERROR } from "../error-codes.ts";
+import { NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FieldReceiver } from "../hpack/decoder.ts";
 import type { HeadWriter } from "./head-writer.ts";
 import type { Http2Endpoint } from "./http2-endpoint.ts";
+import { ReceivedBytes } from "./received-bytes.ts";
 import { SendQueue } from "./send-queue.ts";
 
 /**
@@ -23,6 +24,8 @@ export type SendTurn = "nothing-left" | "more" | "window-closed" | "connection-w
 
 /** Bytes that wait beyond which whoever gives them is asked to wait: more than one read of an upstream brings. */
 const MAX_UNSENT_BYTES = 65_536;
+/** Bytes that the system did not take beyond which interim heads are left out: with nobody to take them they would only pile up. */
+const MAX_UNSENT_BEFORE_HEAD = 131_072;
 
 /**
  * One stream (RFC 9113, section 5), from either side: what is sent goes out at once as far as windows and the system allow, and waits
@@ -54,6 +57,8 @@ export abstract class Http2Stream {
   inLine = false;
   /** @internal {@link onBatch} is to be called. */
   touched = false;
+  /** Behind END_STREAM, the peer is asked to stop (RFC 9113, section 8.1). */
+  protected stopsBehindEnd = false;
   #headWaits = false;
   #queue: SendQueue | undefined = undefined;
   #ending: Ending = "none";
@@ -62,7 +67,7 @@ export abstract class Http2Stream {
   #flagsAt = -1;
   #epoch = -1;
   #reading = false;
-  #waiting: Buffer[] | undefined = undefined;
+  #waiting: ReceivedBytes | undefined = undefined;
   #endWaits = false;
   #delivering = false;
 
@@ -110,6 +115,15 @@ export abstract class Http2Stream {
     else if (this.sendWindowBytes > 0 || this.#headWaits) this.endpoint.standInLine(this);
   }
 
+  /** Sends a head that another is to follow; a peer that takes nothing does not get it. */
+  protected sendInterim(write: (head: HeadWriter) => void): void {
+    const { head, peer, output } = this.endpoint;
+    if (this.closed || output.unsentBytes > MAX_UNSENT_BEFORE_HEAD) return;
+    head.begin();
+    write(head);
+    head.end(this.id, false, peer.maxFrameBytes);
+  }
+
   /** RST_STREAM: nothing of it comes or goes any more. What waits is dropped. Tells {@link onClosed}. */
   reset(code: number): void {
     if (this.closed) return;
@@ -123,6 +137,11 @@ export abstract class Http2Stream {
     if (!reading || this.#delivering || (this.#waiting === undefined && !this.#endWaits)) return;
     this.#delivering = true;
     queueMicrotask(() => this.#deliver());
+  }
+
+  /** The end that came is told once more, behind what waits: as the end of something else. */
+  protected repeatEnd(): void {
+    if (this.remoteEnded) this.#endWaits = true;
   }
 
   /** Bytes given to {@link sendData} that have not been framed. */
@@ -193,7 +212,7 @@ export abstract class Http2Stream {
       this.endpoint.taken(this, bytes);
       this.endpoint.touch(this);
     } else {
-      (this.#waiting ??= []).push(Buffer.from(buffer.subarray(from, end)));
+      (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
     }
   }
 
@@ -218,7 +237,7 @@ export abstract class Http2Stream {
     this.#queue?.clear();
     this.#queue = undefined;
     if (how !== "complete" && this.#waiting !== undefined) {
-      for (const chunk of this.#waiting) this.endpoint.returnToConnection(chunk.length);
+      this.endpoint.returnToConnection(this.#waiting.bytes);
       this.#waiting = undefined;
       this.#endWaits = false;
     }
@@ -232,8 +251,8 @@ export abstract class Http2Stream {
 
   #deliver(): void {
     while (this.#reading && this.#waiting !== undefined) {
-      const chunk = this.#waiting.shift()!;
-      if (this.#waiting.length === 0) this.#waiting = undefined;
+      const chunk = this.#waiting.take()!;
+      if (this.#waiting.bytes === 0) this.#waiting = undefined;
       this.onData(chunk);
       this.endpoint.taken(this, chunk.length);
     }
@@ -289,6 +308,7 @@ export abstract class Http2Stream {
   #ended(): void {
     this.localEnded = true;
     this.endpoint.closeIfComplete(this);
+    if (this.stopsBehindEnd) setImmediate(() => this.reset(NO_ERROR));
   }
 
   #noteFrame(flagsAt: number): void {

@@ -43,6 +43,7 @@ export class IncomingFrames implements FrameReceiver {
   #dataStream: Http2Stream | undefined = undefined;
   /** Of that frame, what is no content. */
   #besideContent = 0;
+  #dataBytes = 0;
   #dataEnds = false;
 
   constructor(endpoint: Http2Endpoint) {
@@ -109,9 +110,8 @@ export class IncomingFrames implements FrameReceiver {
     if (endpoint.settings.creditsConnection === "when-received") endpoint.giveBack(bytes);
     this.#dataEnds = (flags & END_STREAM) !== 0;
     this.#besideContent = bytes;
+    this.#dataBytes = bytes;
     this.#dataStream = this.#dataFor(streamId, bytes);
-    if (bytes === 0 && !this.#dataEnds) this.#useless();
-    else endpoint.guard.allow();
   }
 
   #dataFor(streamId: number, bytes: number): Http2Stream | undefined {
@@ -144,6 +144,9 @@ export class IncomingFrames implements FrameReceiver {
     const stream = this.#dataStream;
     this.#dataStream = undefined;
     const beside = this.#besideContent;
+    if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow();
+    // Less content than padding, or none at all.
+    else if (!this.#dataEnds) this.#useless();
     if (stream === undefined) this.#endpoint.returnToConnection(beside);
     else {
       if (beside > 0) this.#endpoint.taken(stream, beside);
