@@ -388,4 +388,3 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
 function wrongKind(status: number, wanted: string): ProxyError {
   return ProxyError.internal("InternalError", `status ${status} cannot be that of ${wanted}`);
 }
-

@@ -181,11 +181,13 @@ export class Http2RequestHead implements FieldReceiver {
       if (path === undefined) return "no :path";
       if (!SCHEME.test(scheme)) return `a :scheme that is none: ${shown(scheme)}`;
       const isAsterisk = path === "*" && method === "OPTIONS";
-      if (!isAsterisk && (path.charCodeAt(0) !== 0x2f || !VISIBLE.test(path))) return `a :path that is none: ${shown(path)}`;
+      if (!isAsterisk && (path.charCodeAt(0) !== 0x2f || !VISIBLE.test(path)))
+        return `a :path that is none: ${shown(path)}`;
       // Section 8.3.1: one of them for schemes with an authority.
       if (authority === undefined && this.#host === undefined) return "neither :authority nor Host";
     }
-    if (authority !== undefined && !isAuthorityText(authority)) return `an :authority that is none: ${shown(authority)}`;
+    if (authority !== undefined && !isAuthorityText(authority))
+      return `an :authority that is none: ${shown(authority)}`;
     if (this.#host !== undefined && !isAuthorityText(this.#host)) return `a Host that is none: ${shown(this.#host)}`;
     // Section 8.1.1.
     if (endStream && this.contentLength > 0) return `a Content-Length of ${this.contentLength} without content`;
@@ -258,10 +260,7 @@ export class Http2RequestHead implements FieldReceiver {
   #addUpgrade(fields: string[]): void {
     const protocol = this.protocol!;
     if (!sameName(protocol, "websocket"))
-      throw malformed(
-        `an extended CONNECT for ${shown(protocol)}; websocket is the only one`,
-        501,
-      );
+      throw malformed(`an extended CONNECT for ${shown(protocol)}; websocket is the only one`, 501);
     if (this.contentLength > 0) throw malformed("an extended CONNECT with content");
     this.protocol = "websocket";
     // The client's own has no meaning (RFC 8441, section 5), and beside ours it would make two.

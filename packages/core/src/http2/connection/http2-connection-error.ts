@@ -20,6 +20,7 @@ export class Http2ConnectionError extends Error {
 export function asConnectionError(thrown: unknown): Http2ConnectionError {
   if (thrown instanceof Http2ConnectionError) return thrown;
   // RFC 9113, section 4.3: without the block the tables of both sides differ.
-  if (thrown instanceof HpackError) return new Http2ConnectionError(COMPRESSION_ERROR, thrown.message, { cause: thrown });
+  if (thrown instanceof HpackError)
+    return new Http2ConnectionError(COMPRESSION_ERROR, thrown.message, { cause: thrown });
   throw thrown;
 }

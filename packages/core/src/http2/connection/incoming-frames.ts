@@ -286,4 +286,3 @@ function broken(what: string): Http2ConnectionError {
 function wrongSize(what: string, bytes: number): Http2ConnectionError {
   return new Http2ConnectionError(FRAME_SIZE_ERROR, `${what} of ${bytes} bytes`);
 }
-

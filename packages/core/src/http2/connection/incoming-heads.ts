@@ -69,7 +69,11 @@ export class IncomingHeads {
     if (endpoint.streams.size >= endpoint.settings.maxConcurrentStreams) {
       // Section 5.1.2.
       this.#decoder.decode(block, from, end, NO_RECEIVER);
-      endpoint.refuse(streamId, REFUSED_STREAM, `more than ${endpoint.settings.maxConcurrentStreams} streams at a time`);
+      endpoint.refuse(
+        streamId,
+        REFUSED_STREAM,
+        `more than ${endpoint.settings.maxConcurrentStreams} streams at a time`,
+      );
       return;
     }
     this.#decoder.decode(block, from, end, endpoint.owner.beginRequest());

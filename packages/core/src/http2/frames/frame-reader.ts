@@ -88,7 +88,8 @@ export class FrameReader {
     this.#contentLeft = bytes;
     this.#paddingLeft = 0;
     this.#paddingUnknown = (flags & PADDED) !== 0;
-    if (this.#paddingUnknown && bytes === 0) throw new Http2ConnectionError(FRAME_SIZE_ERROR, "padded DATA of no bytes");
+    if (this.#paddingUnknown && bytes === 0)
+      throw new Http2ConnectionError(FRAME_SIZE_ERROR, "padded DATA of no bytes");
     this.#inData = true;
     this.#endDataIfOver();
   }
