@@ -249,6 +249,9 @@ describe("the end", () => {
     await server.until(holds, 8);
     server.signal("SIGTERM");
     await server.until(({ from, phase }) => from === server.pid && phase === "ShutdownGracePeriod");
+    // Workers are told, and accept those who had come before; then nobody is left to wait in a queue.
+    const refused = (): Promise<string> => get(address, "/").then(({ body }) => body, String);
+    await expect.poll(refused, { timeout: 10_000 }).toContain("ECONNREFUSED");
     hold.release();
     expect((await Promise.all(held)).map(({ body }) => body)).toEqual(Array(8).fill("released"));
     expect(await server.exited).toBe(0);

@@ -106,6 +106,9 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
     this.endpoint.keepChunk();
   }
 
+  /** The same. */
+  lendChunk(): void {}
+
   pauseBody(): void {
     if (this.requestBodyDone) return;
     this.#paused = true;
