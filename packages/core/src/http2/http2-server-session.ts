@@ -106,8 +106,9 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
     this.endpoint.keepChunk();
   }
 
-  /** The same. */
-  lendChunk(): void {}
+  lendChunk(): void {
+    this.endpoint.lendChunk();
+  }
 
   pauseBody(): void {
     if (this.requestBodyDone) return;

@@ -1,4 +1,4 @@
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FrameOutput } from "../frames/frame-output.ts";
 import { DEFAULT_WINDOW_BYTES } from "../frames/frame-types.ts";

@@ -110,7 +110,7 @@ export class Http2Endpoint implements ChunkReceiver {
   #pings = 0;
   /** The socket is read into memory of this connection alone. */
   #ownBuffer = false;
-  /** The last chunk stands there, and is not a copy. */
+  /** Of this read, a chunk was told that stands there, and is not a copy. */
   #mayKeep = false;
 
   /** @param early What came already. */
@@ -175,9 +175,14 @@ export class Http2Endpoint implements ChunkReceiver {
     this.guard.reset();
   }
 
-  /** The last chunk that a stream was told is kept beyond the call. */
+  /** A chunk that a stream was told of this read is kept. */
   keepChunk(): void {
     if (this.#mayKeep) this.#socketReader!.keep();
+  }
+
+  /** It was shown to code that is not to have it later. */
+  lendChunk(): void {
+    if (this.#mayKeep) this.#socketReader!.lend();
   }
 
   // For streams.
@@ -265,10 +270,13 @@ export class Http2Endpoint implements ChunkReceiver {
   chunkOf(buffer: Buffer, from: number, end: number): Buffer {
     const reader = this.#socketReader;
     if (reader === undefined) return buffer.subarray(from, end);
-    const isLarge = end - from > MAX_COPIED_BYTES;
-    this.#mayKeep = isLarge && !reader.isShared(buffer);
-    if (this.#mayKeep) return buffer.subarray(from, end);
-    if (isLarge) this.#useOwnBuffer(true);
+    if (end - from > MAX_COPIED_BYTES) {
+      if (!reader.isShared(buffer)) {
+        this.#mayKeep = true;
+        return buffer.subarray(from, end);
+      }
+      this.#useOwnBuffer(true);
+    }
     return Buffer.from(buffer.subarray(from, end));
   }
 
@@ -381,6 +389,7 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   onData(buffer: Buffer, end: number): void {
     if (this.finished) return;
+    this.#mayKeep = false;
     try {
       this.#frames.read(buffer, this.#preface.read(buffer, end), end);
     } catch (error) {

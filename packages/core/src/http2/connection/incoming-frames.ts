@@ -1,4 +1,4 @@
-import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
+import type { Buffer } from "node:buffer";
 import {
   ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,

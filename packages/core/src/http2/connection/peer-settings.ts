@@ -4,7 +4,7 @@ import { DEFAULT_WINDOW_BYTES, LEAST_MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from ".
 import { Http2ConnectionError } from "./http2-connection-error.ts";
 
 // Identifiers (RFC 9113, section 6.5.2; RFC 8441, section 3; RFC 9218, section 2.1).
-export const HEADER_TABLE_SIZE = 1;
+const HEADER_TABLE_SIZE = 1;
 export const ENABLE_PUSH = 2;
 export const MAX_CONCURRENT_STREAMS = 3;
 export const INITIAL_WINDOW_SIZE = 4;

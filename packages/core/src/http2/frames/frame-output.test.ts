@@ -82,7 +82,7 @@ test("GOAWAY says why", async () => {
   const { output, pair } = start();
   output.goaway(5, 2, "so");
   await turn();
-  expect(pair.local.writes[0]!.toString("hex")).toBe("00000a07000000000000000005000000027" + "36f");
+  expect(pair.local.writes[0]!.toString("hex")).toBe("00000a0700000000000000000500000002736f");
 });
 
 test("nothing leaves once it is closed", async () => {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { array, assert, constant, nat, oneof, property, record, uint8Array, type Arbitrary } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FRAME_SIZE_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import { frameBytes } from "../../testing/index.ts";
@@ -23,7 +23,7 @@ class Recorder implements FrameReceiver {
   }
 
   onDataPiece(buffer: Buffer, from: number, end: number): void {
-    expect(end).toBeGreaterThan(from);
+    if (end <= from) throw new Error("a piece of no bytes");
     this.pieces.push(end - from);
     this.#data += buffer.toString("hex", from, end);
   }
@@ -56,12 +56,12 @@ interface AnyFrame {
   readonly padding: number;
 }
 
-const anyFrame: fc.Arbitrary<AnyFrame> = fc.record({
-  type: fc.oneof(fc.constant(DATA), fc.nat(255)),
-  flags: fc.nat(255),
-  streamId: fc.nat(2 ** 31 - 1),
-  content: fc.uint8Array({ maxLength: 40 }),
-  padding: fc.nat(255),
+const anyFrame: Arbitrary<AnyFrame> = record({
+  type: oneof(constant(DATA), nat(255)),
+  flags: nat(255),
+  streamId: nat(2 ** 31 - 1),
+  content: uint8Array({ maxLength: 40 }),
+  padding: nat(255),
 });
 
 function bytesOf({ type, flags, streamId, content, padding }: AnyFrame): Buffer {
@@ -86,8 +86,8 @@ function expectedOf({ type, flags, streamId, content, padding }: AnyFrame): unkn
 
 describe("frames", () => {
   test("are the same, wherever what was read is cut", () => {
-    fc.assert(
-      fc.property(fc.array(anyFrame, { maxLength: 8 }), fc.array(fc.nat(600), { maxLength: 30 }), (frames, cuts) => {
+    assert(
+      property(array(anyFrame, { maxLength: 8 }), array(nat(600), { maxLength: 30 }), (frames, cuts) => {
         expect(read(Buffer.concat(frames.map(bytesOf)), cuts).told).toEqual(frames.flatMap(expectedOf));
       }),
       { numRuns: 500 },
@@ -95,8 +95,8 @@ describe("frames", () => {
   });
 
   test("are the same byte by byte", () => {
-    fc.assert(
-      fc.property(fc.array(anyFrame, { minLength: 1, maxLength: 4 }), (frames) => {
+    assert(
+      property(array(anyFrame, { minLength: 1, maxLength: 4 }), (frames) => {
         const bytes = Buffer.concat(frames.map(bytesOf));
         expect(read(bytes, [...bytes.keys()]).told).toEqual(frames.flatMap(expectedOf));
       }),
@@ -104,8 +104,8 @@ describe("frames", () => {
   });
 
   test("of any bytes are told, or refused, in the same way however they are cut", () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 400 }), fc.array(fc.nat(400)), (bytes, cuts) => {
+    assert(
+      property(uint8Array({ maxLength: 400 }), array(nat(400)), (bytes, cuts) => {
         const outcome = (at: readonly number[]): unknown => {
           const recorder = new Recorder();
           try {
