@@ -59,6 +59,23 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       expect((await server.secured()).digest).toMatchObject({ version: "TLSv1.2" });
     });
 
+    test.each([
+      ["a fast one, whatever the client puts first", "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", /AES_128/],
+      ["the client's, if its AES is slow", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", /CHACHA20/],
+      ["what the client has", "TLS_AES_256_GCM_SHA384", /AES_256/],
+    ])("the cipher is %s", async (_name, ciphers, cipher) => {
+      await using server = await accepting(create(), { certificates });
+      await server.client({ ciphers, minVersion: "TLSv1.3" });
+      expect((await server.secured()).digest.cipher).toMatch(cipher);
+    });
+
+    test("the cipher is the first of those in the settings that the client has", async () => {
+      const ciphers = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+      await using server = await accepting(create(), { certificates, ciphers });
+      await server.client({ ciphers: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", minVersion: "TLSv1.3" });
+      expect((await server.secured()).digest.cipher).toBe("TLS_AES_256_GCM_SHA384");
+    });
+
     test("a client without a cipher in common is refused", async () => {
       await using server = await accepting(create(), { certificates, ciphers: "TLS_AES_128_GCM_SHA256" });
       const ciphers = "TLS_AES_256_GCM_SHA384";
