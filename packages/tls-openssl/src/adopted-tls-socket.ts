@@ -10,24 +10,24 @@ export interface TlsHandle {
   readonly fd: number;
   sni_context: unknown;
   oncertcb: (info: ClientHello) => void;
+  onerror: ((error: Error) => void) | undefined;
   onnewsession: (id: Buffer, session: Buffer) => void;
   start(): void;
   receive(bytes: Buffer): void;
   enableCertCb(): void;
   enableSessionCallbacks(): void;
   certCbDone(): void;
-  setALPNProtocols(list: Buffer): void;
+  setALPNProtocols?(list: Buffer): void;
   setServername(name: string): void;
   setOCSPResponse(response: Uint8Array): void;
   verifyError(): (Error & { code: string }) | null;
-  getProtocol(): string;
-  getCipher(): { readonly standardName: string };
-  isSessionReused(): boolean;
 }
 
 /** Whoever waits for a handshake: hears of its end once, either way. */
 export interface HandshakeWaiter {
   onSecure(): void;
+  /** OpenSSL does not go on, and has sent the alert that says why; the socket is open. */
+  onRefused(error: Error): void;
   /** The socket is being destroyed; its descriptor is still open. */
   onDestroyed(error: Error | undefined): void;
 }
@@ -127,6 +127,21 @@ export class AdoptedTlsSocket extends TLSSocket {
   /** Begins the handshake of a client; a server waits for it. */
   start(): void {
     this.native?.start();
+  }
+
+  /**
+   * Has the waiter hear of an error of the handshake while the socket is open. Node would close it at once, and a client that is
+   * sending would read of a reset instead of the alert.
+   */
+  outlivesErrors(): void {
+    const { native } = this;
+    if (native === null || typeof native.onerror !== "function") return;
+    const closeAtOnce = native.onerror;
+    const onerror = (error: Error): void => {
+      if (!this.secureConnecting) closeAtOnce.call(native, error);
+      else this.waiter?.onRefused(error);
+    };
+    Object.assign(native, { onerror });
   }
 
   /** Nobody will ask to hear of secrets or sessions: what Node does for those costs with each listener that is added. */

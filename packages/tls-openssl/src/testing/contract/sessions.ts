@@ -34,7 +34,7 @@ export function sessionsContract(create: () => TlsProvider, versions: readonly T
         expect(client.isSessionReused()).toBe(true);
         expect(client.kept).toBeDefined();
         expect(client.kept).not.toEqual(session);
-        expect(await resumes(server, client.kept!)).toBe(true);
+        expect(await resumes(server, client.kept)).toBe(true);
       });
 
       test("do not go on for ever if they stand for a certificate", async () => {
@@ -42,7 +42,11 @@ export function sessionsContract(create: () => TlsProvider, versions: readonly T
         const clientCertificates = { mode: "request", ca: ca.cert } as const;
         await using server = await accepting(create(), { ...settings, clientCertificates });
         const shown = ca.issue({ usage: "client", commonName: "client 1" });
-        const client = await server.client({ session: await sessionFrom(server, shown), servername: "a.test", ...shown });
+        const client = await server.client({
+          session: await sessionFrom(server, shown),
+          servername: "a.test",
+          ...shown,
+        });
         await ping(client);
         expect(client.isSessionReused()).toBe(true);
         expect(client.kept).toBeUndefined();
@@ -66,7 +70,8 @@ export function sessionsContract(create: () => TlsProvider, versions: readonly T
         const client = await server.client({ servername: "a.test" });
         await ping(client);
         client.destroy();
-        if (client.kept !== undefined) expect(await resumes(server, client.kept)).toBe(false);
+        // There may be none at all.
+        expect(await resumes(server, client.kept)).toBe(false);
       });
 
       test("keep the certificate of the client", async () => {
@@ -102,8 +107,8 @@ async function sessionFrom(server: Accepting, options: object = {}): Promise<Buf
   return client.kept!;
 }
 
-async function resumes(server: Accepting, session: Buffer, options: object = {}): Promise<boolean> {
-  const client = await server.client({ servername: "a.test", session, ...options });
+async function resumes(server: Accepting, session: Buffer | undefined, options: object = {}): Promise<boolean> {
+  const client = await server.client({ servername: "a.test", ...(session !== undefined && { session }), ...options });
   await ping(client);
   return client.isSessionReused();
 }
