@@ -201,6 +201,8 @@ function commonOptions(settings: TlsListenSettings, read: ReadSource, ownTicketK
     ciphers: ciphers ?? (isOld(minVersion) ? `${CIPHERS}:${OLD_CIPHERS}` : CIPHERS),
     honorCipherOrder: true,
     secureOptions:
+      // RFC 9113, section 9.2.1, and a way to make a server work hard.
+      constants.SSL_OP_NO_RENEGOTIATION |
       (ciphers === undefined ? constants.SSL_OP_PRIORITIZE_CHACHA : 0) |
       (ticketKey === false ? constants.SSL_OP_NO_TICKET : 0),
     ...(groups !== undefined && { ecdhCurve: groups }),

@@ -59,6 +59,15 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       expect((await server.secured()).digest).toMatchObject({ version: "TLSv1.2" });
     });
 
+    test.runIf(versions.includes("1.2"))("a client does not get to renegotiate", async () => {
+      await using server = await accepting(create(), { certificates, maxVersion: "1.2" });
+      const client = await server.client();
+      const error = new Promise<Error>((resolve) => client.once("error", resolve));
+      client.renegotiate({}, () => undefined);
+      client.resume();
+      expect((await error).message).toMatch(/no renegotiation/);
+    });
+
     test.each([
       ["a fast one, whatever the client puts first", "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", /AES_128/],
       ["the client's, if its AES is slow", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", /CHACHA20/],
