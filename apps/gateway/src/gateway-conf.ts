@@ -1,9 +1,10 @@
 import { isIPv6 } from "node:net";
-import { loadYamlConfig, serverConfShape } from "@sluice/core";
+import path from "node:path";
+import { loadYamlConfig, resolveConfigPath, serverConfShape } from "@sluice/core";
 import { z } from "zod";
 import { checkReferences } from "./gateway-conf-references.ts";
 import { parseAddress } from "./parse-address.ts";
-import { listenerTls, upstreamTls } from "./tls-conf.ts";
+import { listenerTls, listenerTlsIn, upstreamTls, upstreamTlsIn } from "./tls-conf.ts";
 
 /** The longest wait that a Node timer can do; a longer one would fire at once. */
 const MAX_TIMER_MS = 2_147_483_647;
@@ -112,7 +113,7 @@ const route = z.strictObject({
   path_prefix: z
     .string()
     .regex(/^\/[!-"$->@-~]*$/, "expected a path that begins with / and has no space, ?, # or letter beyond ASCII")
-    .transform((path) => path.replace(/\/+$/, "") || "/")
+    .transform((prefix) => prefix.replace(/\/+$/, "") || "/")
     .default("/"),
   upstream: z.string(),
 });
@@ -145,9 +146,26 @@ export type GatewayConf = z.infer<typeof gatewayConfSchema>;
 /** One entry of `upstreams`. */
 export type UpstreamConf = z.infer<typeof upstream>;
 
+/** What is in the file at `confFile`. The files of certificates and keys that it names are relative to its folder. */
+export function schemaOf(confFile: string): z.ZodType<GatewayConf> {
+  const folder = path.dirname(resolveConfigPath(confFile));
+  return gatewayConfSchema.transform((conf) => ({
+    ...conf,
+    listeners: conf.listeners.map((each) =>
+      each.tls === undefined ? each : { ...each, tls: listenerTlsIn(folder, each.tls) },
+    ),
+    upstreams: Object.fromEntries(
+      Object.entries(conf.upstreams).map(([name, each]) => [
+        name,
+        each.tls === undefined ? each : { ...each, tls: upstreamTlsIn(folder, each.tls) },
+      ]),
+    ),
+  }));
+}
+
 /** @throws ConfigError with every problem and its line. */
-export function loadGatewayConf(path: string): GatewayConf {
-  return loadYamlConfig(path, gatewayConfSchema);
+export function loadGatewayConf(confFile: string): GatewayConf {
+  return loadYamlConfig(confFile, schemaOf(confFile));
 }
 
 /** As `@sluice/sentry` asks for, which is not loaded to find out. */

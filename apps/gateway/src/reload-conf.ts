@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { loadYamlConfig } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import type { z } from "zod";
-import { gatewayConfSchema, type GatewayConf } from "./gateway-conf.ts";
+import { schemaOf, type GatewayConf } from "./gateway-conf.ts";
 import { toUpstreamSettings } from "./upstream-settings.ts";
 
 /** What a reload changes; everything else is the same for the whole life of a gateway. */
@@ -12,10 +12,10 @@ const RELOADABLE: ReadonlySet<string> = new Set<keyof GatewayConf>(["upstreams",
  * Reads the file again, for a gateway that runs with `running`.
  * @throws ConfigError as `loadGatewayConf`; also for what cannot change, and for files of upstreams that cannot be used.
  */
-export function reloadGatewayConf(path: string, running: GatewayConf): GatewayConf {
+export function reloadGatewayConf(confFile: string, running: GatewayConf): GatewayConf {
   return loadYamlConfig(
-    path,
-    gatewayConfSchema.superRefine((conf, context) => {
+    confFile,
+    schemaOf(confFile).superRefine((conf, context) => {
       reportFixed(conf, running, context);
       reportFiles(conf, context);
     }),

@@ -1,5 +1,4 @@
-import path from "node:path";
-import { logger, Server } from "@sluice/core";
+import { logger, resolveConfigPath, Server } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
 import { opensslTls } from "@sluice/tls-openssl";
@@ -63,8 +62,7 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
 }
 
 function reloadable(server: Server, file: string, conf: GatewayConf, app: GatewayApp, upstreams: Upstreams): void {
-  // A daemon leaves the folder that it was started in.
-  const absolute = path.resolve(file);
+  const absolute = resolveConfigPath(file);
   server.onReload<Routing>({
     name: "routes and upstreams",
     load: () => toRouting(reloadGatewayConf(absolute, conf)),

@@ -15,9 +15,6 @@ const certificateName = z
   .string()
   .refine((name) => CertificateNames.isName(name), "expected a host name or *.name, without a port");
 
-/** A daemon leaves it, and reads files of upstreams again at a reload. */
-const STARTED_IN = process.cwd();
-
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
 export const listenerTls = z.strictObject({
   /** By the names that they are for; the first also serves clients that ask for another name, or for none. */
@@ -61,6 +58,29 @@ export const upstreamTls = z.strictObject({
 
 type ListenerTls = z.infer<typeof listenerTls>;
 type UpstreamTls = z.infer<typeof upstreamTls>;
+
+/** The same, with its files as paths that stay true wherever the process goes. @param folder What they are relative to. */
+export function listenerTlsIn(folder: string, conf: ListenerTls): ListenerTls {
+  const at = (name: string): string => path.resolve(folder, name);
+  const { session_ticket_key: ticketKey, client_certificates: clients } = conf;
+  return {
+    ...conf,
+    certificates: conf.certificates.map((each) => ({ ...each, cert: at(each.cert), key: at(each.key) })),
+    ...(ticketKey !== undefined && { session_ticket_key: at(ticketKey) }),
+    ...(clients !== undefined && { client_certificates: { ...clients, ca: at(clients.ca) } }),
+  };
+}
+
+/** As {@link listenerTlsIn}, for an upstream. */
+export function upstreamTlsIn(folder: string, conf: UpstreamTls): UpstreamTls {
+  const at = (name: string): string => path.resolve(folder, name);
+  const { ca, client_certificate: shown } = conf;
+  return {
+    ...conf,
+    ...(ca !== undefined && { ca: at(ca) }),
+    ...(shown !== undefined && { client_certificate: { cert: at(shown.cert), key: at(shown.key) } }),
+  };
+}
 
 export function toListenSettings(conf: ListenerTls): TlsListenSettings {
   return {
@@ -112,7 +132,7 @@ function readClientCertificate(
 function readPem(name: string, where: string, parse: (pem: string) => unknown): string {
   let pem: string;
   try {
-    pem = readFileSync(path.resolve(STARTED_IN, name), "utf8");
+    pem = readFileSync(name, "utf8");
   } catch (cause) {
     throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }
