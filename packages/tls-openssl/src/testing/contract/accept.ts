@@ -1,9 +1,12 @@
 import { once } from "node:events";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, createSecureContext } from "node:tls";
 import type { TlsProvider, TlsVersion } from "@sluice/core";
 import { describe, expect, test } from "vitest";
 import { selfSignedCertificate } from "../../certificates/make-certificate.ts";
 import { accepting } from "./accepting.ts";
+
+/** OpenSSL has it from 3.5 on. */
+const HAS_POST_QUANTUM = canUseGroup("X25519MLKEM768");
 
 /** Handshakes with clients: what is agreed on, and how they fail. */
 export function acceptContract(create: () => TlsProvider, versions: readonly TlsVersion[]): void {
@@ -57,6 +60,16 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       await using server = await accepting(create(), { certificates, maxVersion: "1.2" });
       await server.client();
       expect((await server.secured()).digest).toMatchObject({ version: "TLSv1.2" });
+    });
+
+    test.runIf(HAS_POST_QUANTUM)("a client that can agrees on a key that no quantum computer finds out", async () => {
+      await using server = await accepting(create(), { certificates });
+      // It offers nothing else.
+      await server.client({ ecdhCurve: "X25519MLKEM768", minVersion: "TLSv1.3" });
+      await using strict = await accepting(create(), { certificates, groups: "X25519MLKEM768" });
+      await strict.client({ minVersion: "TLSv1.3" });
+      await expect(strict.client({ ecdhCurve: "X25519", minVersion: "TLSv1.3" })).rejects.toThrow(/handshake failure/);
+      await expect(strict.failed()).resolves.toMatchObject({ detail: "tls-parameters" });
     });
 
     test.runIf(versions.includes("1.2"))("a client does not get to renegotiate", async () => {
@@ -189,4 +202,14 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       });
     });
   });
+}
+
+/** Whether the client of these tests can. */
+function canUseGroup(ecdhCurve: string): boolean {
+  try {
+    createSecureContext({ ecdhCurve });
+    return true;
+  } catch {
+    return false;
+  }
 }
