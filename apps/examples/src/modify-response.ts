@@ -46,7 +46,8 @@ const app: ProxyHttp<Context> = {
       ctx.bytes += piece.length;
       // The head is on its way: all that is left is to cut the response, which throwing does, so that nobody takes it for whole.
       if (ctx.bytes > MAX_BYTES) throw new RangeError(`a JSON body of more than ${MAX_BYTES} bytes`);
-      ctx.json.push(piece);
+      // A piece is there for the call only.
+      ctx.json.push(Buffer.from(piece));
     }
     return end ? Buffer.from(stringify(JSON.parse(Buffer.concat(ctx.json).toString()))) : NOTHING;
   },

@@ -58,7 +58,13 @@ export { busQuestion, busTopic, type BusQuestion, type BusTopic } from "./bus/bu
 export { ServerBus, type AskOptions, type PublishOptions } from "./bus/server-bus.ts";
 export { phaseChannel, type ExecutionPhase, type PhaseMessage } from "./server/execution-phase.ts";
 export type { FdHandover, ReceivedFds, ReceiveFdsOptions, SendFdsOptions } from "./server/fd-handover.ts";
-export { reloadChannel, type ReloadHook, type ReloadMessage } from "./server/reload.ts";
+export {
+  reloadChannel,
+  reloadStartChannel,
+  type ReloadHook,
+  type ReloadMessage,
+  type ReloadStartMessage,
+} from "./server/reload.ts";
 export { Server, type ServerOptions } from "./server/server.ts";
 export { uncaughtErrorChannel, type UncaughtErrorMessage } from "./server/uncaught-errors.ts";
 export {

@@ -123,6 +123,16 @@ describe("SIGQUIT", () => {
     },
   );
 
+  test("while it waits for the next one, SIGTERM ends it as ever", async () => {
+    await using server = new LifeProcess({ ...LISTEN, handover: "waits" });
+    await server.running();
+    server.signal("SIGQUIT");
+    await server.until(({ phase }) => phase === "GracefulUpgradeTransferringFds");
+    server.signal("SIGTERM");
+    expect(await server.exited).toBe(0);
+    expect(server.stderr).not.toContain("could not hand over");
+  });
+
   test("a new one that cannot start: the old one goes on", async () => {
     const upgrade_sock = path.join(folder, "upgrade-failing.sock");
     await using old = new LifeProcess({ ...LISTEN, handover: "order", upgrade_sock, ...PATIENT });
@@ -147,6 +157,15 @@ test("--upgrade without anything that could take over: it ends, and says what it
   await using server = new LifeProcess({ ...LISTEN, upgrade: true });
   expect(await server.exited).toBe(1);
   expect(server.stderr).toContain("nothing was given to the server that could take over sockets");
+});
+
+test("--upgrade, and it is told to end before anybody comes: it ends well", async () => {
+  const upgrade_sock = path.join(folder, "told.sock");
+  await using server = new LifeProcess({ ...LISTEN, upgrade: true, handover: "order", upgrade_sock, ...PATIENT });
+  await server.logged("waiting for the listening sockets");
+  server.signal("SIGTERM");
+  expect(await server.exited).toBe(0);
+  expect(server.phases().at(-1)).toBe("Terminated");
 });
 
 test("--upgrade, and nobody comes: it ends", async () => {

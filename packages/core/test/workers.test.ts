@@ -114,13 +114,15 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     expect((await servingPids(address, 2)).size).toBe(2);
   });
 
-  test("one that runs out of memory", async () => {
-    // A short watchdog has the workers show their heap more often.
-    const { server, address } = await running({ watchdog_seconds: 4 }, ["--max-old-space-size=150"]);
+  test.each([
+    ["bit by bit", "/oom"],
+    ["in one turn of its event loop", "/oom?atOnce"],
+  ])("one that runs out of memory %s", async (_name, path) => {
+    const { server, address } = await running({}, ["--max-old-space-size=64"]);
     await using _ = server;
-    void get(address, "/oom").catch(() => undefined);
+    void get(address, path).catch(() => undefined);
     const [end] = await server.until(ended);
-    expect(end).toMatchObject({ cause: "out-of-memory" });
+    expect(end).toMatchObject({ cause: "out-of-memory", message: expect.stringMatching(/out of memory/) as string });
     await server.until(ready, 3);
     expect((await servingPids(address, 2)).size).toBe(2);
   });
@@ -247,6 +249,9 @@ describe("the end", () => {
     await server.until(holds, 8);
     server.signal("SIGTERM");
     await server.until(({ from, phase }) => from === server.pid && phase === "ShutdownGracePeriod");
+    // Workers are told, and accept those who had come before; then nobody is left to wait in a queue.
+    const refused = (): Promise<string> => get(address, "/").then(({ body }) => body, String);
+    await expect.poll(refused, { timeout: 10_000 }).toContain("ECONNREFUSED");
     hold.release();
     expect((await Promise.all(held)).map(({ body }) => body)).toEqual(Array(8).fill("released"));
     expect(await server.exited).toBe(0);

@@ -113,7 +113,7 @@ export class BodyIntake extends Pipe {
 
   #give(piece: Uint8Array): void {
     if (piece.length === 0) return;
-    this.#buffer.add(piece);
+    if (this.#buffer.add(piece)) this.session.downstream.keepChunk();
     this.exchange?.takeRequest(piece, false, undefined);
   }
 

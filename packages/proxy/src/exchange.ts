@@ -4,7 +4,6 @@ import type { HeaderFields, RequestHeader } from "@sluice/http";
 import { BodyIntake } from "./body-intake.ts";
 import { finished, isDone, upgraded, type RequestState, type ResponseState } from "./exchange-state.ts";
 import { hookError } from "./hook-errors.ts";
-import { ownPiece } from "./own-piece.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { RequestPipe } from "./request-pipe.ts";
 import { ResponsePipe } from "./response-pipe.ts";
@@ -98,18 +97,18 @@ export class Exchange<Ctx> implements ServerSessionEvents {
 
   onRequestData(chunk: Buffer): void {
     const { downstream, intake, retryBuffer } = this;
-    const isSeen = intake !== undefined || this.app.requestBodyFilter !== undefined;
-    const piece = isSeen ? ownPiece(chunk, downstream) : chunk;
+    if (intake !== undefined || this.app.requestBodyFilter !== undefined) downstream.lendChunk();
     this.#taking = true;
+    let kept = false;
     if (intake === undefined) {
-      const kept = retryBuffer?.add(piece) === true;
-      this.takeRequest(piece, false, undefined);
-      // A slow upstream's is still to be sent.
-      if (piece === chunk && (kept || this.upstream.holdsBytes)) downstream.keepChunk();
+      kept = retryBuffer?.add(chunk) === true;
+      this.takeRequest(chunk, false, undefined);
     } else {
-      intake.take(piece);
+      intake.take(chunk);
     }
     this.#taking = false;
+    // A hook that takes its time has it until then.
+    if (kept || intake?.waiting === true || this.#up?.waiting === true) downstream.keepChunk();
   }
 
   onRequestEnd(trailers: HeaderFields | undefined): void {
@@ -125,7 +124,7 @@ export class Exchange<Ctx> implements ServerSessionEvents {
   onRequestBatch(): void {
     if (!this.over) {
       this.#flushUp();
-      // What was gathered may be still to be sent.
+      // To a slow upstream it is still to be sent.
       if (this.upstream.holdsBytes) this.downstream.keepChunk();
     } else if (this.downstream.events === this) this.downstream.events = undefined;
   }

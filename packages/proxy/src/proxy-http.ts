@@ -102,6 +102,10 @@ export interface ProxyHttp<Ctx, Conn = unknown> {
    * that the client left may show only afterwards. On a retry the pieces come again, once the call that the failed attempt was
    * waiting for is through.
    *
+   * The piece is lent: it is there until the hook returns, or until its promise is settled, or its delay has passed. Keep a copy
+   * (`Buffer.from(piece)`) of what you need later, and do not change it in place. Who keeps it all the same finds a notice in
+   * its place, or an empty array.
+   *
    * Throwing with `end` is too late to keep back a body with Content-Length: the upstream has all of it, and may act on it. (One
    * that is chunked is cut, for its last chunk is missing.) To judge a whole body before it goes up: `session.readRequestBody`.
    */
@@ -133,7 +137,7 @@ export interface ProxyHttp<Ctx, Conn = unknown> {
   /**
    * Every piece of the response body as the upstream sent it, then once with `end` and no piece. Returns what goes on
    * instead, or the same with a delay; nothing returned passes the piece on. Synchronous: pieces are in the middle of their way.
-   * Who changes the length takes `Content-Length` away in a response filter.
+   * They are lent, as those of `requestBodyFilter`. Who changes the length takes `Content-Length` away in a response filter.
    */
   upstreamResponseBodyFilter?(
     session: Session,

@@ -267,8 +267,11 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
   }
 
   protected stopForClient(): void {
+    const { downstream, upstream } = this.exchange;
     this.full = true;
-    this.exchange.upstream.pause();
+    upstream.pause();
+    // What it holds back is a piece that is gone by the time it takes more.
+    downstream.flush();
   }
 
   protected finish(trailers: HeaderFields | undefined): void {

@@ -3,7 +3,6 @@ import type { ProxyError } from "@sluice/error";
 import type { HeaderFields, ResponseHeader } from "@sluice/http";
 import { tellResponse } from "./channels.ts";
 import { isPromise } from "./hook.ts";
-import { ownPiece } from "./own-piece.ts";
 import type { Phase } from "./phase.ts";
 import {
   ADJUST,
@@ -51,18 +50,18 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     const { session, downstream, upstream } = this.exchange;
     session.upstreamBodyBytes += chunk.length;
     try {
-      if (this.changesBody) {
-        const piece = ownPiece(chunk, upstream);
-        if (this.waiting) this.pieceInTurn(piece, UPSTREAM_MODULES);
-        else this.passPiece(piece, UPSTREAM_MODULES);
-        return;
+      if (!this.changesBody) {
+        this.write(chunk);
+      } else {
+        upstream.lendChunk();
+        if (this.waiting) this.pieceInTurn(chunk, UPSTREAM_MODULES);
+        else this.passPiece(chunk, UPSTREAM_MODULES);
       }
-      this.write(chunk);
-      // A slow client's is still to be sent.
-      if (downstream.holdsBytes) upstream.keepChunk();
     } catch (error) {
       this.failed(error);
     }
+    // A hook that takes its time has it until then, and a slow client's is still to be sent.
+    if (this.waiting || downstream.holdsBytes) upstream.keepChunk();
   }
 
   onResponseEnd(trailers: HeaderFields | undefined): void {

@@ -483,7 +483,7 @@ describe.each(["upstreamResponseBodyFilter", "responseBodyFilter"] as const)("%s
       origin,
       ...withoutLength,
       [hook](_session: Session, piece: Uint8Array | undefined, end: boolean) {
-        if (piece !== undefined) kept.push(piece);
+        if (piece !== undefined) kept.push(Buffer.from(piece));
         return end ? Buffer.concat(kept).toReversed() : new Uint8Array();
       },
     });

@@ -36,9 +36,15 @@ export interface ClientSession {
   /** Sends what is held; `false` asks to wait for `events.onUpstreamWritable`. */
   flush(): boolean;
   /**
-   * Inside `onResponseData`: its chunk is kept beyond the call. Without it the memory is used for the next read.
+   * Inside `onResponseData` or the `onResponseBatch` behind it: the chunk is kept beyond that. Without it the memory is used for
+   * the next read.
    */
   keepChunk(): void;
+  /**
+   * Inside `onResponseData`: its chunk is shown to code that is not to have it later. Unless it is kept, it is taken away, so that no
+   * view of it shows other bytes than it did. Without effect where memory is not used again.
+   */
+  lendChunk(): void;
   /** No more response events until {@link resume}; may be called inside an event. */
   pause(): void;
   resume(): void;

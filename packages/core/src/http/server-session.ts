@@ -84,8 +84,16 @@ export interface ServerSession {
    */
   connectionContext?: unknown;
 
-  /** Inside `onRequestData`: its chunk is kept beyond the call. Without it the memory is used for the next read. */
+  /**
+   * Inside `onRequestData` or the `onRequestBatch` behind it: the chunk is kept beyond that. Without it the memory is used for the
+   * next read.
+   */
   keepChunk(): void;
+  /**
+   * Inside `onRequestData`: its chunk is shown to code that is not to have it later. Unless it is kept, it is taken away, so that no
+   * view of it shows other bytes than it did. Without effect where memory is not used again.
+   */
+  lendChunk(): void;
   /** Asks for no more body until {@link resumeBody}. May be called inside `onRequestData`. */
   pauseBody(): void;
   resumeBody(): void;

@@ -296,6 +296,10 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#reader?.keep();
   }
 
+  lendChunk(): void {
+    this.#reader?.lend();
+  }
+
   #readHead(): boolean {
     const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits, this.#partialHead);
     if (header === undefined) {

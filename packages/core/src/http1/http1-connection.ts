@@ -218,10 +218,12 @@ export abstract class Http1Connection {
   }
 
   /** Moves what is not used yet to memory of its own. */
-  protected copyInput(): void {
-    this.input = Buffer.from(this.input!.subarray(this.inputAt, this.inputEnd));
+  protected copyInput(): Buffer {
+    const copied = Buffer.from(this.input!.subarray(this.inputAt, this.inputEnd));
+    this.input = copied;
     this.inputAt = 0;
-    this.inputEnd = this.input.length;
+    this.inputEnd = copied.length;
+    return copied;
   }
 
   /** Leaves the stream to another protocol, with what came and was not used. */

@@ -3,7 +3,8 @@ import type { RequestHeader } from "@sluice/http";
 import type { SessionLimitValues } from "../http/session-limits.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { Deadline } from "../net/deadline.ts";
-import type { SocketReader } from "../net/socket-reader.ts";
+import { writeOver } from "../net/lent-bytes.ts";
+import { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { clientLeft } from "./client-errors.ts";
 import { Framing } from "./framing.ts";
@@ -43,6 +44,10 @@ export abstract class Http1RequestIntake extends Http1Connection {
   #headBegun = false;
   /** There while a head comes in parts. */
   #partialHead: PartialHead | undefined = undefined;
+  /** What came in the shared buffer together with a head, or behind it, while it is used; no view of it is kept. */
+  #copied: Buffer | undefined = undefined;
+  /** It was shown to code that is not to have it later. */
+  #lent = false;
   /** Made for the first request that has a body. */
   #body: BodyReader | undefined = undefined;
 
@@ -94,6 +99,13 @@ export abstract class Http1RequestIntake extends Http1Connection {
   /** @internal */
   keepChunk(): void {
     this.reader?.keep();
+    this.#copied = undefined;
+  }
+
+  /** @internal */
+  lendChunk(): void {
+    this.reader?.lend();
+    this.#lent = true;
   }
 
   /** @internal */
@@ -121,8 +133,18 @@ export abstract class Http1RequestIntake extends Http1Connection {
   override onData(buffer: Buffer, end: number): void {
     // Pieces of a body may be kept.
     const mayBeKept = this.bodyEnded || this.reader?.isShared(buffer) !== true;
-    super.onData(mayBeKept ? buffer : Buffer.from(buffer.subarray(0, end)), end);
+    super.onData(mayBeKept ? buffer : (this.#copied = Buffer.from(buffer.subarray(0, end))), end);
     if (this.input !== undefined) this.#keepInput(buffer);
+    // What is not used yet is copied together with what follows.
+    else if (!this.bodyEnded) this.reader?.useOwnBuffer(true);
+    if (this.#copied !== undefined) this.#withdraw(this.#copied);
+    this.#lent = false;
+  }
+
+  /** As the reader does with its own memory. */
+  #withdraw(copied: Buffer): void {
+    this.#copied = undefined;
+    if ((this.#lent || SocketReader.lendsAll) && this.input !== copied) writeOver(copied, copied.length);
   }
 
   protected readHead(): boolean {
@@ -254,14 +276,15 @@ export abstract class Http1RequestIntake extends Http1Connection {
       this.#body?.startEmpty();
       return false;
     }
-    this.#useOwnBuffer();
+    if (this.input !== undefined) this.#copyShared(this.input);
     return true;
   }
 
   #readTunnel(): void {
     this.#bodyReader().startUntilClose();
     this.bodyEnded = false;
-    this.#useOwnBuffer();
+    this.reader?.useOwnBuffer(true);
+    if (this.input !== undefined) this.#copyShared(this.input);
     if (this.peerEnded) this.endInput(this.session!);
     else queueMicrotask(() => this.pump());
   }
@@ -276,15 +299,14 @@ export abstract class Http1RequestIntake extends Http1Connection {
     return this.#body;
   }
 
-  /** Pieces of what comes may be kept. */
-  #useOwnBuffer(): void {
-    this.reader?.useOwnBuffer(true);
-    if (this.input !== undefined) this.#keepInput(this.input);
+  /** Pieces of the input may be kept, which cannot be where others read. */
+  #copyShared(input: Buffer): void {
+    if (this.reader?.isShared(input) === true) this.#copied = this.copyInput();
   }
 
   /** What could not be used yet outlives its read; `buffer` is what was read into. */
   #keepInput(buffer: Buffer): void {
-    if (this.reader?.isShared(this.input!) === true) this.copyInput();
-    else if (this.input === buffer) this.reader?.keep();
+    this.#copyShared(this.input!);
+    if (this.input === buffer) this.reader?.keep();
   }
 }

@@ -8,6 +8,7 @@ import { matchPreface } from "../http2/preface.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
+import { afterQuietTurn } from "../net/quiet-turn.ts";
 import type { ChunkReceiver, SocketReader } from "../net/socket-reader.ts";
 import { BodyDrain } from "./body-drain.ts";
 import * as clientErrors from "./client-errors.ts";
@@ -102,8 +103,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (this.#state !== "head" || this.input !== undefined) return;
     const idleMs = nowMs() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.readDeadline.set(BUSY_LATELY_MS - idleMs);
-    // What has arrived is read in this turn of the event loop.
-    else setImmediate(() => this.#closeIfIdle());
+    else afterQuietTurn(() => this.#closeIfIdle());
   }
 
   /** What there is to tell of it, now that it is closed. */
@@ -121,8 +121,9 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     return this.#state === "head" && !this.congested ? "idle-timeout" : "cut";
   }
 
+  /** Behind a quiet turn, so that a request that has just arrived is answered. */
   #closeIfIdle(): void {
-    if (this.#state === "head" && this.input === undefined) this.#endIdle();
+    if (!this.closed && this.#state === "head" && this.input === undefined) this.#endIdle();
   }
 
   /** Closes; but a response that is still leaving leaves first. */
@@ -400,8 +401,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     } else if (this.input !== undefined) {
       this.refuse(clientErrors.headTooLate(this.options.headMs));
     } else {
-      // A request that has just arrived is read in this turn of the event loop.
-      setImmediate(() => this.#closeIfIdle());
+      afterQuietTurn(() => this.#closeIfIdle());
     }
   }
 

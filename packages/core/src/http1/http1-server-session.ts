@@ -108,6 +108,10 @@ export class Http1ServerSession implements ServerSession {
     this.#connection.keepChunk();
   }
 
+  lendChunk(): void {
+    this.#connection.lendChunk();
+  }
+
   pauseBody(): void {
     this.#connection.pauseBody(this);
   }
@@ -201,7 +205,8 @@ export class Http1ServerSession implements ServerSession {
     const last = this.#lastBytes;
     if (last !== undefined && last.length > 1) {
       this.#connection.writeBytes(this, last.subarray(0, -1));
-      this.#lastBytes = last.subarray(-1);
+      // In memory of its own: what it came in is used again.
+      this.#lastBytes = Uint8Array.of(last[last.length - 1]!);
     }
     this.#connection.write(this, "", true);
   }

@@ -161,6 +161,10 @@ export class Http2ClientSession implements ClientSession {
     // Every chunk has memory of its own.
   }
 
+  lendChunk(): void {
+    // The same.
+  }
+
   pause(): void {
     this.#paused = true;
     this.dueAtMs = Number.POSITIVE_INFINITY;

@@ -150,6 +150,9 @@ export class Http2ServerSession implements ServerSession {
   /** Nothing to do: each piece has memory of its own. */
   keepChunk(): void {}
 
+  /** The same. */
+  lendChunk(): void {}
+
   pauseBody(): void {
     if (this.requestBodyDone) return;
     this.#paused = true;

@@ -191,7 +191,7 @@ describe.each([
     await owner.reserve();
     const { promise, resolve } = Promise.withResolvers<Socket>();
     const listener = new Listener(SocketAddress.parse(address()), {}, resolve);
-    listener.adopt(owner.fd!, false);
+    listener.adopt(owner.fd!);
     expect(listener.address).toBe(owner.address.startsWith("unix:") ? listener.wanted.text : owner.address);
     await listener.bind();
     expect(listener.fd).toBe(owner.fd);

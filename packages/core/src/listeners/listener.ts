@@ -90,14 +90,17 @@ export class Listener {
 
   /**
    * Will accept on a socket that somebody else has bound. Its address must be the one that is wanted.
-   * @param fd Of this process; belongs to the listener from now on.
-   * @param own Whether the file of a Unix socket is to be removed when this listener is closed.
+   * @param fd Of this process; belongs to the listener from now on. The file of a Unix socket does not, until {@link tookOver}.
    */
-  adopt(fd: number, own: boolean): void {
+  adopt(fd: number): void {
     this.#adopted = fd;
     // It knows the port, also in a process that leaves the listening to others.
     this.#reserved = reservedSocketOf(fd);
-    if (own) this.#file?.claim();
+  }
+
+  /** Who listened before does so no longer: the file of a Unix socket is removed when this listener is closed. */
+  tookOver(): void {
+    if (this.#adopted !== undefined) this.#file?.claim();
   }
 
   /** Rejects with a ProxyError `BindError` that names the address and what to do. */
@@ -118,6 +121,11 @@ export class Listener {
     else this.#reserved?.close();
     this.#reserved = undefined;
     this.#file?.remove();
+  }
+
+  /** As {@link close}, unless this process is the one that accepts. */
+  closeUnlessAccepting(): void {
+    if (!this.#server.listening) this.close();
   }
 
   /** Another process listens on the same socket now: its file stays when this listener is closed. */

@@ -23,6 +23,13 @@ export class SocketFile {
     this.temporary = path.join(path.dirname(file), `.${process.pid.toString(36)}-${(made++).toString(36)}`);
   }
 
+  /** What is there now; a file that comes later in its place is another. */
+  static there(place: string): SocketFile {
+    const file = new SocketFile(place);
+    file.claim();
+    return file;
+  }
+
   /** Moves what was bound to its place. */
   publish(mode: number): void {
     chmodSync(this.temporary, mode);

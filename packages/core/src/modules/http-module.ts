@@ -15,8 +15,10 @@ export interface HttpModule {
 
   /**
    * Every piece of the request body, then once with `end` and no piece; a request without a body gets that one call only.
-   * Returns what goes on instead (an empty array: nothing, for now); nothing returned passes the piece on. A piece may be
-   * kept.
+   * Returns what goes on instead (an empty array: nothing, for now); nothing returned passes the piece on.
+   *
+   * The piece is lent: it is there until the hook returns, or until what it returned is settled if that is a promise. Keep a copy
+   * (`Buffer.from(piece)`) of what you need later, and do not change it in place; what you return is not touched.
    */
   requestBody?(piece: Uint8Array | undefined, end: boolean): Awaitable<Uint8Array | void>;
 
@@ -32,7 +34,7 @@ export interface HttpModule {
 
   /**
    * Every piece of the response body, then once with `end` and no piece, also when there was no body. After a 101 the
-   * pieces are those of the new protocol. Returns as {@link requestBody} does. Who changes the length takes
+   * pieces are those of the new protocol. Pieces are lent, and what is returned goes on, as with {@link requestBody}. Who changes the length takes
    * `Content-Length` away in {@link responseHeader}.
    */
   responseBody?(piece: Uint8Array | undefined, end: boolean): Awaitable<Uint8Array | void>;

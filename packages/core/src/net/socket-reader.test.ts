@@ -53,3 +53,59 @@ test("otherwise they are dropped, and that is told", async () => {
   expect(reader.spokeEarly).toBe(true);
   expect(reader.takeHeld()).toBeUndefined();
 });
+
+/** Reads one after another, and gives what a receiver that keeps a view of each has in the end. */
+async function readAll(
+  reads: readonly Buffer[],
+  onRead: (reader: SocketReader, read: number) => void,
+): Promise<Buffer[]> {
+  const reader = new SocketReader(true);
+  await using sockets = await pair(reader);
+  const views: Buffer[] = [];
+  for (const [read, bytes] of reads.entries()) {
+    const came = new Promise<void>((resolve) => {
+      let left = bytes.length;
+      const pieces: Buffer[] = [];
+      reader.start({
+        onData(buffer, end) {
+          onRead(reader, read);
+          pieces.push(buffer.subarray(0, end));
+          left -= end;
+          if (left > 0) return;
+          views.push(...pieces);
+          // The memory is used again, or is not, behind this event.
+          setImmediate(resolve);
+        },
+      });
+    });
+    sockets.far.write(bytes);
+    sockets.near.resume();
+    await came;
+  }
+  return views;
+}
+
+const letters = (letter: string, count: number): Buffer => Buffer.from(letter.repeat(count));
+
+test("what was lent shows that it was, and never what came later", async () => {
+  const few = await readAll([letters("a", 10), letters("b", 100)], (reader) => reader.lend());
+  expect(String(few[0])).toBe("[lent for ");
+  expect(String(few[1])).toMatch(/^\[lent for the call of a hook, and kept without a copy\] \[lent for/);
+  const many = await readAll([letters("a", 10), letters("b", 20_000)], (reader) => reader.lend());
+  for (const view of many) expect(view).toHaveLength(0);
+});
+
+test("what is kept stays, whether or not it was lent", async () => {
+  const reads = Array.from({ length: 40 }, (_, read) => letters(String.fromCharCode(65 + read), 3000));
+  const views = await readAll(reads, (reader, read) => {
+    if (read % 2 === 0) reader.lend();
+    reader.keep();
+  });
+  expect(String(Buffer.concat(views))).toBe(String(Buffer.concat(reads)));
+});
+
+test("few bytes that are kept leave the rest of their memory to the next reads", async () => {
+  const views = await readAll([letters("a", 100), letters("b", 100), letters("c", 100)], (reader) => reader.keep());
+  expect(new Set(views.map(({ buffer }) => buffer)).size).toBe(1);
+  expect(String(Buffer.concat(views))).toBe(`${"a".repeat(100)}${"b".repeat(100)}${"c".repeat(100)}`);
+});

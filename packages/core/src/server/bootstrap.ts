@@ -15,28 +15,34 @@ export class Bootstrap {
   readonly #sockets: ListeningSockets;
   readonly #phases: PhaseWatch;
   readonly #daemon: DaemonProcess | undefined;
+  readonly #ends: AbortSignal;
   #received: ReceivedFds | undefined = undefined;
 
+  /** @param ends Aborts when the server is told to end. */
   constructor(
     conf: ServerConf,
     options: ServerOptions,
     sockets: ListeningSockets,
     phases: PhaseWatch,
     daemon: DaemonProcess | undefined,
+    ends: AbortSignal,
   ) {
     this.#conf = conf;
     this.#options = options;
     this.#sockets = sockets;
     this.#phases = phases;
     this.#daemon = daemon;
+    this.#ends = ends;
   }
 
-  /** Rejects when sockets cannot be taken over or bound, or the account not changed. */
+  /** Rejects when sockets cannot be taken over or bound, or the account not changed, and when the server ends meanwhile. */
   async run(): Promise<void> {
     this.#phases.enter("Bootstrap");
     const account = lookUpAccount(this.#conf);
     this.#daemon?.writePid(account);
-    if (this.#options.inherited !== undefined) this.#sockets.adopt(this.#options.inherited, false);
+    if (this.#options.inherited !== undefined) {
+      this.#sockets.adopt(this.#options.inherited, this.#options.inherited.keys());
+    }
     if (this.#options.upgrade) await this.#receive(account?.user && { uid: account.user.uid, gid: account.gid });
     // Else each service binds when it starts. Of a daemon it is known before anybody is told that it has started. After an
     // upgrade it would be too late to fail: others accept clients already.
@@ -49,7 +55,9 @@ export class Bootstrap {
 
   /** Tells the server before, if there was one, that it is no longer needed. */
   async serving(): Promise<void> {
-    await this.#received?.serving();
+    if (this.#received === undefined) return;
+    await this.#received.serving();
+    this.#sockets.tookOver();
   }
 
   /** Tells the server before, if there was one, to go on. */
@@ -71,10 +79,11 @@ export class Bootstrap {
       timeoutMs,
       // Now the one before may be told to send them.
       onListening: () => this.#daemon?.started(),
+      signal: this.#ends,
       ...(owner !== undefined && { owner }),
     });
-    const { fds } = this.#received;
+    const { fds, borrowed = [] } = this.#received;
     logger("core").info({ addresses: [...fds.keys()] }, "took over listening sockets");
-    this.#sockets.adopt(fds, true);
+    this.#sockets.adopt(fds, borrowed);
   }
 }

@@ -8,14 +8,14 @@
 export interface FdHandover {
   /**
    * The new process: waits for the old one and takes what it listens on.
-   * Rejects when nobody has sent anything within the time, or what came cannot be used.
+   * Rejects when nobody has sent anything within the time, or what came cannot be used, and when the signal aborts.
    */
   receive(sockPath: string, options: ReceiveFdsOptions): Promise<ReceivedFds>;
   /**
    * The old process: connects, trying again until `connectMs` is over, and sends its listening descriptors. Resolves when the
    * new process has said {@link ReceivedFds.serving}; then this one may stop accepting. Rejects when nobody listens at the
    * path, when the new process ends or says that it failed, and after `servingMs`; then this one goes on as if nothing had
-   * been asked. The descriptors stay open in either case.
+   * been asked. The descriptors stay open in either case. Rejects, too, when the signal aborts, since this server is told to end.
    */
   send(sockPath: string, fds: ReadonlyMap<string, number>, options: SendFdsOptions): Promise<void>;
 }
@@ -27,6 +27,8 @@ export interface ReceiveFdsOptions {
   readonly onListening?: () => void;
   /** Who may connect besides root and this user, because the old process runs as somebody else. */
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** The server is told to end, so nobody needs to be waited for. */
+  readonly signal?: AbortSignal;
 }
 
 export interface SendFdsOptions {
@@ -34,12 +36,18 @@ export interface SendFdsOptions {
   readonly connectMs: number;
   /** How long the new process may take from then on until it serves. */
   readonly servingMs: number;
+  /** Keys of Unix sockets whose files belong to neither of the two, but to a service manager. */
+  readonly borrowed: readonly string[];
+  /** The server is told to end: what it listens on will soon be closed, and must not be sent any more. */
+  readonly signal?: AbortSignal;
 }
 
 /** What came, and the way to answer. */
 export interface ReceivedFds {
   /** Descriptors of this process, non-blocking and listening, by key; whoever takes one closes it. */
   readonly fds: ReadonlyMap<string, number>;
+  /** As {@link SendFdsOptions.borrowed} of the old process. Default: none. */
+  readonly borrowed?: readonly string[];
   /** Tells the old process that this one accepts on all that it wants; resolves when that is sent. */
   serving(): Promise<void>;
   /** Tells the old process to go on, since this one cannot. Harmless afterwards. */

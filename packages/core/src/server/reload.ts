@@ -19,12 +19,29 @@ export interface ReloadHook<Value> {
 /** A reload is over. */
 export interface ReloadMessage {
   readonly outcome: "applied" | "refused";
-  /** What {@link ReloadHook.load} or {@link ReloadHook.apply} rejected with. */
+  /** What {@link ReloadHook.load} or {@link ReloadHook.apply} rejected with, or that nothing can be reloaded. */
   readonly error: unknown;
 }
 
+/** A reload has begun. */
+export interface ReloadStartMessage {
+  /** Milliseconds since the process was started. */
+  readonly atMs: number;
+}
+
+/** Reloads of the server of this process; {@link reloadChannel} tells how each of them ends. */
+export const reloadStartChannel: EventChannel<ReloadStartMessage> = eventChannel("sluice:server:reload-start");
+
 /** How reloads of the server of this process end. */
 export const reloadChannel: EventChannel<ReloadMessage> = eventChannel("sluice:server:reload");
+
+/** Tells that a reload has begun; returns how to tell its end. */
+export function reloadTold(): (outcome: ReloadMessage["outcome"], error: unknown) => void {
+  if (reloadStartChannel.hasSubscribers) reloadStartChannel.publish({ atMs: performance.now() });
+  return (outcome, error) => {
+    if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome, error });
+  };
+}
 
 /** The hooks of a server, in order; each value belongs to the hook of the same index. */
 export class ReloadHooks {

@@ -326,6 +326,43 @@ describe("run", () => {
   });
 });
 
+describe("reload", () => {
+  test("one at a time; all that are asked for meanwhile are one", async () => {
+    const server = new Server();
+    const loads: (() => void)[] = [];
+    const applied: number[] = [];
+    server.onReload<number>({
+      name: "number",
+      load: () => new Promise((resolve) => loads.push(() => resolve(loads.length))),
+      apply: (value) => void applied.push(value),
+    });
+    const first = server.reload();
+    await vi.waitUntil(() => loads.length === 1);
+    const others = Array.from({ length: 20 }, () => server.reload());
+    expect(loads).toHaveLength(1);
+    loads[0]!();
+    await first;
+    await vi.waitUntil(() => loads.length === 2);
+    loads[1]!();
+    await Promise.all(others);
+    expect(applied).toEqual([1, 2]);
+  });
+
+  test("one that is refused rejects, and the next counts", async () => {
+    const server = new Server();
+    const values = [Promise.reject(new Error("for a test")), Promise.resolve(2)];
+    const applied: number[] = [];
+    server.onReload<number>({
+      name: "number",
+      load: () => values.shift()!,
+      apply: (value) => void applied.push(value),
+    });
+    await expect(server.reload()).rejects.toThrow("for a test");
+    await server.reload();
+    expect(applied).toEqual([2]);
+  });
+});
+
 describe("configuration", () => {
   test("overrides the defaults", () => {
     expect(new Server().conf.grace_period_seconds).toBe(30);

@@ -17,7 +17,7 @@ import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
 import type { FdHandover } from "./fd-handover.ts";
 import { ListeningSockets } from "./listening-sockets.ts";
 import { processRole, type ProcessRole } from "./process-role.ts";
-import { reloadChannel, ReloadHooks, type ReloadHook } from "./reload.ts";
+import { ReloadHooks, reloadTold, type ReloadHook } from "./reload.ts";
 import { watchSignals, watchWorkerSignals } from "./server-signals.ts";
 import { watchUncaughtErrors } from "./uncaught-errors.ts";
 
@@ -38,6 +38,9 @@ export interface ServerOptions {
 
 /** What a request in flight has after SIGINT. */
 const FAST_GRACE_MS = 1000;
+
+/** Why nobody is waited for any more. */
+const STOPPED = new Error("the server ends");
 
 const log = logger("core");
 
@@ -62,10 +65,14 @@ export class Server {
   readonly #runner: ServiceRunner;
   /** Resolves when everything has stopped. */
   readonly #over = Promise.withResolvers<void>();
+  /** Aborts when the server is told to end. */
+  readonly #ends = new AbortController();
   #begun = false;
   #starting: Promise<void> | undefined = undefined;
   #stopping: Promise<void> | undefined = undefined;
   #reloading: Promise<void> = Promise.resolve();
+  /** Has not begun yet. */
+  #nextReload: Promise<void> | undefined = undefined;
   #sockets: ListeningSockets = new ListeningSockets([]);
   #pool: WorkerPool | undefined = undefined;
   #bootstrapService: Service | undefined = undefined;
@@ -162,11 +169,18 @@ export class Server {
     return this;
   }
 
-  /** As SIGHUP. Resolves when the new counts in all processes; rejects when it was refused, and then all is as it was. */
+  /**
+   * As SIGHUP. Resolves when the new counts in all processes; rejects when it was refused, and then all is as it was. One at a time:
+   * all that are asked for while one is under way are one.
+   */
   reload(): Promise<void> {
-    const next = this.#reloading.then(() => this.#reload());
-    this.#reloading = next.catch(() => undefined);
-    return next;
+    this.#nextReload ??= this.#reloading.then(() => {
+      this.#nextReload = undefined;
+      const reload = this.#reload();
+      this.#reloading = reload.catch(() => undefined);
+      return reload;
+    });
+    return this.#nextReload;
   }
 
   /**
@@ -224,7 +238,7 @@ export class Server {
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
     const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, errorLog) : undefined;
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
-    const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon);
+    const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon, this.#ends.signal);
     const unwatchSignals = watchSignals({
       terminate: () => {
         if (this.#stopping === undefined) this.#phases.enter("GracefulTerminate");
@@ -247,6 +261,8 @@ export class Server {
       }
       await this.#over.promise;
     } catch (error) {
+      // Who is told to end while he waits for sockets has not failed.
+      if (error === STOPPED) return;
       bootstrap.failed(error);
       await daemon?.failed(error);
       this.#sockets.close();
@@ -297,7 +313,7 @@ export class Server {
   async #runWorker({ fds, errorLog }: Extract<ProcessRole, { kind: "worker" }>): Promise<void> {
     if (errorLog !== undefined) standardLog.toFile(errorLog);
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
-    this.#sockets.adopt(new Map(fds), false);
+    this.#sockets.adopt(new Map(fds), []);
     const link = new PrimaryLink(this.bus, {
       stop: (graceMs) => void this.stop(graceMs),
       reopenLogs: reopenLogFiles,
@@ -364,6 +380,7 @@ export class Server {
 
   #stop(graceMs: number, graceful: boolean): Promise<void> {
     this.#grace.limit(graceMs);
+    this.#ends.abort(STOPPED);
     this.#stopping ??= this.#stopAll(graceful);
     return this.#stopping;
   }
@@ -383,6 +400,7 @@ export class Server {
 
   /** What runs once per server goes on for as long as there are workers. */
   async #stopServices(): Promise<void> {
+    if (this.#pool !== undefined) this.#sockets.leaveToWorkers();
     await this.#pool?.stop();
     await this.#runner.stop();
   }
@@ -400,13 +418,16 @@ export class Server {
     }
     this.#phases.enter("GracefulUpgradeTransferringFds");
     const { upgrade_sock, upgrade_sock_connect_accept_max_retries, daemon_ready_timeout_seconds } = this.conf;
-    const { fds } = this.#sockets;
+    const { fds, borrowed } = this.#sockets;
     try {
       await handover.send(upgrade_sock, fds, {
         connectMs: (upgrade_sock_connect_accept_max_retries + 1) * 1000,
         servingMs: daemon_ready_timeout_seconds * 1000,
+        borrowed,
+        signal: this.#ends.signal,
       });
     } catch (err) {
+      if (err === STOPPED) return;
       log.error({ err, upgrade_sock }, "could not hand over the listening sockets; goes on");
       if (this.#stopping === undefined) this.#phases.enter("Running");
       return;
@@ -417,8 +438,10 @@ export class Server {
   }
 
   async #reload(): Promise<void> {
+    const onEnd = reloadTold();
     if (this.#reloads.count === 0) {
       log.warn({}, "told to reload, but nothing here can be");
+      onEnd("refused", new Error("nothing here can be reloaded"));
       return;
     }
     try {
@@ -427,11 +450,11 @@ export class Server {
       await this.#pool?.reload(values);
     } catch (error) {
       log.error({ err: error }, "could not reload; goes on with what there is");
-      if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome: "refused", error });
+      onEnd("refused", error);
       throw error;
     }
     log.info({}, "reloaded");
-    if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome: "applied", error: undefined });
+    onEnd("applied", undefined);
   }
 
   #reopenLogs(): void {

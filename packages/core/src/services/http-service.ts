@@ -14,6 +14,7 @@ import { Listener } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
 import { adoptSocket } from "../net/adopt-socket.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
+import { turnWasQuiet } from "../net/quiet-turn.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import { TlsHandshakes } from "../tls/tls-handshakes.ts";
@@ -164,16 +165,18 @@ export class HttpService implements Service {
 
   /**
    * Accepts what the system has completed: to close the listener would reset those connections, and the requests on them. A
-   * turn of the event loop accepts one, so a turn that brings none shows that none waits.
+   * turn of the event loop accepts one, so a turn that brings none, and was short, shows that none waits.
    */
   async #acceptWaiting(force: AbortSignal): Promise<void> {
     if (force.aborted) return;
     const endsAt = performance.now() + MAX_ACCEPTING_MS;
     // What is left of this turn tells nothing.
-    await nextTurn();
-    for (let before = -1; before !== this.#gate.acceptedCount && !force.aborted && performance.now() < endsAt;) {
+    await turnWasQuiet();
+    let before = -1;
+    let quiet = false;
+    while ((!quiet || before !== this.#gate.acceptedCount) && !force.aborted && performance.now() < endsAt) {
       before = this.#gate.acceptedCount;
-      await nextTurn();
+      quiet = await turnWasQuiet();
     }
   }
 
@@ -247,8 +250,4 @@ export class HttpService implements Service {
 function readAddresses(digest: ConnectionDigest): void {
   void digest.remoteAddress;
   void digest.localAddress;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

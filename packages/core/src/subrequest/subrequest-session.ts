@@ -79,10 +79,10 @@ export class SubrequestSession implements ServerSession {
     return this.#body.bytes;
   }
 
-  /** The reader has what it is given for as long as it likes. */
   /** Without effect: the end of a subrequest is told by itself, not by a count of bytes. */
   holdsEnd = false;
 
+  /** The reader has what it is given for as long as it likes. */
   get holdsBytes(): boolean {
     return !this.#link.dropping;
   }
@@ -97,6 +97,9 @@ export class SubrequestSession implements ServerSession {
 
   /** Nothing to do: what comes from the handle is the reader's. */
   keepChunk(): void {}
+
+  /** The same. */
+  lendChunk(): void {}
 
   pauseBody(): void {
     this.#body.pause();

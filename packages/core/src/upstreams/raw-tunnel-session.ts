@@ -84,6 +84,10 @@ export class RawTunnelSession extends Http1Connection implements ClientSession {
     this.#reader?.keep();
   }
 
+  lendChunk(): void {
+    this.#reader?.lend();
+  }
+
   pause(): void {
     this.readingPaused = true;
     this.updateReading();

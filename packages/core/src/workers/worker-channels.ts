@@ -6,9 +6,8 @@ import { eventChannel, type EventChannel } from "../diagnostics.ts";
  * - `signal`: somebody else did, by SIGTERM; it had drained.
  * - `uncaught-error`: nobody caught an error; it had drained.
  * - `unresponsive`: its event loop was blocked for `watchdog_seconds`; it was killed.
- * - `out-of-memory`: the runtime gave up, with a heap that was nearly full.
- * - `aborted`: the runtime gave up otherwise, by a fault in native code or with a heap that grew too fast to be seen; it has written
- *   which on standard error.
+ * - `out-of-memory`: the runtime gave up since its heap was full.
+ * - `aborted`: the runtime gave up otherwise, by a fault in native code perhaps; it has written which on standard error.
  * - `killed`: by a signal that is none of ours, such as that of the system's out-of-memory killer.
  * - `could-not-start`: its services were never ready.
  * - `exited`: by itself, whatever for; a program that calls `process.exit`, perhaps.

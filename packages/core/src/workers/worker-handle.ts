@@ -4,10 +4,11 @@ import { isBusMessage } from "../bus/bus-message.ts";
 import { validConfigTexts } from "../config/config-texts.ts";
 import type { BusPeer } from "../bus/server-bus.ts";
 import { CONFIG_FD, FIRST_LISTENING_FD, roleEnvironment } from "../server/process-role.ts";
+import type { FatalReports } from "./fatal-reports.ts";
 import type { WorkerEndCause } from "./worker-channels.ts";
 import type { PrimaryMessage, WorkerMessage } from "./worker-messages.ts";
 
-/** Of the heap's limit: a runtime that aborts with so much in use has run out of it. */
+/** Of the heap's limit: a runtime that aborts with so much in use and has written no report has probably run out of it. */
 const NEARLY_FULL = 0.5;
 
 /** What to start a worker with. */
@@ -16,6 +17,7 @@ export interface WorkerSpec {
   readonly fds: ReadonlyMap<string, number>;
   readonly errorLog: string | undefined;
   readonly threadPoolSize: number | undefined;
+  readonly reports: FatalReports;
 }
 
 /** What becomes of a worker. Each is called at most once, but for messages. */
@@ -38,15 +40,20 @@ export class WorkerHandle implements BusPeer {
   message = "";
   #heapUse = 0;
   readonly #child: ChildProcess;
+  readonly #reports: FatalReports;
 
   constructor(spec: WorkerSpec, events: WorkerEvents) {
     this.id = spec.id;
+    this.#reports = spec.reports;
     this.#child = start(spec);
     this.#child.on("message", (message) => events.message(this, message as WorkerMessage));
     // A message to one that has ended has nobody to fail for; one that could not be started ends by `close`, too.
     this.#child.on("error", (error) => (this.message ||= error.message));
     // And not `exit`: then all that it told has arrived.
-    this.#child.once("close", (code, signal) => events.ended(this, code, signal));
+    this.#child.once("close", (code, signal) => {
+      if (signal === "SIGABRT") this.#onAbort();
+      events.ended(this, code, signal);
+    });
   }
 
   get pid(): number {
@@ -77,13 +84,21 @@ export class WorkerHandle implements BusPeer {
   /** What it ended of. */
   causeOf(signal: NodeJS.Signals | null): WorkerEndCause {
     if (this.expectedEnd !== undefined) return this.expectedEnd;
-    if (signal === "SIGABRT") return this.#heapUse > NEARLY_FULL ? "out-of-memory" : "aborted";
+    if (signal === "SIGABRT") return "aborted";
     if (signal !== null) return "killed";
     return this.readyAtMs === undefined ? "could-not-start" : "exited";
   }
+
+  /** Whatever it was to end of before. */
+  #onAbort(): void {
+    const report = this.#reports.take(this.pid);
+    const outOfMemory = report?.outOfMemory ?? this.#heapUse > NEARLY_FULL;
+    this.expectedEnd = outOfMemory ? "out-of-memory" : "aborted";
+    if (report !== undefined) this.message = report.what;
+  }
 }
 
-function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec): ChildProcess {
+function start({ id, fds, errorLog, threadPoolSize, reports }: WorkerSpec): ChildProcess {
   const [, program, ...args] = process.argv;
   if (program === undefined) throw new Error("workers run the program that was started, and there is none");
   const keys = [...fds.keys()];
@@ -98,7 +113,7 @@ function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec): ChildProcess 
   const child = fork(program, args, {
     env,
     // Of several that are to be inspected at the same address, all but one would fail.
-    execArgv: process.execArgv.filter((option) => !option.startsWith("--inspect")),
+    execArgv: [...process.execArgv.filter((option) => !option.startsWith("--inspect")), ...reports.execArgv],
     serialization: "advanced",
     stdio: ["ignore", "inherit", "inherit", "ipc", "pipe", ...fds.values()],
   });

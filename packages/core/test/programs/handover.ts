@@ -5,12 +5,18 @@ import type { FdHandover } from "../../src/index.ts";
 /**
  * A hand-over that moves nothing, for tests of the order of things: the new process binds the same addresses beside the old one,
  * which has said that it shares them.
- * @param mode `fails`: the old process cannot send.
+ * @param mode `fails`: the old process cannot send; `waits`: it tries for ever.
  */
 export function orderOnlyHandover(mode: string): FdHandover {
   return {
-    receive: (path, { timeoutMs, onListening }) =>
+    receive: (path, { timeoutMs, onListening, signal }) =>
       new Promise((resolve, reject) => {
+        const giveUp = (reason: unknown): void => {
+          clearTimeout(timer);
+          server.close();
+          reject(reason);
+        };
+        signal?.addEventListener("abort", () => giveUp(signal.reason), { once: true });
         const server = createServer((socket) => {
           clearTimeout(timer);
           server.close();
@@ -21,13 +27,13 @@ export function orderOnlyHandover(mode: string): FdHandover {
             failed: (reason) => void answer(`failed ${reason}`),
           });
         }).listen(path, onListening);
-        const timer = setTimeout(() => {
-          server.close();
-          reject(new Error("nobody came"));
-        }, timeoutMs);
+        const timer = setTimeout(() => giveUp(new Error("nobody came")), timeoutMs);
       }),
-    send: async (path, fds) => {
+    send: async (path, fds, { signal }) => {
       if (mode === "fails") throw new Error("for a test");
+      if (mode === "waits") {
+        await new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+      }
       const socket = await new Promise<Socket>((resolve, reject) => {
         const client = connect(path, () => resolve(client)).on("error", reject);
       });

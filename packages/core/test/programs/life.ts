@@ -65,9 +65,11 @@ const actions: Record<string, (query: URLSearchParams) => unknown> = {
   },
   exit: () => process.exit(7),
   abort: () => process.abort(),
-  oom: () => {
+  /** `atOnce`: in one turn of the event loop. */
+  oom: (query) => {
     const grow = (): void => {
-      for (let i = 0; i < 100; i++) held.push(Array.from({ length: 100 }, (_, index) => ({ index })));
+      do for (let i = 0; i < 100; i++) held.push(Array.from({ length: 100 }, (_, index) => ({ index })));
+      while (query.has("atOnce"));
       setTimeout(grow, 5);
     };
     grow();

@@ -398,14 +398,12 @@ test("linuxHandover does it in the words of the server", async () => {
       ["127.0.0.1:80", fd],
       ["127.0.0.1:80#2", fd],
     ]),
-    {
-      connectMs: 0,
-      servingMs: 5000,
-    },
+    { connectMs: 0, servingMs: 5000, borrowed: ["unix:/run/systemd's.sock"] },
   );
   const received = await receiving;
   toClose.push(...received.fds.values());
   expect([...received.fds.keys()]).toEqual(["127.0.0.1:80", "127.0.0.1:80#2"]);
+  expect(received.borrowed).toEqual(["unix:/run/systemd's.sock"]);
   await received.serving();
   await sending;
   received.failed("harmless afterwards");

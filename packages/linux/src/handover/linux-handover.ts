@@ -12,12 +12,23 @@ export interface LinuxHandover {
       readonly timeoutMs: number;
       readonly onListening?: () => void;
       readonly owner?: { readonly uid: number; readonly gid: number };
+      readonly signal?: AbortSignal;
     },
-  ): Promise<{ readonly fds: ReadonlyMap<string, number>; serving(): Promise<void>; failed(reason: string): void }>;
+  ): Promise<{
+    readonly fds: ReadonlyMap<string, number>;
+    readonly borrowed: readonly string[];
+    serving(): Promise<void>;
+    failed(reason: string): void;
+  }>;
   send(
     sockPath: string,
     fds: ReadonlyMap<string, number>,
-    options: { readonly connectMs: number; readonly servingMs: number },
+    options: {
+      readonly connectMs: number;
+      readonly servingMs: number;
+      readonly borrowed?: readonly string[];
+      readonly signal?: AbortSignal;
+    },
   ): Promise<void>;
 }
 
@@ -43,15 +54,17 @@ export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): Li
     }
   };
   return {
-    async receive(sockPath, { timeoutMs, onListening, owner }) {
+    async receive(sockPath, { timeoutMs, onListening, owner, signal }) {
       const received = await receiveListeners(sockPath, {
         waitMs: timeoutMs,
         allowedUids: owner === undefined ? [] : [owner.uid],
         onRefused: onError,
         ...(onListening === undefined ? {} : { onListening }),
+        ...(signal === undefined ? {} : { signal }),
       });
       takeWatchdog(received.variables);
       return {
+        borrowed: borrowedOf(received.variables),
         fds: new Map(received.listeners.map(({ address, fd }) => [address, fd])),
         serving: async () => {
           // With the old one its main process would be gone for systemd, and so the service.
@@ -66,13 +79,23 @@ export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): Li
         failed: (reason) => void received.refuse(reason),
       };
     },
-    async send(sockPath, fds, { connectMs, servingMs }) {
+    async send(sockPath, fds, { connectMs, servingMs, borrowed = [], signal }) {
       const listeners = Array.from(fds, ([address, fd]) => ({ address, fd }));
       const { WATCHDOG_USEC } = process.env;
-      const variables = WATCHDOG_USEC === undefined ? {} : { WATCHDOG_USEC };
-      await sendListeners(sockPath, listeners, { connectMs, servingMs, variables });
+      const variables = {
+        ...(WATCHDOG_USEC !== undefined && { WATCHDOG_USEC }),
+        ...(borrowed.length > 0 && { [BORROWED]: JSON.stringify(borrowed) }),
+      };
+      await sendListeners(sockPath, listeners, { connectMs, servingMs, variables, ...(signal && { signal }) });
     },
   };
+}
+
+/** Not of the environment, but it goes the same way, and an older version that does not know it takes no harm. */
+const BORROWED = "SLUICE_BORROWED";
+
+function borrowedOf({ [BORROWED]: text }: Readonly<Record<string, string>>): readonly string[] {
+  return text === undefined ? [] : (JSON.parse(text) as readonly string[]);
 }
 
 /**

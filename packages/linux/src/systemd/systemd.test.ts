@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { channel } from "node:diagnostics_channel";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -145,6 +146,30 @@ describe("a server's life, as systemd hears it", () => {
   test("the watchdog is answered from when it is ready until it stops", () => {
     const env = { WATCHDOG_USEC: "60000000" };
     expect(told(["Bootstrap", "Running", "ShutdownStarted"], env)).toEqual(["", `${ready} | WATCHDOG=1`, stopping]);
+  });
+
+  test("a reload begins and ends, whatever comes of it; not while it starts or stops", () => {
+    const address = path.join(folder, "notify");
+    const heard = serviceManager(address);
+    let enter: ((phase: string) => void) | undefined;
+    const server = { onPhase: (given: (phase: string) => void) => ((enter = given), () => undefined) };
+    reportToSystemd(server, { onError: unexpected, env: { NOTIFY_SOCKET: address } });
+    const reload = (outcome: "applied" | "refused"): (string | undefined)[] => {
+      channel("sluice:server:reload-start").publish({ atMs: 0 });
+      const begun = heard()?.replace(/\d+$/, "µs");
+      channel("sluice:server:reload").publish({ outcome });
+      return [begun, heard()];
+    };
+    enter!("Bootstrap");
+    expect(reload("applied")).toEqual([undefined, undefined]);
+    enter!("Running");
+    expect(heard()).toBe(ready);
+    expect(reload("applied")).toEqual(["RELOADING=1\nMONOTONIC_USEC=µs", "READY=1\nSTATUS=serving"]);
+    const refused = "READY=1\nSTATUS=serving; the last reload was refused, the log says why";
+    expect(reload("refused")).toEqual(["RELOADING=1\nMONOTONIC_USEC=µs", refused]);
+    enter!("ShutdownStarted");
+    expect(heard()).toBe(stopping);
+    expect(reload("applied")).toEqual([undefined, undefined]);
   });
 
   test("that it cannot be told is told, and nothing else happens", () => {

@@ -1,0 +1,49 @@
+/**
+ * A turn of the event loop that was longer than this proves nothing: what is looked at is what had arrived when it began, and
+ * more may have since.
+ */
+const QUIET_MS = 2;
+
+/** Turns until it is done in any case: on a machine that is busy, none may be quiet. */
+const MAX_TURNS = 50;
+
+/** What is done in one turn before the sockets are read again. */
+const SLICE_MS = 1;
+
+const waiting: (() => void)[] = [];
+let turns = 0;
+let beganMs = 0;
+
+/**
+ * Calls `action` when all that has arrived on any socket is read, as well as we can know it: to close a socket with a request
+ * unread would lose that (RFC 9112, section 9.6), and the system cannot be asked and told in one step. So it is done behind a
+ * whole turn that was short, and many actions over several turns.
+ */
+export function afterQuietTurn(action: () => void): void {
+  if (waiting.push(action) > 1) return;
+  turns = 0;
+  setImmediate(beginTurn);
+}
+
+/** Resolves behind a whole turn of the event loop: whether that was quiet. */
+export async function turnWasQuiet(): Promise<boolean> {
+  const fromMs = performance.now();
+  await new Promise((resolve) => setImmediate(resolve));
+  return performance.now() - fromMs < QUIET_MS;
+}
+
+function beginTurn(): void {
+  beganMs = performance.now();
+  setImmediate(endTurn);
+}
+
+function endTurn(): void {
+  const nowMs = performance.now();
+  turns++;
+  if (nowMs - beganMs < QUIET_MS || turns >= MAX_TURNS) {
+    let done = 0;
+    while (done < waiting.length && performance.now() - nowMs < SLICE_MS) waiting[done++]!();
+    waiting.splice(0, done);
+  }
+  if (waiting.length > 0) beginTurn();
+}
