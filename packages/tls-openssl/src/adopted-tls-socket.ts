@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
 import type { ByteStream, OnRead, SocketReader } from "@sluice/core";
+import { takesAtOnce } from "./write-check.ts";
 
 /** What Node keeps of a connection below its streams. None of it is documented; all of it is as old as Node 12. */
 export interface TlsHandle {
@@ -91,6 +92,8 @@ export class AdoptedTlsSocket extends TLSSocket {
   truncated = false;
   /** Called for errors of TLS behind the handshake; what it gives is what the stream reports. */
   onTlsError: (error: Error) => Error = (error) => error;
+  /** The length of what was given to TLS last. */
+  #writing = 0;
   /** The transport below, if it is a stream of JavaScript, has ended. */
   #transportEnded: (() => boolean) | undefined = undefined;
 
@@ -122,6 +125,27 @@ export class AdoptedTlsSocket extends TLSSocket {
 
   get native(): TlsHandle | null {
     return (this as unknown as NodeTlsSocket)._handle;
+  }
+
+  /**
+   * What TLS is writing it has encrypted or copied, so its memory may be used again. That it is counted by `writableLength` until a later
+   * turn of the event loop had each 64 KB of a body take new memory: 40 % of what a response of that size cost.
+   */
+  get lentLength(): number {
+    // Corked, it is not known which is which.
+    if (this.writableCorked > 0 || !takesAtOnce()) return this.writableLength;
+    return Math.max(0, this.writableLength - this.#writing);
+  }
+
+  override _write(chunk: string | Uint8Array, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#writing = chunk.length;
+    super._write(chunk, encoding, done);
+  }
+
+  override _writev(chunks: { chunk: string | Uint8Array; encoding: BufferEncoding }[], done: () => void): void {
+    this.#writing = 0;
+    for (const { chunk } of chunks) this.#writing += chunk.length;
+    super._writev!(chunks, done);
   }
 
   /** Begins the handshake of a client; a server waits for it. */
