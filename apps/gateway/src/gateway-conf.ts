@@ -1,10 +1,9 @@
 import { isIPv6 } from "node:net";
-import path from "node:path";
-import { loadYamlConfig, resolveConfigPath, serverConfShape } from "@sluice/core";
+import { loadYamlConfig, serverConfShape } from "@sluice/core";
 import { z } from "zod";
 import { checkReferences } from "./gateway-conf-references.ts";
 import { parseAddress } from "./parse-address.ts";
-import { listenerTls, listenerTlsIn, upstreamTls, upstreamTlsIn } from "./tls-conf.ts";
+import { listenerTls, upstreamTls } from "./tls-conf.ts";
 
 /** The longest wait that a Node timer can do; a longer one would fire at once. */
 const MAX_TIMER_MS = 2_147_483_647;
@@ -23,6 +22,17 @@ const upstreamAddress = z
 
 const positive = z.int().min(1);
 
+/** When a silent client is asked whether it is still there, and when it counts as gone. */
+const keepalive = z.strictObject({
+  idle_seconds: z.int().min(1).max(32_767).default(60),
+  interval_seconds: z.int().min(1).max(32_767).default(10),
+  count: z.int().min(1).max(127).default(6),
+  /** How long what was sent may stay unacknowledged; without it the system decides. Linux. */
+  user_timeout_ms: milliseconds.min(1).optional(),
+});
+
+const bufferBytes = positive.max(0x3fff_ffff);
+
 const listener = z.strictObject({
   address: listenAddress,
   /** Connections that the system keeps until they are accepted. */
@@ -33,6 +43,22 @@ const listener = z.strictObject({
   max_connections_per_client: positive.optional(),
   /** IPv6: refuse IPv4 clients. */
   ipv6_only: z.boolean().optional(),
+  /** Unix: permissions of the file, octal. */
+  mode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'expected octal permissions in quotes, such as "0660"')
+    .optional(),
+  /** TCP: share the port with other processes that say so, too. */
+  so_reuseport: z.boolean().optional(),
+  /** TCP: ask silent clients whether they are still there. */
+  tcp_keepalive: keepalive.optional(),
+  /** TCP, Linux: let clients send with their first segment; how many may wait that have not shown their address. */
+  tcp_fastopen: z.int().min(0).max(65_535).optional(),
+  /** TCP, Linux: the class of service of what clients are sent. */
+  dscp: z.int().min(0).max(63).optional(),
+  /** TCP, Linux: fixed buffers of the kernel, in bytes; without them it grows them as needed. */
+  tcp_snd_buf: bufferBytes.optional(),
+  tcp_recv_buf: bufferBytes.optional(),
   /** Speak TLS. */
   tls: listenerTls.optional(),
 });
@@ -113,7 +139,7 @@ const route = z.strictObject({
   path_prefix: z
     .string()
     .regex(/^\/[!-"$->@-~]*$/, "expected a path that begins with / and has no space, ?, # or letter beyond ASCII")
-    .transform((prefix) => prefix.replace(/\/+$/, "") || "/")
+    .transform((path) => path.replace(/\/+$/, "") || "/")
     .default("/"),
   upstream: z.string(),
 });
@@ -146,26 +172,9 @@ export type GatewayConf = z.infer<typeof gatewayConfSchema>;
 /** One entry of `upstreams`. */
 export type UpstreamConf = z.infer<typeof upstream>;
 
-/** What is in the file at `confFile`. The files of certificates and keys that it names are relative to its folder. */
-export function schemaOf(confFile: string): z.ZodType<GatewayConf> {
-  const folder = path.dirname(resolveConfigPath(confFile));
-  return gatewayConfSchema.transform((conf) => ({
-    ...conf,
-    listeners: conf.listeners.map((each) =>
-      each.tls === undefined ? each : { ...each, tls: listenerTlsIn(folder, each.tls) },
-    ),
-    upstreams: Object.fromEntries(
-      Object.entries(conf.upstreams).map(([name, each]) => [
-        name,
-        each.tls === undefined ? each : { ...each, tls: upstreamTlsIn(folder, each.tls) },
-      ]),
-    ),
-  }));
-}
-
 /** @throws ConfigError with every problem and its line. */
-export function loadGatewayConf(confFile: string): GatewayConf {
-  return loadYamlConfig(confFile, schemaOf(confFile));
+export function loadGatewayConf(path: string): GatewayConf {
+  return loadYamlConfig(path, gatewayConfSchema);
 }
 
 /** As `@sluice/sentry` asks for, which is not loaded to find out. */

@@ -34,13 +34,17 @@ test("relative paths of certificates and keys are found by the workers of a daem
   const shown = ca.issue({ usage: "client", commonName: "gateway" });
   write("client.pem", shown.cert);
   write("client.key", shown.key);
+  const relative = (name: string): string => path.relative(".", path.join(folder, name));
   const yaml = `listeners:
   - address: 127.0.0.1:0
-    tls: { certificates: [{ cert: a.pem, key: a.key }], session_ticket_key: ticket.key }
+    tls: { certificates: [{ cert: ${relative("a.pem")}, key: ${relative("a.key")} }] }
 upstreams:
   a:
     servers: ["${origin.address}"]
-    tls: { sni: a.test, ca: ca.pem, client_certificate: { cert: client.pem, key: client.key } }
+    tls:
+      sni: a.test
+      ca: ${relative("ca.pem")}
+      client_certificate: { cert: ${relative("client.pem")}, key: ${relative("client.key")} }
 routes: [{ upstream: a }]
 threads: 2
 pid_file: ${folder}/pid
@@ -77,7 +81,9 @@ test("a session that the server of before an upgrade gave is resumed by the one 
     "gateway.yaml",
     `listeners:
   - address: 127.0.0.1:0
-    tls: { certificates: [{ cert: a.pem, key: a.key }], session_ticket_key: ticket.key }
+    tls:
+      certificates: [{ cert: ${folder}/a.pem, key: ${folder}/a.key }]
+      session_ticket_key: ${folder}/ticket.key
 upstreams: { a: { servers: ["${origin.address}"] } }
 routes: [{ upstream: a }]
 upgrade_sock: ${folder}/upgrade.sock

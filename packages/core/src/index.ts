@@ -7,7 +7,6 @@ export type { CompressionDecision, NoCompressionReason } from "./compression/dec
 export { ResponseCompression, responseCompression } from "./compression/response-compression.ts";
 export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
-export { resolveConfigPath } from "./config/config-texts.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
   completeServerConf,

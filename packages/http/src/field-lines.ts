@@ -31,6 +31,12 @@ export class FieldLines {
     return this.text.slice(this.marks[line * MARKS], this.marks[line * MARKS + 1]);
   }
 
+  /** Whether a name is spelt so. Makes no string of it. */
+  isSpelt(line: number, spelling: string): boolean {
+    const start = this.marks[line * MARKS]!;
+    return this.marks[line * MARKS + 1]! - start === spelling.length && this.text.startsWith(spelling, start);
+  }
+
   value(line: number): string {
     return this.text.slice(this.marks[line * MARKS + 2], this.marks[line * MARKS + 3]);
   }

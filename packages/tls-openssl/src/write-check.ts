@@ -28,7 +28,7 @@ async function whatComesOut(): Promise<Buffer> {
   const [below, other] = pair();
   const psk = Buffer.alloc(16, 1);
   const options = { ...CONTEXT, pskCallback: () => psk };
-  const near = new TLSSocket(below as never, { ...options, isServer: true } as never);
+  const near = new TLSSocket(below, { ...options, isServer: true });
   const far = connect({
     ...CONTEXT,
     socket: other,

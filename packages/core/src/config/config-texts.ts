@@ -20,16 +20,6 @@ export function rememberConfigText(file: string, text: string): void {
   valid.set(path.resolve(startedIn, file), text);
 }
 
-/**
- * The absolute path of a configuration file that is given relative to where the server was started: a daemon leaves that folder, and
- * its workers begin where it has gone.
- */
-export function resolveConfigPath(file: string): string {
-  if (processRole().kind !== "worker") return path.resolve(startedIn, file);
-  inherited ??= readInherited();
-  return path.resolve(inherited.startedIn, file);
-}
-
 /** For a worker, which is to begin with the same configuration as those that serve, whatever the file has become. */
 export function validConfigTexts(): string {
   return JSON.stringify({ startedIn, texts: [...valid] });
@@ -39,7 +29,7 @@ export function validConfigTexts(): string {
 export function inheritedConfigText(file: string): string | undefined {
   if (processRole().kind !== "worker") return undefined;
   inherited ??= readInherited();
-  return inherited.texts.get(resolveConfigPath(file));
+  return inherited.texts.get(path.resolve(inherited.startedIn, file));
 }
 
 function readInherited(): Inherited {

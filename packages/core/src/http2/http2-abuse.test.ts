@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { answer, type Handler } from "../../test/harness.ts";
 import { exchange, GET, Http2Served } from "../../test/http2-harness.ts";
 import { encodeHeaderBlock, FLAG, FRAME, requestFields, type Http2FrameClient } from "../testing/index.ts";
-import { ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, INTERNAL_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { ENHANCE_YOUR_CALM } from "./error-codes.ts";
 import type { Http2ServerOptions } from "./server-options.ts";
 
 /** Gives the server turns in between, as a network does: what comes in one read is another matter. */
@@ -65,8 +65,8 @@ const CASES: readonly Case[] = [
     handler: never,
     send: (client, round) => client.get(round * 2 + 1).windowUpdate(round * 2 + 1, 2 ** 31 - 1),
     most: 400,
-    codes: [FLOW_CONTROL_ERROR],
-    reason: /Flow control error/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 200 streams were reset within 10 s/,
   },
   {
     name: "PING",
@@ -87,15 +87,15 @@ const CASES: readonly Case[] = [
     send: (client) => client.send(FRAME.PRIORITY, 0, 1, Buffer.from([0, 0, 0, 0, 1])),
     most: 20_000,
     codes: [ENHANCE_YOUR_CALM],
-    reason: /more than 1000 frames without content within 10 s|Protocol error/,
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
     name: "CONTINUATION without end",
     begin: (client) => client.headers(1, requestFields("GET"), FLAG.END_STREAM),
     send: (client, round) => client.send(FRAME.CONTINUATION, 0, 1, encodeHeaderBlock([[`x-${round}`, "a"]])),
     most: 100,
-    codes: [INTERNAL_ERROR, ENHANCE_YOUR_CALM],
-    reason: /Too many CONTINUATION frames/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 32 CONTINUATION frames/,
   },
   {
     name: "DATA without bytes",
@@ -103,38 +103,38 @@ const CASES: readonly Case[] = [
     begin: (client) => post(client, 1),
     send: (client) => client.data(1, ""),
     most: 5000,
-    codes: [INTERNAL_ERROR, ENHANCE_YOUR_CALM],
-    reason: /Too many invalid HTTP\/2 frames|frames without content|Protocol error/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
-    name: "HEADERS in the middle of a stream",
+    name: "HEADERS behind the end of streams",
     handler: never,
     begin: (client) => post(client, 1),
     send: (client) => client.headers(1, [], FLAG.END_HEADERS),
     most: 20_000,
-    codes: [PROTOCOL_ERROR, INTERNAL_ERROR, ENHANCE_YOUR_CALM],
-    reason: /./,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
     name: "frames of unknown types",
     send: (client) => client.send(99, 0, 0, Buffer.alloc(100)),
     most: 20_000,
-    codes: [ENHANCE_YOUR_CALM, INTERNAL_ERROR],
-    reason: /frames without content|Protocol error/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
     name: "malformed requests",
     send: (client, round) => client.headers(round * 2 + 1, [[":method", "GET"]]),
     most: 5000,
-    codes: [INTERNAL_ERROR, ENHANCE_YOUR_CALM],
-    reason: /Too many invalid HTTP\/2 frames|streams were reset|Protocol error/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 200 streams were reset within 10 s/,
   },
   {
     name: "answers to no PING",
     send: (client) => client.send(FRAME.PING, FLAG.ACK, 0, Buffer.alloc(8)),
     most: 20_000,
-    codes: [INTERNAL_ERROR, PROTOCOL_ERROR, ENHANCE_YOUR_CALM],
-    reason: /./,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
     name: "WINDOW_UPDATE beside a request",
@@ -144,7 +144,7 @@ const CASES: readonly Case[] = [
     send: (client) => client.windowUpdate(0, 1),
     most: 50_000,
     codes: [ENHANCE_YOUR_CALM],
-    reason: /bytes of frames without content/,
+    reason: /more than 1000 frames without content within 10 s/,
   },
   {
     name: "padding",
@@ -153,8 +153,8 @@ const CASES: readonly Case[] = [
     begin: (client) => post(client, 1),
     send: (client) => client.send(FRAME.DATA, FLAG.PADDED, 1, Buffer.concat([Buffer.from([199]), Buffer.alloc(200)])),
     most: 50_000,
-    codes: [ENHANCE_YOUR_CALM, INTERNAL_ERROR],
-    reason: /frames without content|Too many invalid/,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
   },
 ];
 

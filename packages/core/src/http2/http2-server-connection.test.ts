@@ -7,7 +7,7 @@ import { tcpClient } from "../../test/net-harness.ts";
 import { connectionChannels, type ConnectionClosedMessage } from "../diagnostics.ts";
 import { ResponseHeader } from "@sluice/http";
 import { FLAG, FRAME, frameBytes, requestFields } from "../testing/index.ts";
-import { CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM } from "./error-codes.ts";
+import { CANCEL, NO_ERROR, REFUSED_STREAM } from "./error-codes.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HTTP1 = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -114,17 +114,25 @@ describe("a connection", () => {
     expect((await Promise.all(slow)).map(({ body }) => body)).toEqual(["/a", "/b", "/c", "/d"]);
   });
 
-  test("refuses streams beyond the limit, and ends if it was told of it before", async () => {
-    await using served = await Http2Served.start(() => never, { maxConcurrentStreams: 3 });
-    const early = await served.frames({ acknowledge: false });
-    for (const id of [1, 3, 5, 7]) early.get(id);
-    expect(await early.reset(7)).toBe(REFUSED_STREAM);
-    const late = await served.frames();
-    await late.next(FRAME.SETTINGS, 0, ({ flags }) => flags === FLAG.ACK);
-    for (const id of [1, 3, 5, 7]) late.get(id);
-    expect((await late.goaway()).code).toBe(PROTOCOL_ERROR);
-    await late.closed;
-    expect(served.requests).toHaveLength(6);
+  test("refuses streams beyond the limit, and takes others when there is room again", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using served = await Http2Served.start(
+      async ({ session }) => {
+        await gate.promise;
+        respond(session, 200, "ok");
+      },
+      { maxConcurrentStreams: 3 },
+    );
+    const client = await served.frames();
+    for (const id of [1, 3, 5, 7]) client.get(id);
+    expect(await client.reset(7)).toBe(REFUSED_STREAM);
+    gate.resolve();
+    for (const id of [1, 3, 5]) expect(await client.status(id)).toBe(200);
+    expect(await client.get(9).status(9)).toBe(200);
+    expect(served.requests).toHaveLength(4);
+    client.stream.end();
+    await served.idle();
+    expect(served.logs).toMatchObject([{ streams: 1, reason: "more than 3 streams at a time" }]);
   });
 
   test("has one digest for all its requests, and tells how it ended", async () => {
@@ -163,6 +171,7 @@ describe("a connection", () => {
     expect(served.logs).toMatchObject([
       {
         streams: 2,
+        reason: "no :scheme",
         client: expect.stringMatching(/^127/),
         msg: expect.stringMatching(/^reset streams of an HTTP\/2 client/),
       },

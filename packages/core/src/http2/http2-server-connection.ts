@@ -1,5 +1,3 @@
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import type { Duplex } from "node:stream";
 import { ProxyError } from "@sluice/error";
 import type { ConnectionCloseReason, ConnectionSummary } from "../diagnostics.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
@@ -11,29 +9,23 @@ import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
-import { ENHANCE_YOUR_CALM, NO_ERROR } from "./error-codes.ts";
-import { FloodGuard } from "./flood-guard.ts";
+import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
+import { Http2Endpoint, type EndpointOwner, type EndpointSettings } from "./connection/http2-endpoint.ts";
+import type { Http2Stream, StreamClose } from "./connection/http2-stream.ts";
+import { ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { MAX_STREAM_ID } from "./frames/frame-types.ts";
+import type { FieldReceiver } from "./hpack/decoder.ts";
 import { Http2ServerSession } from "./http2-server-session.ts";
-import type { Http2ServerOptions } from "./server-options.ts";
+import { endpointSettings, type Http2ServerOptions } from "./server-options.ts";
 import { Http2RequestHead } from "./server-request.ts";
-import { nodeOptions } from "./server-node-options.ts";
-import { sendGoawayForAll } from "./shutdown-notice.ts";
 
-/** `NGHTTP2_FLAG_END_STREAM`. */
-const END_STREAM = 1;
 /** How long a client that has no request under way may take to answer the first GOAWAY. */
 const BUSY_LATELY_MS = 1000;
-/** How long the last GOAWAY may take to leave. */
+/** How long the client may take to close after a GOAWAY that tells of an error. */
 const MAX_CUT_MS = 100;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
-
-const CONNECTION = Symbol("sluice.http2ServerConnection");
-
-/** A session of Node that knows the connection: the listeners are shared by all connections. */
-type OwnedSession = ServerHttp2Session & { [CONNECTION]?: Http2ServerConnection };
-type OwnedStream = ByteStream & { [CONNECTION]?: Http2ServerConnection };
 
 /** Read out at once, before another head is; so one does for all connections. */
 const HEAD = new Http2RequestHead();
@@ -49,8 +41,17 @@ export interface Http2Start {
   readonly digest?: ConnectionDigest | undefined;
 }
 
+/**
+ * The end of a connection comes in steps:
+ * - `open`: requests are taken → `leaving`, `closing`
+ * - `leaving`: the first GOAWAY was sent, that names no last stream: the client is to send no more → `closing`
+ * - `closing`: the second was sent, or the client sent one: streams that are open may end → `over`
+ * - `over`: nothing comes or goes any more
+ */
+type State = "open" | "leaving" | "closing" | "over";
+
 /** Serves HTTP/2 on one connection: each stream a session given to the app, many at a time. */
-export class Http2ServerConnection implements ServerConnection {
+export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** @internal */
   readonly options: Http2ServerOptions;
   readonly digest: ConnectionDigest;
@@ -58,26 +59,17 @@ export class Http2ServerConnection implements ServerConnection {
   shuttingDown = false;
   /** @internal What ended it. */
   cause: Error | undefined = undefined;
-  readonly #stream: OwnedStream;
-  readonly #session: OwnedSession;
+  readonly #stream: ByteStream;
+  readonly #endpoint: Http2Endpoint;
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http2ServerConnection) => void;
-  /** Those whose stream is not closed yet. */
-  readonly #sessions: Set<Http2ServerSession> = new Set();
-  readonly #guard: FloodGuard;
-  /** While there are streams: when to look at them; otherwise: when the client must have sent a request. */
+  /** While there are streams: when to look at them; otherwise: when the client must have sent a request, or closed. */
   readonly #deadline: Deadline;
+  #state: State = "open";
   #requests = 0;
-  /** Those of which Node told. */
-  #streams = 0;
-  /** Of those, and, once the end is near, of all that came. */
-  #firstStreamId = 0;
-  #lastStreamId = 0;
-  #over = false;
-  /** The first GOAWAY was sent, that names no last stream. */
-  #leaving = false;
-  /** GOAWAY with the last stream was sent, or the client sent one. */
-  #closing = false;
+  /** Streams that were reset before anybody saw them, and why the first one was. */
+  #refused = 0;
+  #refusedWhy = "";
   /** Bytes that the system had taken when last looked at, and when it took some. */
   #takenBytes = 0;
   #takenAtMs = 0;
@@ -98,19 +90,8 @@ export class Http2ServerConnection implements ServerConnection {
     this.digest = start.digest ?? new StreamDigest(stream, start.tls);
     // Wanted in the log of what a client does wrong, when the socket has none any more.
     void this.digest.remoteAddress;
-    this.#guard = new FloodGuard(options, (what) => this.#flooded(what));
     this.#deadline = new Deadline(() => this.#onDeadline());
-    this.#stream[CONNECTION] = this;
-    stream.on("end", onPeerEnd);
-    this.#session = begin(stream, options, start.early);
-    this.#session[CONNECTION] = this;
-    // @types/node does not know of the last parameter.
-    this.#session.on("stream", onStream as (stream: ServerHttp2Stream) => void);
-    this.#session.on("error", onError);
-    this.#session.on("close", onClose);
-    this.#session.on("goaway", onGoaway);
-    this.#session.on("ping", onControlFrame);
-    this.#session.on("remoteSettings", onControlFrame);
+    this.#endpoint = new Http2Endpoint(stream, this, settingsOf(options), start.early);
     this.#awaitRequest();
   }
 
@@ -123,12 +104,12 @@ export class Http2ServerConnection implements ServerConnection {
     if (this.#reason !== undefined) return this.#reason;
     if (this.cause !== undefined) return "error";
     if (this.shuttingDown) return "server-stop";
-    return this.#leaving ? "last-response" : "client";
+    return this.#state === "open" ? "client" : "last-response";
   }
 
   /** @internal Nothing comes or goes any more. */
   get over(): boolean {
-    return this.#over || this.#session.destroyed;
+    return this.#state === "over";
   }
 
   shutdown(): void {
@@ -140,14 +121,9 @@ export class Http2ServerConnection implements ServerConnection {
   destroy(): void {
     this.shuttingDown = true;
     if (this.over) return;
-    for (const session of this.#sessions) session.fail(clientErrors.serverStops());
-    this.#reason = this.#sessions.size > 0 ? "cut" : "server-stop";
-    this.#cut(NO_ERROR);
-  }
-
-  /** @internal A piece of a body came or leaves. @param cameBytes Of one that came. */
-  movedPiece(cameBytes = 0): void {
-    this.#guard.allow(cameBytes);
+    this.#reason = this.#busy ? "cut" : "server-stop";
+    this.#failAll(() => clientErrors.serverStops());
+    this.#cut(NO_ERROR, "the server stops");
   }
 
   /** @internal The client does not take what is there for a stream. */
@@ -156,60 +132,72 @@ export class Http2ServerConnection implements ServerConnection {
     if (session.responseDone) log.warn({ client: this.digest.remoteAddress, err: error }, "reset a stream of a client");
   }
 
-  /** @internal @param reset By the client, or because of what it sent. */
-  streamClosed(session: Http2ServerSession, reset: boolean): void {
-    this.#sessions.delete(session);
-    if (this.over) return;
-    if (reset) this.#guard.reset();
-    if (this.#sessions.size === 0) this.#awaitRequest();
+  get #busy(): boolean {
+    return this.#endpoint.streams.size > 0;
+  }
+
+  get #sessions(): Iterable<Http2ServerSession> {
+    return this.#endpoint.streams.values() as Iterable<Http2ServerSession>;
+  }
+
+  #failAll(error: () => ProxyError): void {
+    for (const session of this.#sessions) session.fail(error());
   }
 
   /**
    * RFC 9113, section 6.8: a first GOAWAY tells the client to send no more, without leaving out what is on the way; when it has
-   * answered a PING, which reaches it behind that, a second one names the last stream. Requests in between are served. Where the
-   * first cannot be sent, clients send again what came too late, as they may.
+   * answered a PING, which reaches it behind that, a second one names the last stream. Requests in between are served.
    */
   #takeNoMore(): void {
-    if (this.over || this.#closing || this.#leaving) return;
-    this.#leaving = true;
-    if (!sendGoawayForAll(this.#stream)) {
-      this.#lastGoaway();
-      return;
-    }
-    this.#session.ping(() => this.#lastGoaway());
-    if (this.#sessions.size === 0) this.#awaitRequest();
+    if (this.#state !== "open") return;
+    this.#state = "leaving";
+    this.#endpoint.goaway(MAX_STREAM_ID);
+    this.#endpoint.ping();
+    if (!this.#busy) this.#awaitRequest();
   }
 
   #lastGoaway(): void {
-    if (this.over || this.#closing) return;
-    this.#closing = true;
-    this.#noteLastStream();
-    // Takes no more streams, and closes when there are none.
-    this.#session.close();
-    if (this.#sessions.size === 0) this.#awaitRequest();
+    if (this.#state !== "open" && this.#state !== "leaving") return;
+    this.#state = "closing";
+    if (this.#busy) this.#endpoint.goaway(this.#endpoint.lastPeerStreamId);
+    else this.#close();
+  }
+
+  /** All is done; the client is to close, too. */
+  #close(): void {
+    this.#cut(NO_ERROR, "", this.options.lingerMs);
   }
 
   /** There are no streams: how long that may be so. */
   #awaitRequest(): void {
     const { keepAliveMs, lingerMs } = this.options;
-    this.#deadline.set(this.#closing ? lingerMs : this.#leaving ? Math.min(BUSY_LATELY_MS, lingerMs) : keepAliveMs);
+    if (this.#state === "closing") this.#close();
+    // Not all of the last responses has left.
+    else if (this.#stream.writableLength > 0) this.#deadline.set(this.#sweepMs);
+    else this.#deadline.set(this.#state === "leaving" ? Math.min(BUSY_LATELY_MS, lingerMs) : keepAliveMs);
+  }
+
+  // From the endpoint.
+
+  /** @internal */
+  beginRequest(): FieldReceiver {
+    return HEAD.begin(this.options);
   }
 
   /** @internal */
-  onStream(stream: ServerHttp2Stream, flags: number, raw: string[]): void {
-    if (this.#streams++ === 0) this.#firstStreamId = stream.id!;
-    this.#lastStreamId = Math.max(this.#lastStreamId, stream.id!);
-    if (this.over) {
-      // It came together with what ended the connection, and fails with it.
-      stream.on("error", noop);
+  openStream(streamId: number, endStream: boolean): void {
+    HEAD.end(endStream);
+    if (HEAD.tooLarge) {
+      this.#endpoint.refuse(streamId, ENHANCE_YOUR_CALM, "a head of more than twice the limits");
       return;
     }
-    const head = HEAD;
-    head.read(raw, this.options);
-    if (this.#sessions.size === 0) this.#beginSweeping();
-    this.#guard.allow(head.bytes);
-    const session = new Http2ServerSession(this, stream, head, (flags & END_STREAM) !== 0);
-    this.#sessions.add(session);
+    if (HEAD.malformed !== undefined) {
+      this.#endpoint.refuse(streamId, PROTOCOL_ERROR, HEAD.malformed);
+      return;
+    }
+    const wasBusy = this.#busy;
+    const session = new Http2ServerSession(this, this.#endpoint, streamId, HEAD, endStream);
+    if (!wasBusy) this.#beginSweeping();
     if (++this.#requests >= this.options.maxRequests) this.#takeNoMore();
     let handled: Promise<void>;
     try {
@@ -230,62 +218,76 @@ export class Http2ServerConnection implements ServerConnection {
   }
 
   /** @internal */
-  onError(error: Error): void {
-    this.cause ??= error;
-    if ((error as NodeJS.ErrnoException).code?.startsWith("ERR_HTTP2_") !== true) return;
+  onRefused(why: string): void {
+    if (this.#refused++ === 0) this.#refusedWhy = why;
+  }
+
+  /** @internal */
+  onStreamClosed(_stream: Http2Stream, _how: StreamClose): void {
+    if (!this.over && !this.#busy) this.#awaitRequest();
+  }
+
+  /** @internal */
+  onSettings(): void {}
+
+  /** @internal It is going to leave; what it has begun may end. */
+  onGoaway(): void {
+    if (this.over) return;
+    if (this.#state === "open") this.#reason = "client";
+    this.#state = "closing";
+    if (!this.#busy) this.#close();
+  }
+
+  /** @internal */
+  onPong(): void {
+    if (this.#state === "leaving") this.#lastGoaway();
+  }
+
+  /** @internal */
+  onConnectionError(error: Http2ConnectionError): void {
     const client = this.digest.remoteAddress;
-    log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
+    if (error.code === ENHANCE_YOUR_CALM) {
+      log.warn({ client, reason: error.what }, "ended an HTTP/2 connection with ENHANCE_YOUR_CALM");
+      this.#reason = "cut";
+      this.#failAll(() => {
+        return ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${error.what}`);
+      });
+    } else {
+      log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
+      this.cause ??= error;
+    }
+    this.#cut(error.code, error.what);
   }
 
   /** @internal Nothing could come any more, not even leave to send. */
   onPeerEnd(): void {
-    if (!this.over) this.#cut(NO_ERROR);
-  }
-
-  /** nghttp2 resets what is malformed, or too much, and tells nobody; but it knows the last stream that came. */
-  #noteLastStream(): void {
-    this.#lastStreamId = Math.max(this.#lastStreamId, this.#session.state.lastProcStreamID ?? 0);
-  }
-
-  #tellOfRefused(): void {
-    const ids = this.#lastStreamId - this.#firstStreamId;
-    const streams = this.#streams === 0 ? Math.min(this.#lastStreamId, 1) : ids / 2 + 1 - this.#streams;
-    if (streams < 1) return;
-    const what = "reset streams of an HTTP/2 client that were malformed, or beyond maxConcurrentStreams";
-    log.warn({ client: this.digest.remoteAddress, streams }, what);
-  }
-
-  /** @internal Node takes no more streams then, and closes when there are none. */
-  onGoaway(): void {
-    this.#closing = true;
-    this.#noteLastStream();
-    if (this.#sessions.size === 0) this.#awaitRequest();
+    if (!this.over) this.#cut(NO_ERROR, "");
   }
 
   /** @internal */
-  onClose(): void {
-    this.#over = true;
+  onError(error: Error): void {
+    this.cause ??= error;
+  }
+
+  /** @internal */
+  onOver(): void {
+    this.#state = "over";
     this.#deadline.dispose();
-    if (this.cause === undefined) this.#tellOfRefused();
+    // Of one that was ended for what it sent, the log knows.
+    if (this.#refused > 0 && this.#reason !== "cut" && this.cause === undefined) this.#tellOfRefused();
     this.#onClosed(this);
   }
 
-  /** @internal */
-  onControlFrame(): void {
-    this.#guard.controlFrame();
+  #tellOfRefused(): void {
+    const what = "reset streams of an HTTP/2 client that were malformed, or beyond its limits";
+    log.warn({ client: this.digest.remoteAddress, streams: this.#refused, reason: this.#refusedWhy }, what);
   }
 
   #onDeadline(): void {
-    if (this.over) {
-      this.#stream.destroy();
-    } else if (this.#sessions.size > 0) {
-      this.#sweep();
-    } else if (this.#closing) {
-      this.#cut(NO_ERROR);
-    } else if (this.#leaving) {
-      this.#lastGoaway();
-    } else {
-      this.#reason = "idle-timeout";
+    if (this.over) this.#stream.destroy();
+    else if (this.#busy || this.#stream.writableLength > 0) this.#sweep();
+    else {
+      if (this.#state === "open") this.#reason = "idle-timeout";
       this.#lastGoaway();
     }
   }
@@ -300,19 +302,19 @@ export class Http2ServerConnection implements ServerConnection {
     return writeMs === 0 ? MAX_SWEEP_MS : Math.min(Math.max(writeMs / 4, MIN_SWEEP_MS), MAX_SWEEP_MS);
   }
 
-  /** Looks for a client that takes nothing, and for one that sends what is worth nothing. */
+  /** Looks for a client that takes nothing. */
   #sweep(): void {
     for (const session of this.#sessions) session.checkWrites();
     if (this.#takesNothing()) {
       const error = clientErrors.takesTooSlowly(this.options);
       log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
-      for (const session of this.#sessions) session.fail(clientErrors.takesTooSlowly(this.options));
       this.#reason = "cut";
-      this.#cut(NO_ERROR);
+      this.#failAll(() => clientErrors.takesTooSlowly(this.options));
+      this.#cut(NO_ERROR, "it takes nothing");
       return;
     }
-    this.#guard.look(this.#stream.bytesRead ?? 0);
-    if (!this.over) this.#deadline.set(this.#sweepMs);
+    if (this.#busy) this.#deadline.set(this.#sweepMs);
+    else if (!this.over) this.#awaitRequest();
   }
 
   /** The system has had bytes for the client for too long. */
@@ -326,64 +328,22 @@ export class Http2ServerConnection implements ServerConnection {
     return writeMs > 0 && now - this.#takenAtMs >= writeMs;
   }
 
-  #flooded(what: string): void {
-    if (this.over) return;
-    log.warn({ client: this.digest.remoteAddress, reason: what }, "ended an HTTP/2 connection with ENHANCE_YOUR_CALM");
-    this.#reason = "cut";
-    for (const session of this.#sessions) {
-      session.fail(ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${what}`));
-    }
-    this.#cut(ENHANCE_YOUR_CALM);
-  }
-
-  /** Ends the connection, and what was begun on it shows to be cut. */
-  #cut(code: number): void {
-    this.#over = true;
-    const session = this.#session;
-    if (session.destroyed) return;
-    this.#noteLastStream();
-    session.goaway(code);
-    // Node would close before the GOAWAY has left. (@types/node does not know that there may be no error: we have said why.)
-    setImmediate(() => session.destroy(null as unknown as Error, code));
-    // It would wait for a client that takes nothing.
-    this.#deadline.set(MAX_CUT_MS);
+  /** Ends the connection, and what was begun on it shows to be cut. @param waitMs How long the client may take to close. */
+  #cut(code: number, why: string, waitMs: number = MAX_CUT_MS): void {
+    this.#state = "over";
+    this.#endpoint.finish(code, why);
+    this.#deadline.set(waitMs);
   }
 }
 
-/** Hands the stream over to Node. */
-function begin(stream: ByteStream, options: Http2ServerOptions, early: Buffer | undefined): OwnedSession {
-  const duplex = stream as unknown as Duplex;
-  // What is put back is read by the session, in its next turn, and must not be by anybody else.
-  duplex.pause();
-  if (early !== undefined) duplex.unshift(early);
-  const session = performServerHandshake(duplex, nodeOptions(options)) as OwnedSession;
-  session.setLocalWindowSize(options.connectionWindowBytes);
-  process.nextTick(() => duplex.resume());
-  return session;
-}
+const SETTINGS = new WeakMap<Http2ServerOptions, EndpointSettings>();
 
-function noop(): void {}
-
-function onStream(this: OwnedSession, stream: ServerHttp2Stream, _fields: object, flags: number, raw: string[]): void {
-  this[CONNECTION]!.onStream(stream, flags, raw);
-}
-
-function onError(this: OwnedSession, error: Error): void {
-  this[CONNECTION]!.onError(error);
-}
-
-function onClose(this: OwnedSession): void {
-  this[CONNECTION]!.onClose();
-}
-
-function onGoaway(this: OwnedSession): void {
-  this[CONNECTION]!.onGoaway();
-}
-
-function onControlFrame(this: OwnedSession): void {
-  this[CONNECTION]!.onControlFrame();
-}
-
-function onPeerEnd(this: OwnedStream): void {
-  this[CONNECTION]!.onPeerEnd();
+/** Made once for a service. */
+function settingsOf(options: Http2ServerOptions): EndpointSettings {
+  let settings = SETTINGS.get(options);
+  if (settings === undefined) {
+    settings = endpointSettings(options);
+    SETTINGS.set(options, settings);
+  }
+  return settings;
 }

@@ -6,11 +6,9 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { fieldBlock } from "./fields.ts";
 import { learnFrom, requestNatively } from "./native-request.ts";
-import { respondNatively } from "./native-respond.ts";
 
 const GET = [":method", "GET", ":scheme", "http", ":authority", "a.test", ":path", "/"];
 const POST = GET.with(1, "POST");
-const OK = fieldBlock([":status", "200", "X-A", "1", "x-a", "2"]);
 
 /** A server of Node's, and a session with it. */
 async function session(onStream: (stream: ServerHttp2Stream) => void): Promise<ClientHttp2Session & AsyncDisposable> {
@@ -32,50 +30,11 @@ async function answerTo(stream: ReturnType<ClientHttp2Session["request"]>): Prom
   return [response[":status"], response["x-a"], await text(stream)];
 }
 
-test("this Node lets response heads go to nghttp2 directly", async () => {
-  const taken: boolean[] = [];
-  await using client = await session((stream) => {
-    taken.push(respondNatively(stream, OK, 3, {}));
-    stream.end("abc");
-  });
-  expect(await answerTo(client.request(GET))).toEqual([200, "1, 2", "abc"]);
-  expect(await answerTo(client.request(GET))).toEqual([200, "1, 2", "abc"]);
-  expect(taken).toEqual([true, true]);
-});
-
-test("a response head that is all, and one with trailers behind its body", async () => {
-  let trailers = false;
-  await using client = await session((stream) => {
-    respondNatively(stream, OK, 3, trailers ? { waitForTrailers: true } : { endStream: true });
-    if (trailers) stream.on("wantTrailers", () => stream.sendTrailers({ "x-t": "1" })).end("abc");
-  });
-  expect(await answerTo(client.request(GET))).toEqual([200, "1, 2", ""]);
-  trailers = true;
-  const stream = client.request(GET);
-  const came = once(stream, "trailers");
-  expect(await answerTo(stream)).toEqual([200, "1, 2", "abc"]);
-  expect((await came)[0]).toMatchObject({ "x-t": "1" });
-});
-
-test("while somebody listens to what Node tells of responses, they go by Node", async () => {
-  const listener = (): void => undefined;
-  subscribe("http2.server.stream.finish", listener);
-  const taken: boolean[] = [];
-  await using client = await session((stream) => {
-    taken.push(respondNatively(stream, OK, 3, {}), stream.headersSent);
-    stream.respond([":status", "200", "x-a", "3"]);
-    stream.end("abc");
-  });
-  expect(await answerTo(client.request(GET))).toEqual([200, "3", "abc"]);
-  unsubscribe("http2.server.stream.finish", listener);
-  expect(taken).toEqual([false, false]);
-});
-
 test("this Node lets streams be opened by nghttp2 directly, once it has opened one itself", async () => {
   let seen: unknown;
   await using client = await session((stream) => {
     stream.on("trailers", (trailers) => (seen = trailers["x-t"])).on("error", () => undefined);
-    respondNatively(stream, OK, 3, {});
+    stream.respond([":status", "200", "x-a", "1", "x-a", "2"]);
     stream.pipe(stream);
   });
   const first = client.request(GET);

@@ -1,5 +1,5 @@
 /** With which a client of HTTP/2 begins (RFC 9113, section 3.4). To HTTP/1 it is a request whose version is too high. */
-const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /** Whether bytes are the preface: the whole of it, a part that may become it, or none. */
 export function matchPreface(bytes: Buffer, from: number, end: number): "whole" | "part" | "none" {

@@ -1,27 +1,29 @@
 import { ProxyError } from "@sluice/error";
 import { clientLeft, connectionGone } from "../http1/client-errors.ts";
-import { CANCEL, CONNECT_ERROR, http2CodeName, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import type { StreamClose } from "./connection/http2-stream.ts";
+import { CANCEL, CONNECT_ERROR, http2CodeName, INTERNAL_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 
 // What happens to a client's stream.
 
 /**
  * It ended before the exchange did.
- * @param code Of the reset, or of the connection's end.
+ * @param code Of the reset.
+ * @param why What rule the client broke.
  * @param cause What ended the connection, if it is over.
  * @param bodyEnded The request was complete.
  */
 export function streamEnded(
+  how: StreamClose,
   code: number,
-  connectionOver: boolean,
+  why: string | undefined,
   cause: Error | undefined,
   bodyEnded: boolean,
 ): ProxyError {
-  if (connectionOver) return cause === undefined ? clientLeft(bodyEnded) : connectionGone(cause);
-  // Nothing more can be answered: nghttp2 has sent the reset itself, if it was not the client.
-  if (code === NO_ERROR || code === CANCEL) {
-    return ProxyError.downstream("ConnectionClosed", `the client reset the stream (${http2CodeName(code)})`);
-  }
-  const context = `the HTTP/2 stream was reset (${http2CodeName(code)}), by the client or because of what it sent`;
+  if (how === "connection") return cause === undefined ? clientLeft(bodyEnded) : connectionGone(cause);
+  const context =
+    how === "rules"
+      ? `we reset the HTTP/2 stream (${http2CodeName(code)}): ${why}`
+      : `the client reset the stream (${http2CodeName(code)})`;
   return ProxyError.downstream("ConnectionClosed", context);
 }
 

@@ -2,6 +2,8 @@ import { checkOptionNames } from "../config/known-options.ts";
 import { checkSessionLimit, DEFAULT_SESSION_LIMITS, type SessionLimitValues } from "../http/session-limits.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import type { Http1ServerOptions } from "../http1/server-options.ts";
+import type { EndpointSettings } from "./connection/http2-endpoint.ts";
+import { FIELD_OVERHEAD_BYTES } from "./heads/field-rules.ts";
 
 /**
  * How HTTP/2 clients are treated. Times are milliseconds; 0 waits for ever. What HTTP/1 has too is as it is there, unless it is
@@ -46,9 +48,8 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
    */
   maxResets: number;
   /**
-   * PING, SETTINGS, PRIORITY and other frames that carry nothing, within ten seconds, before the connection ends with
-   * ENHANCE_YOUR_CALM. Default 1000; each request, and each piece of a body either way, allows four more. Of frames that Node does
-   * not tell of, such as WINDOW_UPDATE, the bytes are counted, 64 for each.
+   * PING, SETTINGS, WINDOW_UPDATE and other frames that carry nothing, within ten seconds, before the connection ends with
+   * ENHANCE_YOUR_CALM. Default 1000; each head, and each frame of a body either way, allows four more.
    */
   maxControlFrames: number;
 }
@@ -97,6 +98,25 @@ export function resolveHttp2ServerOptions(
   const options = { ...defaults, ...given };
   for (const [name, value] of Object.entries(options) as [string, unknown][]) check(name, value);
   return options;
+}
+
+/** What a connection says of itself to its client. */
+export function endpointSettings(options: Http2ServerOptions): EndpointSettings {
+  const { streamWindowBytes, connectionWindowBytes, maxFrameBytes, maxConcurrentStreams } = options;
+  const { maxHeadBytes, maxFields, extendedConnect, maxResets, maxControlFrames } = options;
+  return {
+    role: "server",
+    streamWindowBytes,
+    connectionWindowBytes,
+    creditsConnection: "when-taken",
+    maxFrameBytes,
+    // Beyond our own limits a request is answered; beyond twice as much its stream is reset.
+    maxHeaderListBytes: (maxHeadBytes + maxFields * FIELD_OVERHEAD_BYTES) * 2,
+    maxConcurrentStreams,
+    extendedConnect,
+    maxResets,
+    maxControlFrames,
+  };
 }
 
 function check(name: string, value: unknown): void {

@@ -6,8 +6,8 @@
  * to end its own direction.
  */
 export interface ByteStream {
-  /** Takes the bytes; `false` asks to wait for `drain`. A string needs its encoding, here always `latin1`. */
-  write(chunk: Uint8Array): boolean;
+  /** Takes the bytes; `false` asks to wait for `drain`. A string needs its encoding, here always `latin1`. `taken`: the system has them. */
+  write(chunk: Uint8Array, taken?: (error?: Error | null) => void): boolean;
   write(chunk: string, encoding: "latin1"): boolean;
   /** Ends our direction after what was written. */
   end(): unknown;

@@ -16,7 +16,7 @@ test("what fuzzing found once stays mended", async () => {
 
 describe("a short run finds nothing", () => {
   test.for([...TARGETS])("$name", async (target) => {
-    using coverage = new Coverage((url) => url.includes("/packages/core/src/http1/"));
+    using coverage = new Coverage((url) => /\/packages\/core\/src\/(?:http1|http2\/hpack)\//.test(url));
     const runs = target.name.endsWith("session") ? 600 : 1200;
     const report = await fuzz(target, { seed: 1, runs, coverage });
     expect(report.finds).toEqual([]);

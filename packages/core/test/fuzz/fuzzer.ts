@@ -1,4 +1,5 @@
 import { bytesOf, readCorpus, type CorpusCase } from "../corpus.ts";
+import { readHeaderBlocks } from "../header-blocks.ts";
 import type { Coverage } from "./coverage.ts";
 import { mutate } from "./mutate.ts";
 import { Random } from "./random.ts";
@@ -98,6 +99,9 @@ function someCuts(random: Random, text: string): number[] {
 }
 
 function seeds(target: Target): string[] {
+  if (target.corpus === "header-blocks") {
+    return readHeaderBlocks().map(({ blocks }) => Buffer.from(blocks.join(""), "hex").toString("latin1"));
+  }
   const all = readCorpus<CorpusCase>(`${target.corpus}.json`).map(({ raw }) => bytesOf(raw));
   if (target.part === "all") return all.filter((text) => text.length < MAX_LENGTH);
   return all

@@ -20,7 +20,7 @@ if (targets.length === 0)
 const secondsEach = Number(values.seconds) / targets.length;
 
 for (const target of targets) {
-  using coverage = new Coverage((url) => url.includes("/packages/core/src/http1/"));
+  using coverage = new Coverage((url) => /\/packages\/core\/src\/(?:http1|http2\/hpack)\//.test(url));
   const end = performance.now() + secondsEach * 1000;
   const { runs, kept, finds } = await fuzz(target, {
     seed: Number(values.seed),

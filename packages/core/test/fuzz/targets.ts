@@ -4,6 +4,9 @@ import { HeaderFields, type RequestHeader, type ResponseHeader } from "@sluice/h
 import { BodyReader } from "../../src/http1/body-reader.ts";
 import { Framing } from "../../src/http1/framing.ts";
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "../../src/http1/head-limits.ts";
+import { HpackDecoder } from "../../src/http2/hpack/decoder.ts";
+import { HpackEncoder } from "../../src/http2/hpack/encoder.ts";
+import { HpackError } from "../../src/http2/hpack/hpack-error.ts";
 import { removeHopByHop } from "../../src/http1/hop-by-hop.ts";
 import { lastHeadEnd, parseRequestHead, parseResponseHead } from "../../src/http1/parse-head.ts";
 import { checkRequest, normaliseTarget } from "../../src/http1/request-rules.ts";
@@ -14,7 +17,7 @@ import { call, pairs, respond, serve, wholeBody, type Pairs, type SeenRequest } 
 export interface Target {
   readonly name: string;
   /** Which cases of the corpus it begins with. */
-  readonly corpus: "requests" | "responses";
+  readonly corpus: "requests" | "responses" | "header-blocks";
   /** What of a case it reads. */
   readonly part: "all" | "body";
   /**
@@ -134,7 +137,74 @@ const clientSession: Target = {
   },
 };
 
-export const TARGETS: readonly Target[] = [requestHead, responseHead, chunkedBody, serverSession, clientSession];
+/** Each piece between the cuts is a header block of one connection. */
+const headerBlock: Target = {
+  name: "header-block",
+  corpus: "header-blocks",
+  part: "all",
+  check: (text, cuts) => {
+    const outcomes = [4096, 100].map((maxTableBytes) => {
+      const decoder = new HpackDecoder(maxTableBytes);
+      const encoder = new HpackEncoder();
+      const reader = new HpackDecoder();
+      let from = 0;
+      let count = 0;
+      for (const end of [...cuts.filter((cut) => cut < text.length), text.length]) {
+        const decoded = decodeBlock(decoder, text.slice(from, end));
+        if (typeof decoded === "string") return decoded;
+        const again = decodeBlock(reader, encodeBlock(encoder, decoded));
+        deepStrictEqual(withoutSecrecy(again), withoutSecrecy(decoded), "what is sent again reads the same");
+        for (const [index, [name, value, neverIndexed]] of decoded.entries()) {
+          const room = Math.max(4096, text.length * 2);
+          ok(name.length + value.length <= room, "a field is no larger than the table or its bytes");
+          ok(!neverIndexed || (again as BlockFields)[index]![2], "what is never indexed stays so");
+        }
+        from = end;
+        count += decoded.length;
+      }
+      return `accepted ${Math.min(count, 5)}`;
+    });
+    return outcomes.join(" / ");
+  },
+};
+
+export const TARGETS: readonly Target[] = [
+  requestHead,
+  responseHead,
+  chunkedBody,
+  serverSession,
+  clientSession,
+  headerBlock,
+];
+
+type BlockFields = [name: string, value: string, neverIndexed: boolean, mark: number][];
+
+/** The fields, or why there are none, without its numbers. */
+function decodeBlock(decoder: HpackDecoder, text: string): BlockFields | string {
+  const fields: BlockFields = [];
+  try {
+    const block = Buffer.from(text, "latin1");
+    decoder.decode(block, 0, block.length, { field: (...field) => fields.push(field) });
+    return fields;
+  } catch (error) {
+    if (!(error instanceof HpackError)) throw error;
+    return error.message.replaceAll(/\d+/g, "…");
+  }
+}
+
+/** The encoder makes secrets never indexed that were not. */
+function withoutSecrecy(fields: BlockFields | string): unknown {
+  return typeof fields === "string" ? fields : fields.map(([name, value, , mark]) => [name, value, mark]);
+}
+
+function encodeBlock(encoder: HpackEncoder, fields: BlockFields): string {
+  let room = HpackEncoder.BEGIN_BYTES;
+  for (const [name, value] of fields) room += HpackEncoder.maxBytes(name, value);
+  const target = Buffer.alloc(room);
+  let at = encoder.begin(target, 0);
+  for (const [name, value, neverIndexed] of fields) at = encoder.field(target, at, name, value, neverIndexed);
+  return target.toString("latin1", 0, at);
+}
 
 /** Parses whole, and growing from cut to cut as it would arrive: each step waits for more or says the same as the whole. */
 function cutAnywhere<H>(

@@ -1,0 +1,26 @@
+import { COMPRESSION_ERROR, http2CodeName } from "../error-codes.ts";
+import { HpackError } from "../hpack/hpack-error.ts";
+
+/** The peer broke the rules in a way that leaves nothing of the connection to go on with (RFC 9113, section 5.4.1). */
+export class Http2ConnectionError extends Error {
+  override readonly name = "Http2ConnectionError";
+  /** For GOAWAY. */
+  readonly code: number;
+  /** What it did, without the code's name. */
+  readonly what: string;
+
+  constructor(code: number, what: string, options?: ErrorOptions) {
+    super(`${http2CodeName(code)}: ${what}`, options);
+    this.code = code;
+    this.what = what;
+  }
+}
+
+/** What was thrown while frames were read. @throws What is nobody's breach of a rule. */
+export function asConnectionError(thrown: unknown): Http2ConnectionError {
+  if (thrown instanceof Http2ConnectionError) return thrown;
+  // RFC 9113, section 4.3: without the block the tables of both sides differ.
+  if (thrown instanceof HpackError)
+    return new Http2ConnectionError(COMPRESSION_ERROR, thrown.message, { cause: thrown });
+  throw thrown;
+}

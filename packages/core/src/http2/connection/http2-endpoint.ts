@@ -1,0 +1,470 @@
+import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
+import type { ByteStream } from "../../net/byte-stream.ts";
+import { SocketReader, type ChunkReceiver } from "../../net/socket-reader.ts";
+import { FLOW_CONTROL_ERROR, NO_ERROR } from "../error-codes.ts";
+import { FrameOutput } from "../frames/frame-output.ts";
+import { FrameReader } from "../frames/frame-reader.ts";
+import { DEFAULT_WINDOW_BYTES, LEAST_MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from "../frames/frame-types.ts";
+import type { FieldReceiver } from "../hpack/decoder.ts";
+import { ClosedStreams } from "./closed-streams.ts";
+import { PrefaceReader, sendPreface } from "./connection-preface.ts";
+import { FloodGuard, type FloodLimits } from "./flood-guard.ts";
+import { HeadWriter } from "./head-writer.ts";
+import { asConnectionError, Http2ConnectionError } from "./http2-connection-error.ts";
+import type { Http2Stream, StreamClose } from "./http2-stream.ts";
+import { IncomingFrames } from "./incoming-frames.ts";
+import { PeerSettings } from "./peer-settings.ts";
+import { SendLine } from "./send-line.ts";
+
+/** What we say of ourselves, and how we treat the peer. */
+export interface EndpointSettings extends FloodLimits {
+  readonly role: "client" | "server";
+  /** SETTINGS_INITIAL_WINDOW_SIZE: bytes of a body that may be under way, or wait to be taken, on a stream. */
+  readonly streamWindowBytes: number;
+  /** The same for all streams together. At least 65,535. */
+  readonly connectionWindowBytes: number;
+  /**
+   * When bytes are given back to the connection's window: as soon as they came, so that a stream that nobody reads holds up no other,
+   * and streams times `streamWindowBytes` may wait; or when they were taken, so that `connectionWindowBytes` may.
+   */
+  readonly creditsConnection: "when-received" | "when-taken";
+  readonly maxFrameBytes: number;
+  /** SETTINGS_MAX_HEADER_LIST_SIZE. A compressed head of more ends the connection. */
+  readonly maxHeaderListBytes: number;
+  /** SETTINGS_MAX_CONCURRENT_STREAMS of a server. */
+  readonly maxConcurrentStreams: number;
+  /** A server takes extended CONNECT (RFC 8441). */
+  readonly extendedConnect: boolean;
+}
+
+/** Whoever has the connection. Streams are told what concerns them themselves. */
+export interface EndpointOwner {
+  /** Server: a stream is to be opened; who takes its fields. */
+  beginRequest(): FieldReceiver;
+  /** Server: they came. Makes the stream, or refuses it by {@link Http2Endpoint.refuse}. */
+  openStream(streamId: number, endStream: boolean): void;
+  /** A stream that the peer wanted to open was reset before anybody saw it. */
+  onRefused(why: string): void;
+  /** SETTINGS of the peer came and count. */
+  onSettings(): void;
+  onGoaway(code: number, lastStreamId: number): void;
+  /** The answer to our PING. */
+  onPong(): void;
+  /** A stream is closed, and was told so. */
+  onStreamClosed(stream: Http2Stream, how: StreamClose): void;
+  /** A rule was broken that nothing can follow; by {@link Http2Endpoint.finish} the connection ends. */
+  onConnectionError(error: Http2ConnectionError): void;
+  /** The peer ended its direction. */
+  onPeerEnd(): void;
+  /** The byte stream broke; {@link onOver} follows. */
+  onError(error: Error): void;
+  /** The byte stream is closed, and all streams were told so. Nothing follows. */
+  onOver(): void;
+}
+
+const ENDPOINT = Symbol("sluice.http2Endpoint");
+
+/** A stream that knows the endpoint on top of it: listeners can then be shared by all of them. */
+type OwnedStream = ByteStream & { [ENDPOINT]?: Http2Endpoint };
+
+/** A piece up to this size is copied where it must be kept, so that a small one does not hold what a whole read went to. */
+const MAX_COPIED_BYTES = 4096;
+const NO_PAYLOAD = Buffer.alloc(8);
+
+/** One side of an HTTP/2 connection (RFC 9113): frames, windows, settings and the states of streams; what they say is others' concern. */
+export class Http2Endpoint implements ChunkReceiver {
+  readonly settings: EndpointSettings;
+  readonly owner: EndpointOwner;
+  readonly peer: PeerSettings = new PeerSettings();
+  readonly streams: Map<number, Http2Stream> = new Map();
+  /** @internal */
+  readonly output: FrameOutput;
+  /** @internal */
+  readonly head: HeadWriter;
+  /** @internal */
+  readonly closedStreams: ClosedStreams = new ClosedStreams();
+  /** @internal */
+  readonly guard: FloodGuard;
+  /** @internal Flow control of the connection. */
+  sendWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** @internal */
+  receiveWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** @internal The peer has agreed to our settings. */
+  acknowledged = false;
+  /** The highest stream that the peer has opened. */
+  lastPeerStreamId = 0;
+  /** Streams of the peer above it are not looked at: our GOAWAY has said so. */
+  lastServedStreamId: number = Number.POSITIVE_INFINITY;
+  /** Nothing of what comes is looked at any more. */
+  finished = false;
+  readonly #stream: OwnedStream;
+  readonly #socketReader: SocketReader | undefined;
+  readonly #frames: FrameReader;
+  readonly #line = new SendLine();
+  #touched: Http2Stream[] = [];
+  #nextStreamId = 1;
+  /** Bytes to give back to the connection's window. */
+  #unreturnedBytes = 0;
+  readonly #preface: PrefaceReader;
+  /** PING that were not answered. */
+  #pings = 0;
+  /** The socket is read into memory of this connection alone. */
+  #ownBuffer = false;
+  /** Of this read, a chunk was told that stands there, and is not a copy. */
+  #mayKeep = false;
+
+  /** @param early What came already. */
+  constructor(stream: ByteStream, owner: EndpointOwner, settings: EndpointSettings, early?: Buffer) {
+    this.settings = settings;
+    this.owner = owner;
+    this.#stream = stream;
+    this.output = new FrameOutput(stream);
+    this.head = new HeadWriter(this.output);
+    this.guard = new FloodGuard(settings);
+    this.#frames = new FrameReader(new IncomingFrames(this), settings.maxFrameBytes);
+    this.#stream[ENDPOINT] = this;
+    this.#preface = new PrefaceReader(settings.role === "server");
+    this.#socketReader = SocketReader.of(stream);
+    if (settings.role === "client") this.#useOwnBuffer(true);
+    if (this.#socketReader === undefined) stream.on("data", onData);
+    stream.on("end", onEnd);
+    stream.on("drain", onDrain);
+    stream.on("error", onError);
+    stream.on("close", onClose);
+    sendPreface(this.output, settings);
+    this.receiveWindowBytes = Math.max(settings.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
+    // Whoever owns it is still being made.
+    if (early !== undefined) queueMicrotask(() => this.onData(early, early.length));
+    this.#socketReader?.start(this);
+    stream.resume();
+  }
+
+  // For whoever owns the connection.
+
+  /** The answer is told by `onPong`. */
+  ping(): void {
+    this.#pings++;
+    this.output.ping(0, NO_PAYLOAD);
+  }
+
+  /**
+   * Says that streams of the peer above `lastStreamId` will not be looked at (RFC 9113, section 6.8). With 2^31-1 it says that the
+   * connection is going to end, and leaves none out.
+   */
+  goaway(lastStreamId: number, code: number = NO_ERROR, debug = ""): void {
+    this.lastServedStreamId = lastStreamId;
+    this.output.goaway(lastStreamId, code, debug);
+  }
+
+  /** Ends the connection: all streams are told, what was framed leaves, and what still comes is dropped. The stream stays open. */
+  finish(code: number, debug = ""): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.#frames.stop();
+    this.goaway(Math.min(this.lastPeerStreamId, this.lastServedStreamId), code, debug);
+    this.#closeAll();
+    this.output.flush();
+    this.#stream.end();
+  }
+
+  /** Server, inside `openStream`: the stream is not served. @param why What rule it breaks. */
+  refuse(streamId: number, code: number, why: string): void {
+    this.sendReset(streamId, code);
+    this.closedStreams.add(streamId, "reset-by-us");
+    this.owner.onRefused(why);
+    this.guard.reset();
+  }
+
+  /** A chunk that a stream was told of this read is kept. */
+  keepChunk(): void {
+    if (this.#mayKeep) this.#socketReader!.keep();
+  }
+
+  /** It was shown to code that is not to have it later. */
+  lendChunk(): void {
+    if (this.#mayKeep) this.#socketReader!.lend();
+  }
+
+  // For streams.
+
+  /** @internal The peer has opened it. */
+  register(stream: Http2Stream): void {
+    stream.sendWindowBytes = this.peer.initialWindowBytes;
+    stream.receiveWindowBytes = this.acknowledged ? this.settings.streamWindowBytes : DEFAULT_WINDOW_BYTES;
+    this.streams.set(stream.id, stream);
+    this.guard.allow();
+  }
+
+  /** @internal We open it: its head is about to be sent. */
+  open(stream: Http2Stream): void {
+    stream.id = this.#nextStreamId;
+    this.#nextStreamId += 2;
+    this.register(stream);
+  }
+
+  /** How many more streams can be opened before their numbers are used up (RFC 9113, section 5.1.1). */
+  get streamIdsLeft(): number {
+    return (2 ** 31 + 1 - this.#nextStreamId) / 2;
+  }
+
+  /** The system takes less than it is given. */
+  get congested(): boolean {
+    return this.output.congested;
+  }
+
+  /** @internal Nobody waits to send. */
+  get lineIsFree(): boolean {
+    return !this.output.congested && this.#line.isEmpty;
+  }
+
+  /** @internal */
+  standInLine(stream: Http2Stream): void {
+    this.#line.add(stream);
+  }
+
+  /** @internal Frames some of a chunk, as much as a frame and the windows take. Gives up to where. */
+  frameData(stream: Http2Stream, chunk: Uint8Array, from: number): number {
+    const most = Math.min(LEAST_MAX_FRAME_BYTES, stream.sendWindowBytes, this.sendWindowBytes);
+    const end = Math.min(chunk.length, from + most);
+    stream.sendWindowBytes -= end - from;
+    this.sendWindowBytes -= end - from;
+    this.output.data(stream.id, chunk, from, end, false);
+    this.guard.allow();
+    return end;
+  }
+
+  /** @internal */
+  sendReset(streamId: number, code: number): void {
+    this.output.resetStream(streamId, code);
+  }
+
+  /** @internal A stream's session took bytes. */
+  taken(stream: Http2Stream, bytes: number): void {
+    this.returnToConnection(bytes);
+    if (stream.remoteEnded || stream.closed) return;
+    stream.takenBytes += bytes;
+    if (stream.takenBytes * 2 >= this.settings.streamWindowBytes) this.#returnToStream(stream);
+  }
+
+  /** @internal Bytes are not needed of those that count against the connection's window. */
+  returnToConnection(bytes: number): void {
+    if (this.settings.creditsConnection === "when-taken") this.giveBack(bytes);
+  }
+
+  /** @internal */
+  giveBack(bytes: number): void {
+    this.#unreturnedBytes += bytes;
+    if (this.#unreturnedBytes * 2 < this.settings.connectionWindowBytes || this.finished) return;
+    this.output.windowUpdate(0, this.#unreturnedBytes);
+    this.receiveWindowBytes += this.#unreturnedBytes;
+    this.#unreturnedBytes = 0;
+  }
+
+  #returnToStream(stream: Http2Stream): void {
+    this.output.windowUpdate(stream.id, stream.takenBytes);
+    stream.receiveWindowBytes += stream.takenBytes;
+    stream.takenBytes = 0;
+  }
+
+  /** @internal A piece of a body to be given to a session. */
+  chunkOf(buffer: Buffer, from: number, end: number): Buffer {
+    const reader = this.#socketReader;
+    if (reader === undefined) return buffer.subarray(from, end);
+    if (end - from > MAX_COPIED_BYTES) {
+      if (!reader.isShared(buffer)) {
+        this.#mayKeep = true;
+        return buffer.subarray(from, end);
+      }
+      this.#useOwnBuffer(true);
+    }
+    return Buffer.from(buffer.subarray(from, end));
+  }
+
+  #useOwnBuffer(own: boolean): void {
+    if (this.#ownBuffer === own) return;
+    this.#ownBuffer = own;
+    this.#socketReader?.useOwnBuffer(own);
+  }
+
+  /** @internal It is told of the end of this read. */
+  touch(stream: Http2Stream): void {
+    if (stream.touched) return;
+    stream.touched = true;
+    this.#touched.push(stream);
+  }
+
+  /** @internal */
+  closeIfComplete(stream: Http2Stream): void {
+    if (stream.localEnded && stream.remoteEnded && !stream.closed) this.close(stream, "complete", NO_ERROR);
+  }
+
+  /** @internal It sent what the rules forbid: the stream ends, and so does the connection if that happens too often. */
+  breakRule(stream: Http2Stream, code: number, why: string): void {
+    if (stream.closed) return;
+    this.sendReset(stream.id, code);
+    this.close(stream, "rules", code, why);
+    this.guard.reset();
+  }
+
+  /** @internal */
+  close(stream: Http2Stream, how: StreamClose, code: number, why?: string): void {
+    if (stream.closed) return;
+    if (stream.id !== 0) {
+      this.streams.delete(stream.id);
+      this.closedStreams.add(
+        stream.id,
+        how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",
+      );
+    }
+    // An idle client should cost as little memory as it can.
+    if (this.streams.size === 0 && this.settings.role === "server") this.#useOwnBuffer(false);
+    stream.end(how, code, why);
+    this.owner.onStreamClosed(stream, how);
+  }
+
+  /** @internal A GOAWAY came: these were not looked at. */
+  closeAbove(lastStreamId: number): void {
+    for (const stream of this.streams.values()) {
+      if (stream.id > lastStreamId) this.close(stream, "refused", NO_ERROR);
+    }
+  }
+
+  /** @internal Neither side has opened it. */
+  isIdle(streamId: number): boolean {
+    const isOurs = (streamId % 2 === 1) === (this.settings.role === "client");
+    return isOurs ? streamId >= this.#nextStreamId : streamId > this.lastPeerStreamId;
+  }
+
+  /** @internal WINDOW_UPDATE for a stream. */
+  widen(stream: Http2Stream, bytes: number): void {
+    stream.sendWindowBytes += bytes;
+    if (stream.sendWindowBytes > MAX_WINDOW_BYTES) {
+      this.breakRule(stream, FLOW_CONTROL_ERROR, "WINDOW_UPDATE beyond the largest window");
+    } else if (stream.writableLength > 0 && stream.sendWindowBytes > 0) {
+      this.standInLine(stream);
+      this.sendOn();
+    }
+  }
+
+  /** @internal SETTINGS came. */
+  takeSettings(buffer: Buffer, from: number, end: number): void {
+    const { peer, settings } = this;
+    const { initialWindowBytes, headerTableBytes } = peer;
+    peer.read(buffer, from, end, settings.role === "client");
+    this.output.acknowledgeSettings();
+    if (peer.headerTableBytes !== headerTableBytes) this.head.setPeerTableBytes(peer.headerTableBytes);
+    if (peer.initialWindowBytes !== initialWindowBytes) this.#moveWindows(peer.initialWindowBytes - initialWindowBytes);
+    this.owner.onSettings();
+  }
+
+  /** RFC 9113, section 6.9.2: of streams that are open, too, and by it a window may become negative. */
+  #moveWindows(bytes: number): void {
+    for (const stream of this.streams.values()) {
+      stream.sendWindowBytes += bytes;
+      if (stream.sendWindowBytes > MAX_WINDOW_BYTES) {
+        throw new Http2ConnectionError(FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE beyond the largest window");
+      }
+      if (stream.writableLength > 0 && stream.sendWindowBytes > 0) this.standInLine(stream);
+    }
+    this.sendOn();
+  }
+
+  /** @internal From now on the peer keeps to our settings: until then it could not know of them. */
+  settingsAcknowledged(): void {
+    this.acknowledged = true;
+    const more = this.settings.streamWindowBytes - DEFAULT_WINDOW_BYTES;
+    for (const stream of this.streams.values()) stream.receiveWindowBytes += more;
+  }
+
+  /** @internal An answer to a PING; `false`: to none of ours. */
+  takePong(): boolean {
+    if (this.#pings === 0) return false;
+    this.#pings--;
+    this.owner.onPong();
+    return true;
+  }
+
+  // What happens.
+
+  /** @internal */
+  onData(buffer: Buffer, end: number): void {
+    if (this.finished) return;
+    this.#mayKeep = false;
+    try {
+      this.#frames.read(buffer, this.#preface.read(buffer, end), end);
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (this.#touched.length > 0) this.#tellBatches();
+  }
+
+  #failed(error: unknown): void {
+    const broken = asConnectionError(error);
+    if (this.finished) return;
+    this.owner.onConnectionError(broken);
+    this.finish(broken.code, broken.what);
+  }
+
+  #tellBatches(): void {
+    const touched = this.#touched;
+    this.#touched = [];
+    for (const stream of touched) {
+      stream.touched = false;
+      stream.onBatch();
+    }
+  }
+
+  /** @internal Windows have opened, or the system takes bytes again. */
+  sendOn(): void {
+    this.#line.run(this);
+  }
+
+  /** @internal */
+  onDrain(): void {
+    this.output.drained();
+    this.sendOn();
+  }
+
+  /** @internal */
+  onEnd(): void {
+    this.owner.onPeerEnd();
+  }
+
+  /** @internal */
+  onError(error: Error): void {
+    this.owner.onError(error);
+  }
+
+  /** @internal */
+  onClose(): void {
+    this.finished = true;
+    this.#frames.stop();
+    this.output.close();
+    this.#closeAll();
+    this.owner.onOver();
+  }
+
+  #closeAll(): void {
+    for (const stream of this.streams.values()) this.close(stream, "connection", NO_ERROR);
+  }
+}
+
+function onData(this: OwnedStream, chunk: Buffer): void {
+  this[ENDPOINT]!.onData(chunk, chunk.length);
+}
+
+function onEnd(this: OwnedStream): void {
+  this[ENDPOINT]!.onEnd();
+}
+
+function onDrain(this: OwnedStream): void {
+  this[ENDPOINT]!.onDrain();
+}
+
+function onError(this: OwnedStream, error: Error): void {
+  this[ENDPOINT]!.onError(error);
+}
+
+function onClose(this: OwnedStream): void {
+  this[ENDPOINT]!.onClose();
+}
