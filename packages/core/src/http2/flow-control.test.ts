@@ -63,8 +63,8 @@ describe("a response", () => {
       session.finish();
     });
     const client = await served.frames({ settings: [[4, 0]] });
-    client.get(1);
-    await client.next(FRAME.HEADERS, 1, ({ flags }) => (flags & FLAG.END_STREAM) !== 0);
+    const { flags } = await client.get(1).next(FRAME.HEADERS, 1);
+    expect(flags & FLAG.END_STREAM).toBe(FLAG.END_STREAM);
   });
 });
 
