@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { Generations } from "./support/generations.ts";
+import { Http2Load } from "./support/http2-load.ts";
 import { Load } from "./support/load.ts";
 import { isGood, pageCalls } from "./support/page-load.ts";
 import { SlowUploads } from "./support/slow-uploads.ts";
@@ -22,7 +23,7 @@ test.for([
   // Three processes for each: fewer do.
   { threads: 2, upgrades: Math.ceil(UPGRADES / 4) },
 ])(
-  `$upgrades upgrades under load with threads: $threads: no request, no upload of ${UPLOAD_MS} ms and no WebSocket fails`,
+  `$upgrades upgrades under load with threads: $threads: no request, no upload of ${UPLOAD_MS} ms and no WebSocket fails, over TLS and HTTP/2 either`,
   { timeout: 60_000 + UPGRADES * (10_000 + UPLOAD_MS) },
   async ({ threads, upgrades }, { annotate }) => {
     const conf = { threads, grace_period_seconds: Math.ceil(UPLOAD_MS / 1000) + 20 };
@@ -36,8 +37,10 @@ test.for([
       new Load({ port: tlsPort, clients: 4, next: pageCalls(4), thinkMs: 50, secure: true }),
       new Load({ port: tlsPort, clients: 2, next: pageCalls(4), once: true, secure: true }),
     ];
-    const uploads = new SlowUploads(port, 4, UPLOAD_MS);
-    const sockets = new WebSockets(port, 4, UPLOAD_MS);
+    const http2 = new Http2Load(tlsPort, 3, pageCalls(4));
+    const uploads = [new SlowUploads(port, 4, UPLOAD_MS), new SlowUploads(tlsPort, 2, UPLOAD_MS, true)];
+    const sockets = [new WebSockets(port, 4, UPLOAD_MS), new WebSockets(tlsPort, 2, UPLOAD_MS, true)];
+    const slow = [...uploads, ...sockets];
     const outcomes = () => loads.flatMap((load) => load.outcomes);
     const served = async (): Promise<void> => {
       const enough = outcomes().length + REQUESTS;
@@ -48,20 +51,21 @@ test.for([
       await generations.upgrade();
       await served();
     }
-    await Promise.all([...loads, uploads, sockets].map((each) => each.stop()));
+    await Promise.all([...loads, ...slow, http2].map((each) => each.stop()));
     generations.current.signal("SIGTERM");
 
     await annotate(
-      `${JSON.stringify(loads.map(({ summary }) => summary))}, uploads: ${uploads.done}, WebSockets: ${sockets.done}`,
+      `${JSON.stringify(loads.map(({ summary }) => summary))}, HTTP/2: ${http2.done}, ${http2.sentAgain} of them ` +
+        `twice, ${http2.sentAway} connections sent away, uploads: ${uploads.map(({ done }) => done).join(" + TLS ")}, WebSockets: ${sockets.map(({ done }) => done).join(" + TLS ")}`,
     );
     const failed = outcomes().filter((outcome) => !isGood(outcome));
     // Of a connection that was silent for a second, client and server may each think that it is idle (RFC 9112, section 9.6). No client
     // here waits that long; on a machine that is busy with other things it happens.
     expect(failed.filter(({ end, silentMs }) => end !== "unanswered" || silentMs < SILENT_MS)).toEqual([]);
     expect(failed.length).toBeLessThan(upgrades);
-    expect({ uploads: uploads.failures, sockets: sockets.failures }).toEqual({ uploads: [], sockets: [] });
-    expect(uploads.done).toBeGreaterThan(0);
-    expect(sockets.done).toBeGreaterThan(0);
+    expect([...slow, http2].flatMap(({ failures }) => failures)).toEqual([]);
+    expect(slow.filter(({ done }) => done === 0)).toEqual([]);
+    expect(http2.sentAway).toBeGreaterThanOrEqual(upgrades);
     expect(await Promise.all(generations.all.map(({ exited }) => exited))).toEqual(generations.all.map(() => 0));
   },
 );

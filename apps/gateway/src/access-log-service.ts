@@ -1,21 +1,26 @@
+import { closeSync, openSync } from "node:fs";
 import type { Service } from "@sluice/core";
-import type { ProxyError } from "@sluice/error";
+import { ProxyError } from "@sluice/error";
 import { AccessLog, type Session } from "@sluice/proxy";
 import type { GatewayConf } from "./gateway-conf.ts";
+
+/** As in the file; `undefined`: none is written. */
+export type AccessLogConf = GatewayConf["access_log"];
 
 /** The access log, opened by the process that serves, when it is who it is to be: it must be able to open the file again. */
 export class AccessLogService implements Service {
   readonly name = "access log";
-  readonly #conf: NonNullable<GatewayConf["access_log"]>;
+  #conf: AccessLogConf;
   #log: AccessLog | undefined = undefined;
+  #started = false;
 
-  constructor(conf: NonNullable<GatewayConf["access_log"]>) {
+  constructor(conf: AccessLogConf) {
     this.#conf = conf;
   }
 
   start(): Promise<void> {
-    const { path, format } = this.#conf;
-    this.#log = new AccessLog({ to: path, format });
+    this.#started = true;
+    this.#log = open(this.#conf);
     return Promise.resolve();
   }
 
@@ -24,7 +29,31 @@ export class AccessLogService implements Service {
     return Promise.resolve();
   }
 
+  /** Counts for requests that end from now on. In a process that does not serve nothing is opened. */
+  replace(conf: AccessLogConf): void {
+    const isSame = conf?.path === this.#conf?.path && conf?.format === this.#conf?.format;
+    this.#conf = conf;
+    if (isSame || !this.#started) return;
+    const before = this.#log;
+    this.#log = open(conf);
+    before?.close();
+  }
+
   write(session: Session, error: ProxyError | undefined): void {
     this.#log?.write(session, error);
   }
+}
+
+/** @throws ProxyError `ConfigError` when the file cannot be written to. It is there afterwards. */
+export function checkAccessLog(conf: AccessLogConf): void {
+  if (conf === undefined) return;
+  try {
+    closeSync(openSync(conf.path, "a"));
+  } catch (cause) {
+    throw ProxyError.internal("ConfigError", `cannot open ${conf.path}: ${(cause as Error).message}`, cause);
+  }
+}
+
+function open(conf: AccessLogConf): AccessLog | undefined {
+  return conf === undefined ? undefined : new AccessLog({ to: conf.path, format: conf.format });
 }

@@ -6,10 +6,14 @@ interface Addressed {
 }
 
 interface Referring {
-  listeners: readonly Addressed[];
+  listeners: readonly (Addressed & { readonly [key: string]: unknown })[];
   upstreams: Readonly<Record<string, { servers: readonly Addressed[]; tls?: object | undefined; http: string }>>;
   routes: readonly { host?: string | undefined; path_prefix: string; upstream: string }[];
 }
+
+/** Keys of listeners that one kind of socket has. */
+const TCP_KEYS = ["ipv6_only", "so_reuseport", "tcp_keepalive", "tcp_fastopen", "dscp", "tcp_snd_buf", "tcp_recv_buf"];
+const UNIX_KEYS = ["mode"];
 
 /** Reports what each part alone cannot know: names that lead nowhere, what is there twice, and what needs something else. */
 export function checkReferences(conf: Referring, context: z.RefinementCtx): void {
@@ -17,6 +21,14 @@ export function checkReferences(conf: Referring, context: z.RefinementCtx): void
 
   for (const { index, text, earlier } of repeatedAddresses(conf.listeners)) {
     report(["listeners", index, "address"], `${text} is already the address of listeners[${earlier}]`);
+  }
+  for (const [index, listener] of conf.listeners.entries()) {
+    const isUnix = listener.address.startsWith("unix:");
+    for (const key of isUnix ? TCP_KEYS : UNIX_KEYS) {
+      if (listener[key] === undefined) continue;
+      const what = isUnix ? "a Unix socket has no such option; only TCP has" : "only a Unix socket has permissions";
+      report(["listeners", index, key], what);
+    }
   }
   for (const [name, { servers, tls, http }] of Object.entries(conf.upstreams)) {
     if (http === "negotiate" && tls === undefined) {

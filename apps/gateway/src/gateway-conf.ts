@@ -22,6 +22,17 @@ const upstreamAddress = z
 
 const positive = z.int().min(1);
 
+/** When a silent client is asked whether it is still there, and when it counts as gone. */
+const keepalive = z.strictObject({
+  idle_seconds: z.int().min(1).max(32_767).default(60),
+  interval_seconds: z.int().min(1).max(32_767).default(10),
+  count: z.int().min(1).max(127).default(6),
+  /** How long what was sent may stay unacknowledged; without it the system decides. Linux. */
+  user_timeout_ms: milliseconds.min(1).optional(),
+});
+
+const bufferBytes = positive.max(0x3fff_ffff);
+
 const listener = z.strictObject({
   address: listenAddress,
   /** Connections that the system keeps until they are accepted. */
@@ -32,6 +43,22 @@ const listener = z.strictObject({
   max_connections_per_client: positive.optional(),
   /** IPv6: refuse IPv4 clients. */
   ipv6_only: z.boolean().optional(),
+  /** Unix: permissions of the file, octal. */
+  mode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'expected octal permissions in quotes, such as "0660"')
+    .optional(),
+  /** TCP: share the port with other processes that say so, too. */
+  so_reuseport: z.boolean().optional(),
+  /** TCP: ask silent clients whether they are still there. */
+  tcp_keepalive: keepalive.optional(),
+  /** TCP, Linux: let clients send with their first segment; how many may wait that have not shown their address. */
+  tcp_fastopen: z.int().min(0).max(65_535).optional(),
+  /** TCP, Linux: the class of service of what clients are sent. */
+  dscp: z.int().min(0).max(63).optional(),
+  /** TCP, Linux: fixed buffers of the kernel, in bytes; without them it grows them as needed. */
+  tcp_snd_buf: bufferBytes.optional(),
+  tcp_recv_buf: bufferBytes.optional(),
   /** Speak TLS. */
   tls: listenerTls.optional(),
 });

@@ -2,11 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { loadYamlConfig } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import type { z } from "zod";
+import { checkAccessLog } from "./access-log-service.ts";
 import { gatewayConfSchema, type GatewayConf } from "./gateway-conf.ts";
 import { toUpstreamSettings } from "./upstream-settings.ts";
 
 /** What a reload changes; everything else is the same for the whole life of a gateway. */
-const RELOADABLE: ReadonlySet<string> = new Set<keyof GatewayConf>(["upstreams", "routes"]);
+const RELOADABLE: ReadonlySet<string> = new Set<keyof GatewayConf>(["upstreams", "routes", "access_log"]);
 
 /**
  * Reads the file again, for a gateway that runs with `running`.
@@ -36,19 +37,19 @@ function reportFixed(conf: GatewayConf, running: GatewayConf, context: z.Refinem
   }
 }
 
-function reportFiles({ upstreams }: GatewayConf, context: z.RefinementCtx): void {
-  for (const [name, upstream] of Object.entries(upstreams)) {
+function reportFiles({ upstreams, access_log: accessLog }: GatewayConf, context: z.RefinementCtx): void {
+  const report = (path: PropertyKey[], check: () => unknown): void => {
     try {
-      toUpstreamSettings(name, upstream);
+      check();
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
-      context.addIssue({
-        code: "custom",
-        path: ["upstreams", name, "tls"],
-        message: error.context ?? error.message,
-      });
+      context.addIssue({ code: "custom", path, message: error.context ?? error.message });
     }
+  };
+  for (const [name, upstream] of Object.entries(upstreams)) {
+    report(["upstreams", name, "tls"], () => toUpstreamSettings(name, upstream));
   }
+  report(["access_log", "path"], () => checkAccessLog(accessLog));
 }
 
 /** The path of the value that differs, as deep as it is the only one; `undefined` if none does. */

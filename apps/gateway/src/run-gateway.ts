@@ -2,8 +2,7 @@ import path from "node:path";
 import { logger, Server } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
-import { opensslTls } from "@sluice/tls-openssl";
-import { AccessLogService } from "./access-log-service.ts";
+import { AccessLogService, type AccessLogConf } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
 import { listen } from "./listen.ts";
@@ -12,6 +11,7 @@ import { reloadGatewayConf } from "./reload-conf.ts";
 import { Router } from "./router.ts";
 import { toRouting, type Routing } from "./routing.ts";
 import type { Upstream } from "./upstream.ts";
+import { toTlsProvider } from "./tls-conf.ts";
 import { Upstreams } from "./upstreams.ts";
 import { WatchedConf } from "./watched-conf.ts";
 
@@ -42,18 +42,18 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   const routing = toRouting(conf);
   const upstreams = new Upstreams(routing.upstreams, (peer) => proxy.proxy.connector.retire(peer));
   server.addService(upstreams);
-  const accessLog = conf.access_log === undefined ? undefined : new AccessLogService(conf.access_log);
-  if (accessLog !== undefined) server.addService(accessLog);
+  const accessLog = new AccessLogService(conf.access_log);
+  server.addService(accessLog);
   const app = new GatewayApp(createRouter(routing, upstreams.current), intercept, accessLog);
   const proxy = httpProxy(server, app, {
     name: "gateway",
-    tls: opensslTls(),
+    tls: toTlsProvider(conf),
     http2: { h2c: conf.h2c },
     ...(conf.request_id && { requestId: true }),
   });
   for (const listener of conf.listeners) listen(proxy, listener);
   server.addService(proxy);
-  if (file !== undefined) reloadable(server, file, conf, app, upstreams);
+  if (file !== undefined) reloadable(server, file, conf, { app, upstreams, accessLog });
   server.onPhase((phase) => {
     if (phase !== "Running" || server.worker !== undefined) return;
     logger("gateway").info({ addresses: proxy.addresses, workers: conf.threads }, "listening");
@@ -62,13 +62,24 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   await server.run();
 }
 
-function reloadable(server: Server, file: string, conf: GatewayConf, app: GatewayApp, upstreams: Upstreams): void {
+/** What a reload changes something in. */
+interface Reloadable {
+  readonly app: GatewayApp;
+  readonly upstreams: Upstreams;
+  readonly accessLog: AccessLogService;
+}
+
+function reloadable(server: Server, file: string, conf: GatewayConf, { app, upstreams, accessLog }: Reloadable): void {
   // A daemon leaves the folder that it was started in.
   const absolute = path.resolve(file);
-  server.onReload<Routing>({
-    name: "routes and upstreams",
-    load: () => toRouting(reloadGatewayConf(absolute, conf)),
-    async apply(routing) {
+  server.onReload<{ routing: Routing; access: AccessLogConf }>({
+    name: "routes, upstreams and the access log",
+    load() {
+      const next = reloadGatewayConf(absolute, conf);
+      return { routing: toRouting(next), access: next.access_log };
+    },
+    async apply({ routing, access }) {
+      accessLog.replace(access);
       const changes = await upstreams.replace(routing.upstreams, (next) => app.routeBy(createRouter(routing, next)));
       // Workers do the same at the same time.
       if (server.worker === undefined) logger("gateway").info(changes, "upstreams and routes are those of the file");

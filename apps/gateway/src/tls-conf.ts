@@ -2,8 +2,16 @@ import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import path from "node:path";
-import { CertificateNames, type PeerOptions, type TlsCertificate, type TlsListenSettings } from "@sluice/core";
+import {
+  CertificateNames,
+  type PeerOptions,
+  type ServerConf,
+  type TlsCertificate,
+  type TlsListenSettings,
+  type TlsProvider,
+} from "@sluice/core";
 import { ProxyError } from "@sluice/error";
+import { opensslTlsFor } from "@sluice/tls-openssl";
 import { z } from "zod";
 
 const file = z.string().min(1, "expected the path of a file");
@@ -15,8 +23,13 @@ const certificateName = z
   .string()
   .refine((name) => CertificateNames.isName(name), "expected a host name or *.name, without a port");
 
-/** A daemon leaves it, and reads files of upstreams again at a reload. */
-const STARTED_IN = process.cwd();
+/** A daemon leaves it, and reads files again at a reload; its workers inherit the variable, and begin elsewhere. */
+const STARTED_IN = (process.env["SLUICE_STARTED_IN"] ??= process.cwd());
+
+/** Where a file is that the configuration names. */
+function fileAt(name: string): string {
+  return path.resolve(STARTED_IN, name);
+}
 
 /** How a listener speaks TLS. Files are watched: what changed serves new connections. */
 export const listenerTls = z.strictObject({
@@ -65,18 +78,29 @@ type UpstreamTls = z.infer<typeof upstreamTls>;
 export function toListenSettings(conf: ListenerTls): TlsListenSettings {
   return {
     certificates: conf.certificates.map(({ cert, key, names }): TlsCertificate => ({
-      cert: { file: cert },
-      key: { file: key },
+      cert: { file: fileAt(cert) },
+      key: { file: fileAt(key) },
       ...(names !== undefined && { names }),
     })),
     ...(conf.min_version !== undefined && { minVersion: conf.min_version }),
-    ticketKey: conf.session_ticket_key === undefined ? ticketKeyOfAllWorkers() : { file: conf.session_ticket_key },
+    ticketKey:
+      conf.session_ticket_key === undefined ? ticketKeyOfAllWorkers() : { file: fileAt(conf.session_ticket_key) },
     ...(conf.client_certificates !== undefined && {
-      clientCertificates: { mode: conf.client_certificates.mode, ca: { file: conf.client_certificates.ca } },
+      clientCertificates: { mode: conf.client_certificates.mode, ca: { file: fileAt(conf.client_certificates.ca) } },
     }),
     alpn: conf.http2 ? ["h2", "http/1.1"] : ["http/1.1"],
   };
 }
+
+/** TLS of the whole gateway. @throws ProxyError for a `ca_file` that cannot be used. */
+export function toTlsProvider({
+  ca_file: caFile,
+  upstream_debug_ssl_keylog,
+}: Pick<ServerConf, KeysOfTls>): TlsProvider {
+  return opensslTlsFor({ ca_file: caFile === undefined ? undefined : fileAt(caFile), upstream_debug_ssl_keylog });
+}
+
+type KeysOfTls = "ca_file" | "upstream_debug_ssl_keylog";
 
 /** @throws ProxyError `ConfigError` for a file that cannot be read, or does not hold what it should. */
 export function toPeerTlsOptions(conf: UpstreamTls, where: string): PeerOptions {
@@ -112,7 +136,7 @@ function readClientCertificate(
 function readPem(name: string, where: string, parse: (pem: string) => unknown): string {
   let pem: string;
   try {
-    pem = readFileSync(path.resolve(STARTED_IN, name), "utf8");
+    pem = readFileSync(fileAt(name), "utf8");
   } catch (cause) {
     throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }

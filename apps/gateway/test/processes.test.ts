@@ -3,10 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request, Agent } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { selfSignedCertificate } from "@sluice/tls-openssl";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { GatewayProcess } from "./gateway-process.ts";
 import { call } from "./http-call.ts";
 import { Origin } from "./origin.ts";
+
+// Each starts several processes.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(async () => {
@@ -94,11 +98,17 @@ test("a worker that replaces another begins with the configuration of the server
   expect(await call(`unix:${folder}/edited.sock`, "/")).toEqual({ status: 200, body: "ok" });
 });
 
-test("-d: in the background, until SIGTERM; a relative --conf is found by its workers, and at a reload", async () => {
+test("-d: in the background, until SIGTERM; relative paths of --conf, ca_file and certificates are found by its workers, and at a reload", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const pidFile = `${folder}/daemon.pid`;
-  const more = `pid_file: ${pidFile}\nerror_log: ${folder}/daemon.log\ndaemon_wait_for_ready: true\nthreads: 2\n`;
+  const near = (name: string): string => path.relative(".", `${folder}/${name}`);
+  const { cert, key } = selfSignedCertificate({ names: ["a.test"] });
+  await writeFile(`${folder}/daemon.pem`, `${key}${cert}`);
+  const tls = `tls: { certificates: [{ cert: "${near("daemon.pem")}", key: "${near("daemon.pem")}" }] }`;
+  const more = `pid_file: ${pidFile}\nerror_log: ${folder}/daemon.log\ndaemon_wait_for_ready: true\nthreads: 2\nca_file: ${near("daemon.pem")}\n`;
   const file = await confFile("daemon", origin, more);
+  const text = readFileSync(file, "utf8");
+  await writeFile(file, text.replace("}]", `}, { address: "unix:${folder}/daemon-tls.sock", ${tls} }]`));
   await using starter = new GatewayProcess(["-d", "-c", path.relative(".", file)]);
   expect(await starter.exited).toBe(0);
   const pid = Number(readFileSync(pidFile, "utf8"));

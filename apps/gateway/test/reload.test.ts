@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { Agent as TlsAgent, request as tlsRequest } from "node:https";
@@ -318,6 +318,33 @@ routes:
     expect(log).toMatch(/\.yaml:5:\d+: threads: cannot be changed by a reload; needs an upgrade/);
     expect(log).toMatch(/\.yaml:6:\d+: upgrade_sock: cannot be changed by a reload/);
     expect(await call(gateway.where, "/")).toEqual({ status: 200, body: "ok" });
+  });
+
+  test.each([1, 2])("changes the access log, and no line is lost; threads: %i", async (threads) => {
+    await using origin = await Origin.start((_request, response) => response.end("ok"));
+    const routing = `upstreams: { a: { servers: ["${origin.address}"] } }\nroutes: [{ upstream: a }]\n`;
+    const conf = (log: string): string =>
+      log === "" ? "" : `access_log: { path: "${folder}/${log}", format: json }\n`;
+    const targets = (log: string): string[] =>
+      readFileSync(`${folder}/${log}`, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => (JSON.parse(line) as { target: string }).target);
+    await using gateway = await Reloaded.start(`threads: ${threads}`, routing);
+    await call(gateway.where, "/unlogged");
+    expect(await gateway.reload(routing, conf(`first-${threads}.log`))).toContain('"msg":"reloaded"');
+    for (let n = 0; n < 8; n++) await call(gateway.where, `/first-${n}`);
+    expect(await gateway.reload(routing, conf("none/second.log"))).toMatch(
+      /access_log\.path: cannot open .*second\.log: ENOENT/,
+    );
+    await call(gateway.where, "/still-first");
+    expect(await gateway.reload(routing, conf(`second-${threads}.log`))).toContain('"msg":"reloaded"');
+    for (let n = 0; n < 8; n++) await call(gateway.where, `/second-${n}`);
+    expect(await gateway.reload(routing, conf(""))).toContain('"msg":"reloaded"');
+    await call(gateway.where, "/unlogged");
+    const eight = (name: string): string[] => Array.from({ length: 8 }, (_, n) => `/${name}-${n}`);
+    await expect.poll(() => targets(`first-${threads}.log`).toSorted()).toEqual([...eight("first"), "/still-first"]);
+    await expect.poll(() => targets(`second-${threads}.log`).toSorted()).toEqual(eight("second"));
   });
 
   test("is refused for a file of an upstream that cannot be used", async () => {

@@ -13,7 +13,7 @@ export { fastOpen, setFastOpen } from "./sockets/fast-open.ts";
 export { keepAlive, setKeepAlive, type KeepAlive, type KeepAliveState } from "./sockets/keep-alive.ts";
 export { openTcpSocket, type TcpSocketOptions } from "./sockets/open-tcp-socket.ts";
 export { isIpv6Only, reusesPort } from "./sockets/shared-port.ts";
-export { tcpInfo, type TcpInfo } from "./sockets/tcp-info.ts";
+export { tcpInfo, tcpInfoOf, type TcpInfo, type WithDescriptor } from "./sockets/tcp-info.ts";
 export { tcpConnector, type TcpTarget } from "./sockets/tcp-connector.ts";
 export { setTypeOfService, typeOfService } from "./sockets/type-of-service.ts";
 export { activatedSockets } from "./systemd/activated-sockets.ts";

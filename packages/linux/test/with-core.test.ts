@@ -1,6 +1,9 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { text } from "node:stream/consumers";
 import { ResponseHeader } from "@sluice/http";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
@@ -13,7 +16,7 @@ import {
   setFastOpen,
   setTypeOfService,
   tcpConnector,
-  tcpInfo,
+  tcpInfoOf,
   typeOfService,
 } from "../src/index.ts";
 
@@ -29,19 +32,27 @@ test("the hand-over has the form that a server asks for", () => {
 
 test("a connection's digest leads to its round-trip time, and to nothing once it is closed", async () => {
   let digest: ConnectionDigest | undefined;
-  let rttUs = 0;
+  const rtts: (number | undefined)[] = [];
+  const file = path.join(mkdtempSync(path.join(tmpdir(), "sluice-rtt-")), "a.sock");
+  onTestFinished(() => rmSync(path.dirname(file), { recursive: true }));
   const service = new HttpService("web", {
     handleRequest: async (session) => {
       digest = session.digest;
-      rttUs = tcpInfo(digest.descriptor!).rttUs;
+      rtts.push(tcpInfoOf(digest)?.rttUs);
       await answer.handleRequest(session);
     },
-  }).listenTcp("127.0.0.1:0");
+  })
+    .listenTcp("127.0.0.1:0")
+    .listenUnix(file);
   await service.start();
+  await getAt(connect(file));
   await get(service.addresses[0]!);
-  expect(rttUs).toBeGreaterThan(0);
+  // A Unix socket has none.
+  expect(rtts).toEqual([undefined, expect.any(Number)]);
+  expect(rtts[1]).toBeGreaterThan(0);
   await service.stop(AbortSignal.abort());
   expect(digest!.descriptor).toBeUndefined();
+  expect(tcpInfoOf(digest!)).toBeUndefined();
 });
 
 test("options that Node lacks are set on a listening socket before it listens", async () => {
@@ -101,8 +112,11 @@ test("a connector of TCP refuses other addresses, and tells what the system says
   await expect(connector({ address }, gone)).rejects.toThrow("the client has left");
 });
 
-async function get(address: string): Promise<string> {
-  const socket = connect(Number(address.split(":")[1]), "127.0.0.1");
+function get(address: string): Promise<string> {
+  return getAt(connect(Number(address.split(":")[1]), "127.0.0.1"));
+}
+
+async function getAt(socket: Socket): Promise<string> {
   socket.write("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
   return await text(socket);
 }

@@ -4,3 +4,4 @@ export {
   type MadeCertificate,
 } from "./certificates/make-certificate.ts";
 export { opensslTls, type OpensslTlsOptions } from "./openssl-tls.ts";
+export { opensslTlsFor } from "./openssl-tls-for.ts";

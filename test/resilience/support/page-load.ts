@@ -20,7 +20,7 @@ export function pageCalls(jobEvery = Number.POSITIVE_INFINITY): () => Call {
 }
 
 /** It was answered, whole and with the right bytes. */
-export function isGood(outcome: Outcome): boolean {
+export function isGood(outcome: Pick<Outcome, keyof Call | "end" | "status" | "body">): boolean {
   if (outcome.end !== "complete" || outcome.status !== 200) return false;
   if (outcome.method === "POST") return outcome.body.equals(DONE);
   const id = Number(idOf(outcome));

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
+import { Agent as TlsAgent, request as tlsRequest } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pattern } from "./pattern.ts";
@@ -16,12 +17,15 @@ export class SlowUploads {
   readonly failures: string[] = [];
   readonly #port: number;
   readonly #lastsMs: number;
+  readonly #secure: boolean;
   readonly #running: Promise<void>;
   #stopping = false;
 
-  constructor(port: number, clients: number, lastsMs: number) {
+  /** @param secure Over TLS, whatever the certificate. Default false. */
+  constructor(port: number, clients: number, lastsMs: number, secure: boolean = false) {
     this.#port = port;
     this.#lastsMs = lastsMs;
+    this.#secure = secure;
     this.#running = Promise.all(Array.from({ length: clients }, (_, index) => this.#run(index))).then(() => undefined);
   }
 
@@ -45,8 +49,13 @@ export class SlowUploads {
   }
 
   async #upload(seed: string): Promise<void> {
-    using agent = new OwnAgent();
-    const outgoing = request({ port: this.#port, host: "127.0.0.1", method: "POST", path: "/hash", agent });
+    // One upload, one connection: a client would send no other on one that may be closed under it.
+    using own = new DisposableStack();
+    const agent = own.adopt(this.#secure ? new TlsAgent({ rejectUnauthorized: false }) : new Agent(), (used) =>
+      used.destroy(),
+    );
+    const how = { port: this.#port, host: "127.0.0.1", method: "POST", path: "/hash", agent };
+    const outgoing = this.#secure ? tlsRequest(how) : request(how);
     const answer = once(outgoing, "response") as Promise<[IncomingMessage]>;
     answer.catch(() => undefined);
     const hash = createHash("sha256");
@@ -65,12 +74,5 @@ export class SlowUploads {
     const expected = JSON.stringify({ bytes, hash: hash.digest("hex") });
     if (response.statusCode !== 200 || body !== expected)
       throw new Error(`${response.statusCode} ${body}, not ${expected}`);
-  }
-}
-
-/** One upload, one connection: a client would send no other on one that may be closed under it. */
-class OwnAgent extends Agent {
-  [Symbol.dispose](): void {
-    this.destroy();
   }
 }

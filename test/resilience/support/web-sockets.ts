@@ -12,12 +12,15 @@ export class WebSockets {
   readonly failures: string[] = [];
   readonly #port: number;
   readonly #lastsMs: number;
+  readonly #secure: boolean;
   readonly #running: Promise<void>;
   #stopping = false;
 
-  constructor(port: number, clients: number, lastsMs: number) {
+  /** @param secure Over TLS, whatever the certificate. Default false. */
+  constructor(port: number, clients: number, lastsMs: number, secure: boolean = false) {
     this.#port = port;
     this.#lastsMs = lastsMs;
+    this.#secure = secure;
     this.#running = Promise.all(Array.from({ length: clients }, () => this.#run())).then(() => undefined);
   }
 
@@ -30,7 +33,7 @@ export class WebSockets {
   async #run(): Promise<void> {
     while (!this.#stopping) {
       try {
-        await using talk = await Talk.begin(this.#port);
+        await using talk = await Talk.begin(this.#port, this.#secure);
         for (const endsAt = performance.now() + this.#lastsMs; performance.now() < endsAt;) {
           await talk.say();
           await sleep(MESSAGE_EVERY_MS);
@@ -56,8 +59,9 @@ export class Talk implements AsyncDisposable {
     socket.on("error", () => undefined);
   }
 
-  static async begin(port: number): Promise<Talk> {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/echo`);
+  static async begin(port: number, secure: boolean = false): Promise<Talk> {
+    const scheme = secure ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://127.0.0.1:${port}/echo`, { rejectUnauthorized: false });
     await once(socket, "open");
     return new Talk(socket);
   }

@@ -19,8 +19,10 @@ export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[]) {
-    super(problems.map(toLine).join("\n"));
-    this.problems = problems;
+    // A number that is too large for two reasons is one problem.
+    const byLine = new Map(problems.map((problem) => [toLine(problem), problem]));
+    super([...byLine.keys()].join("\n"));
+    this.problems = [...byLine.values()];
   }
 }
 

@@ -112,6 +112,13 @@ describe("values that cannot work are refused", () => {
   });
 });
 
+test("what is wrong for two reasons is told once", () => {
+  const text = "grace_period_seconds: 99999999999999999999\n";
+  expect(() => parseServerConf(text, "a.yaml")).toThrow(
+    /^a\.yaml:1:23: grace_period_seconds: expected an integer from 0 to 2147483, got 100000000000000000000$/,
+  );
+});
+
 test("keys that are not ours are kept, and named in one debug line without their values", () => {
   const lines: string[] = [];
   configureLogs({ levels: "core=debug", destination: { write: (line) => void lines.push(line) } });

@@ -14,7 +14,7 @@ export interface ConnectionDigest {
   /** What the TLS provider says of the handshake; `undefined` on plaintext. */
   readonly tls: TlsDigest | undefined;
   /**
-   * The number of its socket's descriptor, to ask the system about it: `tcpInfo(digest.descriptor).rttUs` with `@sluice/linux`.
+   * The number of its socket's descriptor, to ask the system about it: `tcpInfoOf(digest)?.rttUs` with `@sluice/linux`.
    * `undefined` once it is closed, for a stream that is no socket, and on Windows. Not to be kept: the system uses numbers again.
    */
   readonly descriptor: number | undefined;

@@ -33,8 +33,9 @@ export interface ListenOptions {
   acceptFilter?: AcceptFilter;
   /**
    * Called with the descriptor once the address is bound and before anybody is accepted, for socket options that Node.js has no
-   * name for; most are inherited by accepted connections. Not called for a socket that came from another process with its
-   * options. An error that it throws is that of binding.
+   * name for; most are inherited by accepted connections. An error that it throws is that of binding. For a socket of the server
+   * before, in an upgrade, it is called when that one has stopped accepting, and an error is only logged; not for one of a service
+   * manager.
    */
   onBound?: (fd: number) => void;
 }

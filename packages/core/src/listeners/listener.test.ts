@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -126,6 +126,23 @@ test("options of connections are set on those that are accepted", async () => {
   using on = await listening("127.0.0.1:0", { dscp: 46, keepAlive: { idleMs: 5000 } });
   using _client = await tcpClient(on.listener.address);
   expect((await on.accepted).getTypeOfService()).toBe(184);
+});
+
+test.skipIf(process.platform !== "linux")("the system completes as many connections as the backlog says", async () => {
+  using on = await listening("127.0.0.1:0", { backlog: 3 });
+  const port = Number(on.listener.address.split(":").at(-1));
+  const clients = Array.from({ length: 10 }, () => connect(port, "127.0.0.1").on("error", () => undefined));
+  // Before this process accepts any of them.
+  await new Promise((resolve) => process.nextTick(resolve));
+  const to = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
+  const states = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , remote]) => `${remote} `.endsWith(to))
+    .map(([, , , state]) => state);
+  for (const client of clients) client.destroy();
+  // ESTABLISHED; one more than the backlog is let in.
+  expect(states.filter((state) => state === "01")).toHaveLength(4);
 });
 
 test("IPv6 only: IPv4 is refused", async () => {

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
+import { logger } from "../log/logger.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 import { AcceptGate } from "./accept-gate.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
@@ -98,9 +99,20 @@ export class Listener {
     this.#reserved = reservedSocketOf(fd);
   }
 
-  /** Who listened before does so no longer: the file of a Unix socket is removed when this listener is closed. */
+  /**
+   * Who listened before does so no longer: options of the socket are those of this process now, and the file of a Unix socket is
+   * removed when this listener is closed.
+   */
   tookOver(): void {
-    if (this.#adopted !== undefined) this.#file?.claim();
+    const { fd } = this;
+    if (this.#adopted === undefined || fd === undefined) return;
+    this.#file?.claim();
+    try {
+      this.#options.onBound?.(fd);
+    } catch (err) {
+      const what = "options of a socket that was taken over could not be set; it goes on with those it had";
+      logger("core").error({ err, address: this.wanted.text }, what);
+    }
   }
 
   /** Rejects with a ProxyError `BindError` that names the address and what to do. */

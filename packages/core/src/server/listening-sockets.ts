@@ -45,7 +45,7 @@ export class ListeningSockets {
     }
   }
 
-  /** The server that had these before goes: the files of Unix sockets are this one's. Those that it does not need are removed. */
+  /** The server that had these before goes: they are this one's. The files of Unix sockets that it does not need are removed. */
   tookOver(): void {
     for (const [key, listener] of this.#listeners) if (!this.#borrowed.has(key)) listener.tookOver();
     for (const file of this.#unwantedFiles.splice(0)) file.remove();

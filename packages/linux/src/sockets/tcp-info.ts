@@ -1,5 +1,6 @@
 import { endianness } from "node:os";
 import { IPPROTO_TCP, TCP_INFO } from "../ffi/abi.ts";
+import { LinuxError } from "../linux-error.ts";
 import { descriptorOf, type SocketHandle } from "./descriptor-of.ts";
 import { readOptionBytes } from "./socket-option.ts";
 
@@ -58,6 +59,26 @@ export function tcpInfo(socket: SocketHandle): TcpInfo {
   const attempted = "reading TCP_INFO";
   const bytes = readOptionBytes(descriptorOf(socket, attempted), IPPROTO_TCP, TCP_INFO, MAX_BYTES, attempted);
   return parseTcpInfo(bytes);
+}
+
+/** What {@link tcpInfoOf} asks for: the `digest` of a session, or of an upstream's connection. */
+export interface WithDescriptor {
+  readonly descriptor: number | undefined;
+}
+
+/**
+ * {@link tcpInfo} of a connection of `@sluice/core`, when it is asked for: `tcpInfoOf(session.digest)?.rttUs`. Never throws, so that a
+ * log line can have it.
+ * @returns `undefined` for what is closed by now or is not TCP, and where `@sluice/linux` cannot work.
+ */
+export function tcpInfoOf({ descriptor }: WithDescriptor): TcpInfo | undefined {
+  if (descriptor === undefined) return undefined;
+  try {
+    return tcpInfo(descriptor);
+  } catch (error) {
+    if (error instanceof LinuxError) return undefined;
+    throw error;
+  }
 }
 
 /** More than any kernel has, so that none cuts it. */
