@@ -14,7 +14,7 @@ import { PrimaryLink } from "../workers/primary-link.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { Bootstrap } from "./bootstrap.ts";
 import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
-import type { FdHandover } from "./fd-handover.ts";
+import { handoverChannel, type FdHandover } from "./fd-handover.ts";
 import { ListeningSockets } from "./listening-sockets.ts";
 import { processRole, type ProcessRole } from "./process-role.ts";
 import { ReloadHooks, reloadTold, type ReloadHook } from "./reload.ts";
@@ -429,10 +429,12 @@ export class Server {
     } catch (err) {
       if (err === STOPPED) return;
       log.error({ err, upgrade_sock }, "could not hand over the listening sockets; goes on");
+      if (handoverChannel.hasSubscribers) handoverChannel.publish({ outcome: "failed", error: err });
       if (this.#stopping === undefined) this.#phases.enter("Running");
       return;
     }
     log.info({ addresses: [...fds.keys()] }, "handed over the listening sockets; stopping");
+    if (handoverChannel.hasSubscribers) handoverChannel.publish({ outcome: "handed-over", error: undefined });
     this.#sockets.handedOver();
     void this.stop();
   }
