@@ -70,6 +70,7 @@ export abstract class Http2Stream {
   #waiting: ReceivedBytes | undefined = undefined;
   #endWaits = false;
   #delivering = false;
+  #discards = false;
 
   /** @param id Of a stream that the peer has opened; 0 for one that we are to open. */
   protected constructor(endpoint: Http2Endpoint, id: number, remoteEnded: boolean) {
@@ -137,6 +138,13 @@ export abstract class Http2Stream {
     if (!reading || this.#delivering || (this.#waiting === undefined && !this.#endWaits)) return;
     this.#delivering = true;
     queueMicrotask(() => this.#deliver());
+  }
+
+  /** Nobody is going to read: what waits, and what still comes, goes back to the connection's window, and not to the stream's. */
+  protected discard(): void {
+    this.#discards = true;
+    this.#reading = false;
+    this.#dropWaiting();
   }
 
   /** The end that came is told once more, behind what waits: as the end of something else. */
@@ -211,9 +219,8 @@ export abstract class Http2Stream {
       this.onData(this.endpoint.chunkOf(buffer, from, end));
       this.endpoint.taken(this, bytes);
       this.endpoint.touch(this);
-    } else {
-      (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
-    }
+    } else if (this.#discards) this.endpoint.returnToConnection(bytes);
+    else (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
   }
 
   /** @internal END_STREAM came. */
@@ -236,17 +243,20 @@ export abstract class Http2Stream {
     this.closed = true;
     this.#queue?.clear();
     this.#queue = undefined;
-    if (how !== "complete" && this.#waiting !== undefined) {
-      this.endpoint.returnToConnection(this.#waiting.bytes);
-      this.#waiting = undefined;
-      this.#endWaits = false;
-    }
+    if (how !== "complete") this.#dropWaiting();
     this.onClosed(how, code, why);
   }
 
   /** What came breaks the rules for messages (RFC 9113, section 8.1.1): the stream ends, the connection goes on. */
   malformed(why: string): void {
     this.endpoint.breakRule(this, PROTOCOL_ERROR, why);
+  }
+
+  #dropWaiting(): void {
+    if (this.#waiting === undefined) return;
+    this.endpoint.returnToConnection(this.#waiting.bytes);
+    this.#waiting = undefined;
+    this.#endWaits = false;
   }
 
   #deliver(): void {
