@@ -349,10 +349,12 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal SETTINGS came. */
   takeSettings(buffer: Buffer, from: number, end: number): void {
     const { peer, settings } = this;
-    const { initialWindowBytes, headerTableBytes } = peer;
+    const { initialWindowBytes } = peer;
     peer.read(buffer, from, end, settings.role === "client");
     this.output.acknowledgeSettings();
-    if (peer.headerTableBytes !== headerTableBytes) this.head.setPeerTableBytes(peer.headerTableBytes);
+    // RFC 7541, section 4.2: also if it is as large as before, and was smaller in between.
+    this.head.setPeerTableBytes(peer.leastHeaderTableBytes);
+    this.head.setPeerTableBytes(peer.headerTableBytes);
     if (peer.initialWindowBytes !== initialWindowBytes) this.#moveWindows(peer.initialWindowBytes - initialWindowBytes);
     this.owner.onSettings();
   }
