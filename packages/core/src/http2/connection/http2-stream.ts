@@ -1,4 +1,4 @@
-import { NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
+import { INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FieldReceiver } from "../hpack/decoder.ts";
 import type { HeadWriter } from "./head-writer.ts";
 import type { Http2Endpoint } from "./http2-endpoint.ts";
@@ -121,7 +121,12 @@ export abstract class Http2Stream {
     const { head, peer, output } = this.endpoint;
     if (this.closed || output.unsentBytes > MAX_UNSENT_BEFORE_HEAD) return;
     head.begin();
-    write(head);
+    try {
+      write(head);
+    } catch (error) {
+      head.abandon();
+      throw error;
+    }
     head.end(this.id, false, peer.maxFrameBytes);
   }
 
@@ -276,13 +281,26 @@ export abstract class Http2Stream {
 
   #frameHead(): void {
     this.#headWaits = false;
-    if (this.id === 0) this.endpoint.open(this);
     const { head, peer } = this.endpoint;
-    head.begin();
-    this.writeHead(head);
+    this.#writeFields(false);
+    if (this.id === 0) this.endpoint.open(this);
     const endStream = this.#ending === "end" && this.#queue === undefined;
     this.#noteFrame(head.end(this.id, endStream, peer.maxFrameBytes));
     if (endStream) this.#ended();
+  }
+
+  /** All of them, or the stream ends: fields that nobody has checked may be no strings. */
+  #writeFields(trailers: boolean): void {
+    const { head } = this.endpoint;
+    head.begin();
+    try {
+      if (trailers) this.writeTrailers(head);
+      else this.writeHead(head);
+    } catch (error) {
+      head.abandon();
+      this.reset(INTERNAL_ERROR);
+      throw error;
+    }
   }
 
   #frameData(chunk: Uint8Array, from: number): number {
@@ -304,8 +322,7 @@ export abstract class Http2Stream {
   #frameEnd(): void {
     const { endpoint } = this;
     if (this.#ending === "trailers") {
-      endpoint.head.begin();
-      this.writeTrailers(endpoint.head);
+      this.#writeFields(true);
       endpoint.head.end(this.id, true, endpoint.peer.maxFrameBytes);
     } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch) {
       endpoint.output.markEnd(this.#flagsAt);
