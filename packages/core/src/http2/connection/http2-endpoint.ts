@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
 import type { ByteStream } from "../../net/byte-stream.ts";
 import { SocketReader, type ChunkReceiver } from "../../net/socket-reader.ts";
-import { FLOW_CONTROL_ERROR, NO_ERROR } from "../error-codes.ts";
+import { FLOW_CONTROL_ERROR, INTERNAL_ERROR, NO_ERROR } from "../error-codes.ts";
 import { FrameOutput } from "../frames/frame-output.ts";
 import { FrameReader } from "../frames/frame-reader.ts";
 import { DEFAULT_WINDOW_BYTES, LEAST_MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from "../frames/frame-types.ts";
@@ -394,31 +394,37 @@ export class Http2Endpoint implements ChunkReceiver {
     this.#mayKeep = false;
     try {
       this.#frames.read(buffer, this.#preface.read(buffer, end), end);
+      if (this.#touched.length > 0) this.#tellBatches();
     } catch (error) {
-      this.#failed(error);
+      this.failed(error);
+      if (this.#touched.length > 0) this.#tellBatches();
     }
-    if (this.#touched.length > 0) this.#tellBatches();
   }
 
-  #failed(error: unknown): void {
+  /** @internal The connection ends by what was thrown. @throws It, if it is no breach of a rule, but a fault: of us, or of a session. */
+  failed(error: unknown): void {
     const broken = asConnectionError(error);
-    if (this.finished) return;
-    this.owner.onConnectionError(broken);
-    this.finish(broken.code, broken.what);
+    if (!this.finished) {
+      this.owner.onConnectionError(broken);
+      this.finish(broken.code, broken.what);
+    }
+    if (broken.code === INTERNAL_ERROR) throw error;
   }
 
   #tellBatches(): void {
     const touched = this.#touched;
     this.#touched = [];
-    for (const stream of touched) {
-      stream.touched = false;
-      stream.onBatch();
-    }
+    for (const stream of touched) stream.touched = false;
+    for (const stream of touched) stream.onBatch();
   }
 
   /** @internal Windows have opened, or the system takes bytes again. */
   sendOn(): void {
-    this.#line.run(this);
+    try {
+      this.#line.run(this);
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   /** @internal */

@@ -142,7 +142,13 @@ export abstract class Http2Stream {
     this.#reading = reading;
     if (!reading || this.#delivering || (this.#waiting === undefined && !this.#endWaits)) return;
     this.#delivering = true;
-    queueMicrotask(() => this.#deliver());
+    queueMicrotask(() => {
+      try {
+        this.#deliver();
+      } catch (error) {
+        this.endpoint.failed(error);
+      }
+    });
   }
 
   /** Nobody is going to read: what waits, and what still comes, goes back to the connection's window, and not to the stream's. */
