@@ -316,6 +316,8 @@ export class Http2Endpoint implements ChunkReceiver {
         how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",
       );
     }
+    // Nobody may come for it: a client can open and reset streams for ever beside a window that it never opens.
+    if (stream.inLine) this.#line.remove(stream);
     // An idle client should cost as little memory as it can.
     if (this.streams.size === 0 && this.settings.role === "server") this.#useOwnBuffer(false);
     stream.end(how, code, why);
