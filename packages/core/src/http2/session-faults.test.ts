@@ -43,7 +43,7 @@ test.each<[Event, paused: boolean]>([
         if (paused) session.pauseBody();
         if (paused) setTimeout(() => session.resumeBody(), 5);
         session.writeHeader(ResponseHeader.build(200), false);
-        while (event === "onDownstreamWritable" && session.writeBody(Buffer.alloc(16_000)));
+        if (event === "onDownstreamWritable") while (session.writeBody(Buffer.alloc(16_000)));
       }
       await allFailed;
     };

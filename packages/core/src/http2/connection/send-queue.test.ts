@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { SLAB_BYTES } from "../slabs.ts";
 import { SendQueue } from "./send-queue.ts";
