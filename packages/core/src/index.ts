@@ -112,6 +112,7 @@ export { SubrequestSession, type SubrequestBodyMode } from "./subrequest/subrequ
 export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
 export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
 export { acceptedNames } from "./tls/accepted-names.ts";
+export { partFrom, refuseConnection } from "./tls/farewell.ts";
 export { WatchedSettings, type ReadSource } from "./tls/watched-settings.ts";
 export { CertificateNames } from "./tls/certificate-names.ts";
 export type { PeerTls } from "./tls/peer-tls.ts";

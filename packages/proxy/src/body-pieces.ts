@@ -11,6 +11,8 @@ export class BodyPieces {
   /** In order; together they are the body. */
   pieces: Uint8Array[] = [];
   bytes = 0;
+  /** More than that will never be added. */
+  protected mostBytes = Number.POSITIVE_INFINITY;
   /** Where small pieces go. */
   #block: Buffer | undefined = undefined;
   #blockUsed = 0;
@@ -63,7 +65,8 @@ export class BodyPieces {
     if (this.#block !== undefined && this.#block.length - this.#blockUsed >= bytes) return this.#block;
     // The first piece is often the only one; later, as much room again as there is body.
     const room = this.pieces.length === 0 ? bytes : Math.min(Math.max(this.bytes, MIN_BLOCK_BYTES), MAX_BLOCK_BYTES);
-    this.#block = Buffer.allocUnsafe(Math.max(bytes, room));
+    const mayCome = bytes + this.mostBytes - this.bytes;
+    this.#block = Buffer.allocUnsafe(Math.max(bytes, Math.min(room, mayCome)));
     this.#blockUsed = 0;
     this.#lastFrom = -1;
     return this.#block;

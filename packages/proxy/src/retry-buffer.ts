@@ -17,12 +17,12 @@ export class RetryBuffer extends BodyPieces {
   begun = false;
   /** Where the modules have their place on the way; `undefined` without modules that would see it. */
   intake: BodyIntake | undefined = undefined;
-  #maxBytes = MAX_BYTES;
+  protected override mostBytes = MAX_BYTES;
 
   /** Returns whether the piece is kept in its own memory. */
   override add(piece: Uint8Array): boolean {
     if (this.truncated) return false;
-    if (this.bytes + piece.length > this.#maxBytes) {
+    if (this.bytes + piece.length > this.mostBytes) {
       this.truncate();
       return false;
     }
@@ -43,7 +43,7 @@ export class RetryBuffer extends BodyPieces {
 
   /** So many bytes are there anyway: what modules make of them is kept as well, if it is not more. */
   keepUpTo(bytes: number): void {
-    this.#maxBytes = Math.max(bytes, MAX_BYTES);
+    this.mostBytes = Math.max(bytes, MAX_BYTES);
   }
 
   /** Takes over what was read of the body before it is sent. */

@@ -65,12 +65,14 @@ describe("the request", () => {
     expect(called.got.text).toMatch(/^POST \/ HTTP\/1\.1\r\n.*Content-Length: 3\r\n\r\nabc$/s);
   });
 
-  test("of unknown length is chunked, with trailers", async () => {
+  test("of unknown length is chunked, with trailers; what comes together is one chunk", async () => {
     const called = call();
     called.request("POST", "unknown-length", { "Content-Length": 9 });
     called.connection.writeBody(Buffer.from("abc"));
+    called.connection.flush();
+    called.connection.writeBody(Buffer.from("0123456789"));
     called.connection.writeBody(Buffer.alloc(0));
-    called.connection.writeBody(Buffer.from("0123456789abcdef"));
+    called.connection.writeBody(Buffer.from("abcdef"));
     called.connection.finishRequest(HeaderFields.from({ "X-Sum": "1", "Transfer-Encoding": "x" }));
     await called.pair.flush();
     expect(called.got.text).toBe(

@@ -93,6 +93,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** There while a head comes in parts. */
   #partialHead: PartialHead | undefined = undefined;
   readonly #writing = new RequestWriting();
+  /** What is to go up as the next chunk. */
+  readonly #chunk: Uint8Array[] = [];
+  #chunkBytes = 0;
   #reusable = false;
   #paused = false;
   #requests = 0;
@@ -161,16 +164,34 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     if (chunk.length === 0 || writing.done) return true;
     writing.take(chunk.length);
     if (!writing.chunked) return this.send(chunk);
-    this.hold(`${chunk.length.toString(16)}\r\n`);
-    this.gather(chunk);
-    this.hold("\r\n");
+    this.#chunk.push(chunk);
+    this.#chunkBytes += chunk.length;
     return this.writable;
+  }
+
+  override flush(): boolean {
+    if (this.#chunkBytes > 0) this.#writeChunk();
+    return super.flush();
+  }
+
+  /** One chunk of all that came since the last {@link flush}: how a body was cut into chunks says nothing (RFC 9112, section 7.1). */
+  #writeChunk(): void {
+    this.hold(`${this.#chunkBytes.toString(16)}\r\n`);
+    for (const piece of this.#chunk) this.gather(piece);
+    this.hold("\r\n");
+    this.#forgetChunk();
+  }
+
+  #forgetChunk(): void {
+    this.#chunk.length = 0;
+    this.#chunkBytes = 0;
   }
 
   finishRequest(trailers?: HeaderFields): void {
     const { chunked, done, raw } = this.#writing;
     if (done) return;
     this.#writing.end(this.#tunnel);
+    if (this.#chunkBytes > 0) this.#writeChunk();
     if (chunked) this.hold(lastChunkText(trailers));
     this.flush();
     if (raw) this.stream.end();
@@ -211,6 +232,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   destroy(): void {
     this.#events = undefined;
+    this.#forgetChunk();
     // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.
     if (this.#tunnel && (!this.#writing.done || this.stream.writableLength > 0)) this.reset();
     else this.stream.destroy();

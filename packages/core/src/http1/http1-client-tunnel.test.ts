@@ -41,7 +41,7 @@ describe("after a 101", () => {
     called.connection.finishRequest(HeaderFields.from({ "X-Sum": "1" }));
     called.connection.writeBody(Buffer.from("raw up"));
     await called.pair.flush();
-    expect(called.got.text).toBe("3\r\nabc\r\n3\r\ndef\r\n0\r\nX-Sum: 1\r\n\r\nraw up");
+    expect(called.got.text).toBe("6\r\nabcdef\r\n0\r\nX-Sum: 1\r\n\r\nraw up");
     expect(called.got.ended).toBe(false);
     called.connection.finishRequest();
     await called.pair.flush();

@@ -67,6 +67,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   readonly #deadline: Deadline;
   #state: State = "open";
   #requests = 0;
+  /** It is over, and all that was asked for was answered. */
+  #isWhole = false;
   /** Streams that were reset before anybody saw them, and why the first one was. */
   #refused = 0;
   #refusedWhy = "";
@@ -165,7 +167,15 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   /** All is done; the client is to close, too. */
   #close(): void {
+    this.#isWhole = true;
     this.#cut(NO_ERROR, "", this.options.lingerMs);
+  }
+
+  /** The client had its time to close; but the last of its responses may still be leaving. */
+  #endWaiting(): void {
+    const isLeaving = this.#isWhole && this.#stream.writableLength > 0 && !this.#takesNothing();
+    if (isLeaving) this.#deadline.set(this.#sweepMs);
+    else this.#stream.destroy();
   }
 
   /** There are no streams: how long that may be so. */
@@ -286,7 +296,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   }
 
   #onDeadline(): void {
-    if (this.over) this.#stream.destroy();
+    if (this.over) this.#endWaiting();
     else if (this.#busy || this.#stream.writableLength > 0) this.#sweep();
     else {
       if (this.#state === "open") this.#reason = "idle-timeout";

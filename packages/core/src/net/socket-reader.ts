@@ -36,6 +36,11 @@ interface ReadSocket {
 /** For reads whose bytes are used up before the next read of any socket: heads, mostly. One for the process. */
 const SHARED: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
 
+/** Buffers whose connection waits for its next request. New ones for each upload are work for the garbage collector. */
+const free: Buffer[] = [];
+/** 4 MB for the process. */
+const MAX_FREE = 64;
+
 /** What the socket that was just read, or is being made, reads into next. */
 let nextBuffer: Buffer | typeof SAME = SHARED;
 
@@ -162,8 +167,10 @@ export class SocketReader {
 
   #next(): Buffer | typeof SAME {
     const before = this.#buffer;
-    if (!this.#ownBuffer) this.#buffer = SHARED;
-    else if (before === undefined || before === SHARED) this.#buffer = Buffer.allocUnsafeSlow(this.#bufferBytes);
+    if (!this.#ownBuffer) {
+      this.#buffer = SHARED;
+      if (before !== undefined && before !== SHARED) this.#giveBack(before);
+    } else if (before === undefined || before === SHARED) this.#buffer = this.#ownMemory();
     else if (this.#kept) this.#buffer = this.#roomBeside(before);
     else if (this.#lent || SocketReader.lendsAll) this.#buffer = this.#withdraw(before);
     this.#kept = false;
@@ -174,8 +181,19 @@ export class SocketReader {
   /** Memory to go on with when the last read's is kept: what is left, if that was little. New memory for each would cost 25 µs. */
   #roomBeside(kept: Buffer): Buffer {
     const left = kept.length - this.#bytes;
-    if (this.#bytes > FEW_BYTES || left < this.#bufferBytes / 2) return Buffer.allocUnsafeSlow(this.#bufferBytes);
+    if (this.#bytes > FEW_BYTES || left < this.#bufferBytes / 2) return this.#ownMemory();
     return kept.subarray(this.#bytes);
+  }
+
+  #ownMemory(): Buffer {
+    const again = this.#bufferBytes === BUFFER_BYTES ? free.pop() : undefined;
+    return again ?? Buffer.allocUnsafeSlow(this.#bufferBytes);
+  }
+
+  /** Nobody has a view of it: another connection may read into it. */
+  #giveBack(own: Buffer): void {
+    if (this.#kept || own.buffer.byteLength !== BUFFER_BYTES || free.length >= MAX_FREE) return;
+    free.push(this.#lent || SocketReader.lendsAll ? this.#withdraw(own) : own);
   }
 
   /** Takes away what was lent; gives what to go on with. */

@@ -89,6 +89,8 @@ export class Http2Endpoint implements ChunkReceiver {
   sendWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** @internal */
   receiveWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** @internal DATA that may still come for streams that we have reset. */
+  lateBytes = 0;
   /** @internal The peer has agreed to our settings. */
   acknowledged = false;
   /** The highest stream that the peer has opened. */
@@ -171,6 +173,7 @@ export class Http2Endpoint implements ChunkReceiver {
   refuse(streamId: number, code: number, why: string): void {
     this.sendReset(streamId, code);
     this.closedStreams.add(streamId, "reset-by-us");
+    this.lateBytes += this.#newStreamWindowBytes;
     this.owner.onRefused(why);
     this.guard.reset();
   }
@@ -190,9 +193,13 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal The peer has opened it. */
   register(stream: Http2Stream): void {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
-    stream.receiveWindowBytes = this.acknowledged ? this.settings.streamWindowBytes : DEFAULT_WINDOW_BYTES;
+    stream.receiveWindowBytes = this.#newStreamWindowBytes;
     this.streams.set(stream.id, stream);
     this.guard.allow();
+  }
+
+  get #newStreamWindowBytes(): number {
+    return this.acknowledged ? this.settings.streamWindowBytes : DEFAULT_WINDOW_BYTES;
   }
 
   /** @internal We open it: its head is about to be sent. */
@@ -311,6 +318,7 @@ export class Http2Endpoint implements ChunkReceiver {
     if (stream.closed) return;
     if (stream.id !== 0) {
       this.streams.delete(stream.id);
+      if (how !== "complete" && !stream.remoteEnded) this.lateBytes += Math.max(stream.receiveWindowBytes, 0);
       this.closedStreams.add(
         stream.id,
         how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",

@@ -42,7 +42,7 @@ export abstract class Http2Stream {
   /** Nothing comes or goes on it. */
   closed = false;
   /** Body bytes that came. */
-  receivedBytes = 0;
+  bodyBytes = 0;
   /** What the peer has said that its body will have (RFC 9113, section 8.1.1); -1: nothing. Set with the head. */
   protected contentLength = -1;
   /** @internal DATA may come: the message's head is there. */
@@ -59,6 +59,8 @@ export abstract class Http2Stream {
   touched = false;
   /** Behind END_STREAM, the peer is asked to stop (RFC 9113, section 8.1). */
   protected stopsBehindEnd = false;
+  /** END_STREAM gets a frame of its own, if only an empty one. */
+  protected endsByOwnFrame = false;
   #headWaits = false;
   #queue: SendQueue | undefined = undefined;
   #ending: Ending = "none";
@@ -222,8 +224,8 @@ export abstract class Http2Stream {
   /** @internal Some content came. */
   take(buffer: Buffer, from: number, end: number): void {
     const bytes = end - from;
-    this.receivedBytes += bytes;
-    if (this.contentLength >= 0 && this.receivedBytes > this.contentLength) {
+    this.bodyBytes += bytes;
+    if (this.contentLength >= 0 && this.bodyBytes > this.contentLength) {
       this.endpoint.returnToConnection(bytes);
       this.malformed(`a body of more than the ${this.contentLength} bytes that its Content-Length says`);
     } else if (this.#reading && this.#waiting === undefined) {
@@ -238,8 +240,8 @@ export abstract class Http2Stream {
   takeEnd(): void {
     if (this.closed) return;
     this.remoteEnded = true;
-    if (this.contentLength >= 0 && this.receivedBytes < this.contentLength) {
-      this.malformed(`a body of ${this.receivedBytes} bytes, of ${this.contentLength} that its Content-Length says`);
+    if (this.contentLength >= 0 && this.bodyBytes < this.contentLength) {
+      this.malformed(`a body of ${this.bodyBytes} bytes, of ${this.contentLength} that its Content-Length says`);
       return;
     }
     if (this.#reading && this.#waiting === undefined) {
@@ -249,12 +251,17 @@ export abstract class Http2Stream {
     this.endpoint.closeIfComplete(this);
   }
 
+  /** Whether what came and was not delivered is of use behind such an end. */
+  protected keepsWaiting(how: StreamClose): boolean {
+    return how === "complete";
+  }
+
   /** @internal Told by the endpoint alone. */
   end(how: StreamClose, code: number, why: string | undefined): void {
     this.closed = true;
     this.#queue?.clear();
     this.#queue = undefined;
-    if (how !== "complete") this.#dropWaiting();
+    if (!this.keepsWaiting(how)) this.#dropWaiting();
     this.onClosed(how, code, why);
   }
 
@@ -330,7 +337,7 @@ export abstract class Http2Stream {
     if (this.#ending === "trailers") {
       this.#writeFields(true);
       endpoint.head.end(this.id, true, endpoint.peer.maxFrameBytes);
-    } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch) {
+    } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch && !this.endsByOwnFrame) {
       endpoint.output.markEnd(this.#flagsAt);
     } else {
       endpoint.output.data(this.id, NOTHING, 0, 0, true);
