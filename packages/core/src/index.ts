@@ -57,6 +57,7 @@ export { busQuestion, busTopic, type BusQuestion, type BusTopic } from "./bus/bu
 export { ServerBus, type AskOptions, type PublishOptions } from "./bus/server-bus.ts";
 export { phaseChannel, type ExecutionPhase, type PhaseMessage } from "./server/execution-phase.ts";
 export type { FdHandover, ReceivedFds, ReceiveFdsOptions, SendFdsOptions } from "./server/fd-handover.ts";
+export { handoverChannel, type HandoverMessage } from "./server/fd-handover.ts";
 export {
   reloadChannel,
   reloadStartChannel,
@@ -112,6 +113,7 @@ export { SubrequestSession, type SubrequestBodyMode } from "./subrequest/subrequ
 export { connectSocket, DEFAULT_CONNECT_MS, type ConnectOptions } from "./net/connect.ts";
 export { HttpConnector, type HttpConnectorOptions } from "./upstreams/http-connector.ts";
 export { acceptedNames } from "./tls/accepted-names.ts";
+export { partFrom, refuseConnection } from "./tls/farewell.ts";
 export { WatchedSettings, type ReadSource } from "./tls/watched-settings.ts";
 export { CertificateNames } from "./tls/certificate-names.ts";
 export type { PeerTls } from "./tls/peer-tls.ts";

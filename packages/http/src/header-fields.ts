@@ -14,6 +14,11 @@ export class HeaderFields {
   gone = 0;
   /** @internal Name, value, …: all fields, or those after `lines`. */
   added: string[];
+  /**
+   * @internal Names, in lower case, of fields that came over HTTP/2 with the demand to keep them out of every compression table, here and
+   * further on (RFC 7541, section 7.1.3); `undefined`: none. `:path` may be among them.
+   */
+  neverIndexed: Set<string> | undefined = undefined;
 
   /** @param fields Name, value, name, value, …, or lines as received; taken over, not copied, not validated. */
   constructor(fields: string[] | FieldLines = []) {
@@ -161,6 +166,7 @@ export class HeaderFields {
     this.lines = other.lines;
     this.gone = other.gone;
     this.added = other.added.slice();
+    this.neverIndexed = other.neverIndexed;
   }
 
   /** From now on every field is in `added`, as strings. */

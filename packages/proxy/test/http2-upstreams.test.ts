@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectHttp2, constants, type ClientHttp2Session } from "node:http2";
+import { connect as connectHttp2, constants, sensitiveHeaders, type ClientHttp2Session } from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -549,4 +549,28 @@ test("CONNECT goes through an upstream that is a proxy of HTTP/2", async () => {
   client.end();
   await client.whenEnded();
   expect((await proxy.whenFinished()).error).toBeUndefined();
+});
+
+test("fields that are to stay out of all compression tables do so on both sides (RFC 7541, section 7.1.3)", async () => {
+  let up: unknown;
+  await using origin = await nodeH2Origin((stream, headers) => {
+    up = (headers as Record<symbol, unknown>)[sensitiveHeaders];
+    stream.respond(
+      { ":status": 200, "x-token": "a", "x-other": "b", [sensitiveHeaders]: ["x-token"] },
+      { endStream: true },
+    );
+  });
+  await using proxy = await proxyTo(origin);
+  await using client = await http2Client(proxy);
+  for (let round = 0; round < 2; round++) {
+    const request = client.request({
+      ":path": "/key",
+      "x-secret": "1",
+      "x-plain": "2",
+      [sensitiveHeaders]: ["x-secret", ":path"],
+    });
+    const [answer] = (await once(request, "response")) as [Record<symbol, unknown>];
+    expect([up, answer[sensitiveHeaders]]).toEqual([[":path", "x-secret"], ["x-token"]]);
+    request.close();
+  }
 });

@@ -1,3 +1,4 @@
+import { partFrom } from "@sluice/core";
 import type { AdoptedTlsSocket } from "./adopted-tls-socket.ts";
 import type { HandshakeWatch } from "./handshake-watch.ts";
 
@@ -37,6 +38,12 @@ export function handshake(
         socket.secureConnecting = false;
         socket.release();
         resolve();
+      },
+      onRefused(error) {
+        socket.waiter = undefined;
+        watch.delete(giveUp);
+        reject(failed(error));
+        partFrom(socket);
       },
       onDestroyed: (error) => giveUp(failed(error)),
     };

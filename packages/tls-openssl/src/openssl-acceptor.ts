@@ -5,6 +5,7 @@ import {
   DEFAULT_HANDSHAKE_MS,
   DEFAULT_RELOAD_MS,
   logger,
+  refuseConnection,
   SocketReader,
   WatchedSettings,
   type SecuredStream,
@@ -39,6 +40,9 @@ const PLAIN_ANSWER = Buffer.from(
 /** The fatal alert `unrecognized_name` in a record of its own (RFC 8446, sections 5.1 and 6). OpenSSL has no way to ask for it. */
 const UNRECOGNIZED_NAME = Buffer.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70);
 
+const CERTIFICATE_MISSING = "This server needs a certificate of the client, and there is none";
+const CERTIFICATE_REFUSED = "This server does not accept the certificate of the client";
+
 /** TLS for the clients of one listener. */
 export class OpensslAcceptor implements TlsAcceptor {
   readonly #settings: TlsListenSettings;
@@ -47,6 +51,7 @@ export class OpensslAcceptor implements TlsAcceptor {
   readonly #alpn: Buffer | undefined;
   readonly #handshakeMs: number;
   #options: AdoptOptions | undefined = undefined;
+  #setsAlpn = false;
   /** For those with the signal that was given last. */
   #watch: { readonly signal: AbortSignal | undefined; readonly all: SharedHandshakeWatch } | undefined = undefined;
   readonly #asksForCertificate: boolean;
@@ -88,12 +93,12 @@ export class OpensslAcceptor implements TlsAcceptor {
     const tls = new AdoptedTlsSocket(socket, this.#optionsFor(contexts), reader);
     const { native } = tls;
     if (native === null) throw handshakeError(undefined, "downstream", DOING);
-    // As an option, Node would copy it for each connection.
-    if (this.#alpn !== undefined) native.setALPNProtocols(this.#alpn);
+    if (this.#alpn !== undefined) this.#setAlpn(native, this.#alpn);
     if (contexts.needsChoice) {
       native.oncertcb = (hello) => void this.#choose(tls, contexts, hello);
       native.enableCertCb();
     }
+    tls.outlivesErrors();
     this.#keyLog?.follow(tls);
     tls.listensNoMore();
     await handshake(tls, this.#watchFor(signal), signal, (error) => {
@@ -121,8 +126,18 @@ export class OpensslAcceptor implements TlsAcceptor {
       secureContext: contexts.default.secure,
       requestCert: this.#asksForCertificate,
       rejectUnauthorized: this.#requiresCertificate,
+      ...(this.#alpn !== undefined && !this.#setsAlpn && { ALPNProtocols: this.#alpn }),
     };
     return this.#options;
+  }
+
+  /** As an option, Node copies the list for each connection: so it is one only until a handle has shown that it takes it. */
+  #setAlpn(native: TlsHandle, list: Buffer): void {
+    if (typeof native.setALPNProtocols !== "function") return;
+    native.setALPNProtocols(list);
+    if (this.#setsAlpn) return;
+    this.#setsAlpn = true;
+    this.#options = undefined;
   }
 
   #secured(tls: AdoptedTlsSocket, native: TlsHandle): SecuredStream {
@@ -133,7 +148,9 @@ export class OpensslAcceptor implements TlsAcceptor {
     }
     if (this.#requiresCertificate && (certificate === undefined || verifyError !== undefined)) {
       const code = verifyError ?? "";
-      tls.destroy();
+      const alpn = typeof tls.alpnProtocol === "string" ? tls.alpnProtocol : undefined;
+      // Node looks at it when the handshake is over, and has no way to send an alert.
+      refuseConnection(tls, alpn, certificate === undefined ? CERTIFICATE_MISSING : CERTIFICATE_REFUSED);
       // Whoever resumes a session without one has none.
       throw certificate === undefined
         ? new ProxyError("TLSHandshakeFailure", {
@@ -200,7 +217,9 @@ export class OpensslAcceptor implements TlsAcceptor {
 function refuse(tls: AdoptedTlsSocket, name: string | undefined): void {
   writeAtOnce(tls.native, UNRECOGNIZED_NAME);
   const context = `${DOING}: there is no certificate for ${name ?? "clients that ask for no name"}`;
-  tls.destroy(new ProxyError("TLSHandshakeFailure", { source: "downstream", context, detail: "unknown-name" }));
+  tls.waiter?.onRefused(
+    new ProxyError("TLSHandshakeFailure", { source: "downstream", context, detail: "unknown-name" }),
+  );
 }
 
 async function ocspResponse({ ocsp }: ServerContext): Promise<Uint8Array | undefined> {

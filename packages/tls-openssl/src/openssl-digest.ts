@@ -24,13 +24,12 @@ export class OpensslDigest implements TlsDigest {
     certificate: X509Certificate | undefined,
     verifyError: string | undefined,
   ) {
-    const { native } = socket;
-    this.version = native?.getProtocol() ?? "";
-    this.cipher = native?.getCipher().standardName ?? "";
+    this.version = socket.getProtocol() ?? "";
+    this.cipher = socket.getCipher()?.standardName ?? "";
     const { alpnProtocol } = socket;
     this.alpn = typeof alpnProtocol === "string" ? alpnProtocol : undefined;
     this.serverName = serverName;
-    this.resumed = native?.isSessionReused() ?? false;
+    this.resumed = socket.isSessionReused();
     this.#certificate = certificate;
     this.#verifyError = verifyError;
   }

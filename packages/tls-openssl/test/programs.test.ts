@@ -68,8 +68,7 @@ describe("curl", () => {
     const shown = ["--cert", paths["client.pem"], "--key", paths["client.key"]];
     expect(await run(curl, args(proxy, ...shown))).toMatchObject({ code: 0, stdout: "hello CN=curl 1\n" });
 
-    // By HTTP/2 it would have begun to speak before it hears of it.
-    const without = await run(curl, args(proxy, "--http1.1"));
+    const without = await run(curl, args(proxy));
     expect(without.code).not.toBe(0);
     expect(without.stderr).toMatch(/certificate required/);
     expect(await proxy.logged("TLS handshake failed")).toMatchObject({
@@ -79,6 +78,20 @@ describe("curl", () => {
       hint: "the client has no certificate, and clientCertificates requires one",
     });
     expect(proxy.service.failedHandshakeCount).toBe(1);
+  });
+
+  testWith("curl", "whose certificate is not accepted reads it, in HTTP/1", async ({ curl }) => {
+    const client = certificateAuthority("Others").issue({ usage: "client", commonName: "curl 2" });
+    const paths = files(folder, { "other.pem": client.cert, "other.key": client.key });
+    await using proxy = await start({
+      listen: { ...listen, clientCertificates: { mode: "require", ca: ca.cert } },
+    });
+    const shown = ["--cert", paths["other.pem"], "--key", paths["other.key"], "-w", "%{http_code}"];
+    const reason = "This server does not accept the certificate of the client\n";
+    expect(await run(curl, args(proxy, "--http1.1", ...shown))).toMatchObject({ code: 0, stdout: `${reason}400` });
+    expect((await run(curl, args(proxy, ...shown))).code).not.toBe(0);
+    expect(await proxy.logged("TLS handshake failed")).toMatchObject({ detail: "cert-unknown-issuer" });
+    expect(proxy.service.failedHandshakeCount).toBe(2);
   });
 
   testWith("curl", "that does not believe us is understood, and disturbs nobody", async ({ curl }) => {
@@ -168,6 +181,24 @@ describe("openssl s_client", () => {
       await using proxy = await start({ listen });
       await run(openssl, args(proxy, ...options.split(" ")), REQUEST);
       expect(await proxy.logged("TLS handshake failed")).toMatchObject({ detail, hint: expect.any(String) as string });
+    });
+  }
+
+  for (const [options, reason] of [
+    ["-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA", "HTTP/2 must not be spoken with TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"],
+    ["-tls1_1 -cipher DEFAULT@SECLEVEL=0", "HTTP/2 needs TLS 1.2 at least, not TLSv1.1"],
+  ] as const) {
+    testWith("openssl", `${options} has HTTP/1 and no HTTP/2, and is told why`, async ({ openssl }) => {
+      await using proxy = await start({ listen: { ...listen, minVersion: "1.0" } });
+      const served = await run(openssl, args(proxy, ...options.split(" "), "-alpn", "http/1.1"), REQUEST);
+      expect(served.stdout).toContain("hello you");
+      const refused = await run(openssl, args(proxy, ...options.split(" "), "-alpn", "h2"));
+      expect(refused.stdout).toContain(reason);
+      expect(await proxy.logged("TLS handshake failed")).toMatchObject({
+        detail: "tls-parameters",
+        error: expect.stringContaining(reason) as string,
+        hint: expect.any(String) as string,
+      });
     });
   }
 

@@ -102,6 +102,19 @@ describe("an upstream whose TLS fails: 502, and the log says where to look", () 
     });
   });
 
+  test("that chooses a cipher too weak for HTTP/2", async () => {
+    const weak: TlsOptions = { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-SHA256", ALPNProtocols: ["h2"] };
+    await using upstream = await origin(tls({ ...ca.issue({ names: ["a.test"] }), ...weak }), "");
+    const peer: PeerOptions = { ...trusting, minHttpVersion: 2 };
+    await using proxy = await TlsProxy.start({ origin: upstream.address, peer });
+    expect((await fetch(`http://${proxy.address}/`)).status).toBe(502);
+    expect(await proxy.logged("request failed")).toMatchObject({
+      type: "TLSHandshakeFailure",
+      error: expect.stringContaining("must not be spoken with TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256") as string,
+      hint: expect.any(String) as string,
+    });
+  });
+
   test("that does not get a certificate of ours, though it asks (TLS 1.3, where that comes late)", async () => {
     const asking = { ...ca.issue({ names: ["a.test"] }), ca: ca.cert, requestCert: true, rejectUnauthorized: true };
     await using upstream = await origin(tls(asking), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");

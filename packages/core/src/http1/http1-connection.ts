@@ -111,9 +111,10 @@ export abstract class Http1Connection {
     else this.stream.resume();
   }
 
-  /** The stream holds bytes that it was given, and so their memory; while they are gathered that is not known yet. */
+  /** The stream holds bytes that it was given, and needs their memory; while they are gathered that is not known yet. */
   get holdsBytes(): boolean {
-    return !this.#gathering && this.stream.writableLength > 0;
+    const { stream } = this;
+    return !this.#gathering && (stream.lentLength ?? stream.writableLength) > 0;
   }
 
   /** The peer takes what it is given. */

@@ -1,24 +1,28 @@
 import { ProxyError } from "@sluice/error";
 import { upstreamClosed } from "../http1/upstream-errors.ts";
+import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
+import type { StreamClose } from "./connection/http2-stream.ts";
 import { ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, http2CodeName, PROTOCOL_ERROR, REFUSED_STREAM } from "./error-codes.ts";
 
 /** What a connection knows of its own end, or of a stream's. */
 export interface ConnectionFate {
   /** The last GOAWAY that came. */
   readonly goaway: { readonly code: number; readonly lastStreamId: number } | undefined;
-  /** The connection is over: nothing comes or goes on it. */
-  readonly over: boolean;
-  /** The socket's error, or that of HTTP/2's own rules. */
+  /** The socket's error. */
   readonly cause: Error | undefined;
+  /** The rule that the upstream broke, for which we have ended the connection. */
+  readonly broken: Http2ConnectionError | undefined;
   /** A PING was not answered within this time; 0: none was missed. */
   readonly pingMissedMs: number;
 }
 
 /** How far an exchange had come when its stream ended before the response did. */
 export interface StreamFate {
-  readonly id: number;
-  readonly rstCode: number;
-  readonly error: Error | undefined;
+  readonly how: StreamClose;
+  /** Of RST_STREAM. */
+  readonly code: number;
+  /** What rule its response broke. */
+  readonly why: string | undefined;
   /** Its response head had come. */
   readonly inBody: boolean;
   readonly receivedBytes: number;
@@ -40,42 +44,53 @@ export function notSent(fate: ConnectionFate): ProxyError {
 /** Why a stream ended before its response was complete. */
 export function streamFailed(stream: StreamFate, connection: ConnectionFate): ProxyError {
   const error = describe(stream, connection);
-  // Not a byte came: as with HTTP/1, the upstream may have closed before it saw the request.
-  if (error.retry === false && connection.over && stream.receivedBytes === 0 && error.type !== "InvalidH2") {
-    error.retry = "reusedOnly";
-  }
   if (stream.inBody) error.detail ??= "response-body";
   return error;
 }
 
 function describe(stream: StreamFate, connection: ConnectionFate): ProxyError {
-  const { rstCode, inBody } = stream;
-  const { goaway } = connection;
-  // RFC 9113, section 6.8: streams above the last one of a GOAWAY were not processed, whatever the method.
-  if (goaway !== undefined && stream.id > goaway.lastStreamId) {
-    const context = `the upstream sent GOAWAY (${http2CodeName(goaway.code)}) before it took this request`;
-    return retriable(ProxyError.upstream("H2Error", context), !inBody);
+  switch (stream.how) {
+    case "refused":
+      return notTaken(stream, connection);
+    case "rules":
+      return brokeRules(`the upstream broke the rules of HTTP/2 ${where(stream.inBody)}: ${stream.why}`);
+    case "peer-reset":
+      return resetError(stream);
+    default:
+      return connectionLost(stream, connection);
   }
-  if (connection.pingMissedMs > 0) {
-    const context = `the upstream did not answer an HTTP/2 PING within ${connection.pingMissedMs} ms; ${where(inBody)}`;
-    return ProxyError.upstream("PingTimedout", context);
-  }
-  if (goaway !== undefined && goaway.code !== 0 && connection.over) {
-    const context = `the upstream ended the HTTP/2 connection by GOAWAY (${http2CodeName(goaway.code)}) ${where(inBody)}`;
-    return ProxyError.upstream("H2Error", context);
-  }
-  if (connection.over) {
-    // Streams hear of it before the connection does.
-    const cause = connection.cause ?? stream.error;
-    if (isProtocolError(cause)) {
-      return ProxyError.upstream("InvalidH2", `the upstream broke the rules of HTTP/2 ${where(inBody)}`, cause);
-    }
-    return upstreamClosed(inBody, cause, stream.receivedBytes);
-  }
-  return resetError(stream, rstCode);
 }
 
-function resetError({ inBody, allowsHttp1 }: StreamFate, code: number): ProxyError {
+/** RFC 9113, section 6.8: streams above the last one of a GOAWAY were not processed, whatever the method. */
+function notTaken({ inBody }: StreamFate, { goaway }: ConnectionFate): ProxyError {
+  const context = `the upstream sent GOAWAY (${http2CodeName(goaway!.code)}) before it took this request`;
+  return retriable(ProxyError.upstream("H2Error", context), !inBody);
+}
+
+function connectionLost(stream: StreamFate, connection: ConnectionFate): ProxyError {
+  const { inBody, receivedBytes } = stream;
+  const { broken, goaway, pingMissedMs } = connection;
+  if (broken !== undefined) {
+    const { code, what } = broken;
+    if (code !== ENHANCE_YOUR_CALM) {
+      return brokeRules(`the upstream broke the rules of HTTP/2 ${where(inBody)}: ${what}`, broken);
+    }
+    return ProxyError.upstream("H2Error", `the HTTP/2 connection was ended ${where(inBody)}: ${what}`, broken);
+  }
+  let error: ProxyError;
+  if (pingMissedMs > 0) {
+    const context = `the upstream did not answer an HTTP/2 PING within ${pingMissedMs} ms; ${where(inBody)}`;
+    error = ProxyError.upstream("PingTimedout", context);
+  } else if (goaway !== undefined && goaway.code !== 0) {
+    const context = `the upstream ended the HTTP/2 connection by GOAWAY (${http2CodeName(goaway.code)}) ${where(inBody)}`;
+    error = ProxyError.upstream("H2Error", context);
+  } else error = upstreamClosed(inBody, connection.cause, receivedBytes);
+  // Not a byte came: as with HTTP/1, the upstream may have closed before it saw the request.
+  if (error.retry === false && receivedBytes === 0) error.retry = "reusedOnly";
+  return error;
+}
+
+function resetError({ inBody, allowsHttp1, code }: StreamFate): ProxyError {
   const context = `the upstream reset the HTTP/2 stream (${http2CodeName(code)}) ${where(inBody)}`;
   switch (code) {
     case REFUSED_STREAM:
@@ -83,18 +98,17 @@ function resetError({ inBody, allowsHttp1 }: StreamFate, code: number): ProxyErr
       return retriable(ProxyError.upstream("H2Error", context), !inBody);
     case HTTP_1_1_REQUIRED:
       return retriable(ProxyError.upstream("H2Downgrade", `${context}: it wants HTTP/1.1`), allowsHttp1 && !inBody);
-    case PROTOCOL_ERROR: {
-      // Node does not say which side found the fault.
-      const what = "its response broke the rules of HTTP/2, or it found that our request did";
-      return ProxyError.upstream("InvalidH2", `the HTTP/2 stream ended by PROTOCOL_ERROR ${where(inBody)}: ${what}`);
-    }
-    case ENHANCE_YOUR_CALM: {
-      const what = "it has too much to do, or its head is larger than the limits allow";
-      return ProxyError.upstream("H2Error", `the HTTP/2 stream ended by ENHANCE_YOUR_CALM ${where(inBody)}: ${what}`);
-    }
+    case PROTOCOL_ERROR:
+      return brokeRules(`${context}: it found that our request breaks the rules of HTTP/2`);
+    case ENHANCE_YOUR_CALM:
+      return ProxyError.upstream("H2Error", `${context}: it has too much to do, or our head is too large for it`);
     default:
       return ProxyError.upstream("H2Error", context);
   }
+}
+
+function brokeRules(context: string, cause?: Error): ProxyError {
+  return ProxyError.upstream("InvalidH2", context, cause);
 }
 
 function retriable(error: ProxyError, retry: boolean): ProxyError {
@@ -103,10 +117,4 @@ function retriable(error: ProxyError, retry: boolean): ProxyError {
 
 function where(inBody: boolean): string {
   return inBody ? "in the middle of its response body" : "before its response head was complete";
-}
-
-/** Of nghttp2, and not of the socket. */
-function isProtocolError(cause: NodeJS.ErrnoException | undefined): boolean {
-  const code = cause?.code;
-  return code === "ERR_HTTP2_ERROR" || code?.startsWith("ERR_HTTP2_TOO_MANY") === true;
 }

@@ -2,7 +2,8 @@ import { ProxyError } from "@sluice/error";
 import { sameName, type RequestHeader } from "@sluice/http";
 import type { RequestBody } from "../http/client-session.ts";
 import { CONTENT_LENGTH, HOST } from "../http1/known-fields.ts";
-import { appendFields, goesByHttp2 } from "./fields.ts";
+import { goesByHttp2, writeFields, type FieldWriter } from "./fields.ts";
+import { FIELD_OVERHEAD_BYTES } from "./heads/field-rules.ts";
 
 /**
  * What becomes of a request on HTTP/2:
@@ -20,22 +21,27 @@ export function requestKind(header: RequestHeader, body: RequestBody): Http2Requ
   return upgrade !== undefined && sameName(upgrade, "websocket") ? "websocket" : "message";
 }
 
+/** `:method`, `:scheme`, `:path` and perhaps `:protocol`, but for what stands in them; `:authority` is counted as Host. */
+const REST_BYTES = 4 * FIELD_OVERHEAD_BYTES + 50;
 /**
- * A request head as Node takes it: name, value, …, the pseudo-header fields first (RFC 9113, section 8.3.1). Host becomes
- * `:authority`; what speaks of one connection is left out, `te: trailers` excepted (section 8.2.2). Node makes names lower case.
- * A Cookie goes as it is: to split it for compression is allowed, not asked for (section 8.2.3).
- * @throws ProxyError `InvalidHTTPHeader` for a request that HTTP/2 cannot say.
+ * A larger head is not sent, whatever the origin allows: those that are built on nghttp2 end the connection for it, and with it the
+ * requests of others.
  */
-export function requestFields(
-  header: RequestHeader,
-  body: RequestBody,
-  kind: Http2RequestKind,
-  scheme: "http" | "https",
-): string[] {
-  const { method, target } = header;
-  if (kind === "connect") {
-    return addFields([":method", "CONNECT", ":authority", target], header, body, kind);
+const MAX_HEAD_BYTES = 65_536;
+
+/**
+ * @param maxListBytes What the origin takes (SETTINGS_MAX_HEADER_LIST_SIZE).
+ * @throws ProxyError `InvalidHTTPHeader` for a request that HTTP/2 cannot say, or the origin will not take.
+ */
+export function checkRequest(header: RequestHeader, kind: Http2RequestKind, maxListBytes: number): void {
+  const { target } = header;
+  const maxBytes = Math.min(maxListBytes, MAX_HEAD_BYTES);
+  if (roughBytes(header) > maxBytes && listBytes(header) > maxBytes) {
+    throw unsayable(
+      `a request head of more than ${maxBytes} bytes, which is the most that is sent on this HTTP/2 connection`,
+    );
   }
+  if (kind === "connect") return;
   const authority = header.get("host");
   if (authority === undefined || authority === "") {
     throw unsayable("a request without Host, or with an empty one, has no :authority for HTTP/2");
@@ -43,18 +49,62 @@ export function requestFields(
   if (target.charCodeAt(0) !== 0x2f && target !== "*") {
     throw unsayable(`the request target ${JSON.stringify(target)}; HTTP/2 takes a path, or * for OPTIONS`);
   }
-  const fields =
-    kind === "websocket"
-      ? [":method", "CONNECT", ":protocol", "websocket", ":scheme", scheme, ":authority", authority, ":path", target]
-      : [":method", method, ":scheme", scheme, ":authority", authority, ":path", target];
-  return addFields(fields, header, body, kind);
 }
 
-function addFields(list: string[], header: RequestHeader, body: RequestBody, kind: Http2RequestKind): string[] {
-  appendFields(list, header, body === "unknown-length" ? goesWithoutLength : goes);
+/**
+ * Writes a request head, the pseudo-header fields first (RFC 9113, section 8.3.1). Host becomes `:authority`; what speaks of one
+ * connection is left out, `te: trailers` excepted (section 8.2.2). A Cookie goes as it is: to split it for compression is allowed, not
+ * asked for (section 8.2.3).
+ * @param header As {@link checkRequest} takes it.
+ */
+export function writeRequestHead(
+  head: FieldWriter,
+  header: RequestHeader,
+  body: RequestBody,
+  kind: Http2RequestKind,
+  scheme: "http" | "https",
+): void {
+  if (kind === "connect") {
+    head.field(":method", "CONNECT");
+    head.field(":authority", header.target);
+  } else {
+    head.field(":method", kind === "websocket" ? "CONNECT" : header.method);
+    if (kind === "websocket") head.field(":protocol", "websocket");
+    head.field(":scheme", scheme);
+    const { neverIndexed } = header;
+    head.field(":authority", header.get("host")!, neverIndexed?.has("host"));
+    head.field(":path", header.target, neverIndexed?.has(":path"));
+  }
   // RFC 8441, section 5: the key and what is answered to it are not used.
-  if (kind === "websocket") removeFrom(list, "sec-websocket-key");
-  return list;
+  if (kind === "websocket") writeFields(new WithoutKey(head), header, goes);
+  else writeFields(head, header, body === "unknown-length" ? goesWithoutLength : goes);
+}
+
+/** No less than {@link listBytes}, without making a string of each name and value. */
+function roughBytes({ method, target, lines, added }: RequestHeader): number {
+  let bytes = method.length + target.length + REST_BYTES;
+  if (lines !== undefined) bytes += lines.text.length + lines.count * FIELD_OVERHEAD_BYTES;
+  for (const text of added) bytes += text.length + FIELD_OVERHEAD_BYTES / 2;
+  return bytes;
+}
+
+/** As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, section 6.5.2). */
+function listBytes(header: RequestHeader): number {
+  let bytes = header.method.length + header.target.length + REST_BYTES;
+  for (const [name, value] of header) bytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
+  return bytes;
+}
+
+class WithoutKey implements FieldWriter {
+  readonly #head: FieldWriter;
+
+  constructor(head: FieldWriter) {
+    this.#head = head;
+  }
+
+  field(name: string, value: string, neverIndex?: boolean): void {
+    if (name !== "sec-websocket-key") this.#head.field(name, value, neverIndex);
+  }
 }
 
 /** RFC 9113, section 8.3.1: Host is :authority. */
@@ -65,13 +115,6 @@ function goes(tag: number, value: string): boolean {
 /** With a body of unknown length, a length would make two messages for two readers. */
 function goesWithoutLength(tag: number, value: string): boolean {
   return tag !== CONTENT_LENGTH && goes(tag, value);
-}
-
-function removeFrom(list: string[], name: string): void {
-  for (let at = 0; at < list.length;) {
-    if (sameName(list[at]!, name)) list.splice(at, 2);
-    else at += 2;
-  }
 }
 
 function unsayable(what: string): ProxyError {

@@ -1,47 +1,63 @@
-import { HeaderFields, ResponseHeader } from "@sluice/http";
+import { HeaderFields } from "@sluice/http";
 import { expect, test } from "vitest";
+import { DEFAULT_HEAD_LIMITS } from "../http1/head-limits.ts";
+import { parseRequestHead } from "../http1/parse-head.ts";
 import { CANCEL, http2CodeName, HTTP_1_1_REQUIRED } from "./error-codes.ts";
-import { appendFields, fieldListBytes, fieldObject, goesByHttp2 } from "./fields.ts";
+import { goesByHttp2, hasTrailers, writeFields, writeTrailers } from "./fields.ts";
 
-test("a list has every field in its order, without space around values, and without those of one connection", () => {
-  const fields = HeaderFields.from([
-    ["X-A", "\t1 "],
-    ["Connection", "close"],
-    ["TE", "trailers"],
-    ["te", "gzip"],
-    ["HTTP2-Settings", "x"],
-    ["X-A", " "],
-    ["x-b", ""],
-  ]);
-  const list = [":status", "200"];
-  appendFields(list, fields, goesByHttp2);
-  expect(list).toEqual([":status", "200", "X-A", "1", "TE", "trailers", "X-A", "", "x-b", ""]);
+type List = [name: string, value: string][];
+
+function written(write: (to: { field(name: string, value: string): void }) => void): List {
+  const list: List = [];
+  write({ field: (name, value) => list.push([name, value]) });
+  return list;
+}
+
+const FIELDS: List = [
+  ["X-A", "\t1 "],
+  ["Connection", "close"],
+  ["TE", "trailers"],
+  ["te", "gzip"],
+  ["HTTP2-Settings", "x"],
+  ["X-A", " "],
+  ["x-b", ""],
+];
+const WRITTEN: List = [
+  ["x-a", "1"],
+  ["te", "trailers"],
+  ["x-a", ""],
+  ["x-b", ""],
+];
+
+test("fields are written in their order, in lower case, without space around values, and without those of one connection", () => {
+  const fields = HeaderFields.from(FIELDS);
+  for (let round = 0; round < 2; round++) {
+    expect(written((to) => writeFields(to, fields, goesByHttp2))).toEqual(WRITTEN);
+  }
 });
 
-test("a NUL, which ends a name or a value for nghttp2, is refused in what was put into a head unchecked", () => {
-  expect(() => appendFields([], new HeaderFields(["x-a", "1\0x-b"]), goesByHttp2)).toThrow("value of x-a");
-  expect(() => appendFields([], new HeaderFields(["x\0a", "1"]), goesByHttp2)).toThrow("field name");
+test("fields of HTTP/1 are written the same, whatever stood in their places before", () => {
+  const text = `GET / HTTP/1.1\r\n${FIELDS.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+  const lines = (bytes: string): HeaderFields =>
+    parseRequestHead(Buffer.from(bytes, "latin1"), 0, bytes.length, DEFAULT_HEAD_LIMITS)!;
+  for (const before of ["", "X-Other: 1\r\nX-Another: 2\r\n", "x-a: 1\r\n"]) {
+    written((to) => writeFields(to, lines(`GET / HTTP/1.1\r\n${before}\r\n`), goesByHttp2));
+    expect(written((to) => writeFields(to, lines(text), goesByHttp2))).toEqual(WRITTEN);
+  }
 });
 
-test("an object has the values of equal names together; nothing, if none is left", () => {
-  const head = ResponseHeader.build(103, [
-    ["Link", "</a>"],
-    ["X", "1"],
-    ["link", "</b>"],
-    ["LINK", "</c>"],
-    ["Keep-Alive", "5"],
-  ]);
-  expect({ ...fieldObject(head, false) }).toEqual({ link: ["</a>", "</b>", "</c>"], x: "1" });
-  expect(fieldObject(HeaderFields.from({ Connection: "x" }), false)).toBeUndefined();
+test("a field that was removed is not written", () => {
+  const text = "GET / HTTP/1.1\r\nX-A: 1\r\nX-B: 2\r\n\r\n";
+  const head = parseRequestHead(Buffer.from(text), 0, text.length, DEFAULT_HEAD_LIMITS)!;
+  head.remove("x-a");
+  expect(written((to) => writeFields(to, head, goesByHttp2))).toEqual([["x-b", "2"]]);
 });
 
 test("trailers have none that frame, route or authorise", () => {
-  const trailers = HeaderFields.from({ "Content-Length": "1", Host: "a", Authorization: "b", "grpc-status": "0" });
-  expect({ ...fieldObject(trailers, true) }).toEqual({ "grpc-status": "0" });
-});
-
-test("the size of a list counts 32 bytes more for each field", () => {
-  expect(fieldListBytes(["a", "bc", "d", ""])).toBe(4 + 64);
+  const trailers = HeaderFields.from({ "Content-Length": "1", Host: "a", Authorization: "b", "Grpc-Status": " 0" });
+  expect(hasTrailers(trailers)).toBe(true);
+  expect(written((to) => writeTrailers(to, trailers))).toEqual([["grpc-status", "0"]]);
+  expect(hasTrailers(HeaderFields.from({ Host: "a" }))).toBe(false);
 });
 
 test("codes have names, unknown ones numbers", () => {

@@ -1,5 +1,3 @@
-import { connect, type ClientHttp2Session } from "node:http2";
-import type { Duplex } from "node:stream";
 import { ProxyError } from "@sluice/error";
 import type { CloseReason, IdleState, PoolableConnection } from "@sluice/pool";
 import type { UpstreamClosedMessage, UpstreamCloseReason } from "../diagnostics.ts";
@@ -11,8 +9,12 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline, MAX_TIMER_MS } from "../net/deadline.ts";
 import type { ConnectionFate } from "./client-errors.ts";
-import { http2CodeName } from "./error-codes.ts";
-import { SocketReader } from "../net/socket-reader.ts";
+import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
+import { Http2Endpoint, type EndpointOwner } from "./connection/http2-endpoint.ts";
+import type { Http2Stream } from "./connection/http2-stream.ts";
+import { http2CodeName, INTERNAL_ERROR, NO_ERROR } from "./error-codes.ts";
+import { NO_RECEIVER } from "./heads/field-rules.ts";
+import type { FieldReceiver } from "./hpack/decoder.ts";
 import { Http2ClientSession } from "./http2-client-session.ts";
 import { PingWatch } from "./ping-watch.ts";
 
@@ -45,6 +47,11 @@ export interface Http2ConnectionSettings {
 /** Time for a connection that is over to send its last bytes, in milliseconds. */
 const LINGER_MS = 5000;
 const MAX_FRAME_BYTES = 65_536;
+/**
+ * Frames without content that an origin may send within ten seconds; each head and each piece of a body either way allows four more.
+ * Resets are not counted beside them: there is one for each request that we made.
+ */
+const MAX_CONTROL_FRAMES = 1000;
 
 const log = logger("core");
 
@@ -52,7 +59,7 @@ const log = logger("core");
  * Speaks HTTP/2 to an origin over one stream (RFC 9113), many exchanges at the same time. Knows how many more it can take, and
  * what has happened to it; the exchanges are {@link Http2ClientSession}s.
  */
-export class Http2ClientConnection implements PoolableConnection, ConnectionFate {
+export class Http2ClientConnection implements PoolableConnection, ConnectionFate, EndpointOwner {
   readonly digest: ConnectionDigest;
   /** The key under which it is pooled. */
   readonly key: string;
@@ -60,11 +67,12 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   readonly address: string;
   readonly scheme: "http" | "https";
   readonly headLimits: HeadLimits;
-  readonly node: ClientHttp2Session;
+  readonly endpoint: Http2Endpoint;
   /** Exchanges that hold a slot now. */
   readonly sessions: Set<Http2ClientSession> = new Set();
   goaway: { readonly code: number; readonly lastStreamId: number } | undefined = undefined;
   cause: Error | undefined = undefined;
+  broken: Http2ConnectionError | undefined = undefined;
   pingMissedMs = 0;
   readonly #owner: Http2ConnectionOwner;
   readonly #stream: ByteStream;
@@ -73,17 +81,14 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** Fires for the exchange whose time is up first. */
   readonly #deadline: Deadline;
   #deadlineAtMs = Number.POSITIVE_INFINITY;
-  /** What the origin allows at the same time. */
+  /** What the origin allows at the same time; nothing before it has said so. */
   #remoteMaxStreams = 0;
-  /** The origin takes an extended CONNECT (RFC 8441, section 3). */
-  #extendedConnect = false;
   #retired = false;
-  #over = false;
   #requests = 0;
+  /** Streams without an exchange: their last bytes are still leaving, and the origin counts them. */
+  #leaving = 0;
   #closeReason: UpstreamCloseReason | undefined = undefined;
-  #onSettings: ((error: Error | undefined) => void) | undefined = undefined;
-  /** Exchanges that were told something in this turn. */
-  #told: Http2ClientSession[] = [];
+  #onSettled: ((error: Error | undefined) => void) | undefined = undefined;
 
   constructor(
     stream: ByteStream,
@@ -101,8 +106,21 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     this.#stream = stream;
     this.#settings = settings;
     this.#deadline = new Deadline(() => this.#onDeadline());
-    this.node = this.#start(stream);
-    this.#pings = new PingWatch(this.node, settings.pingIntervalMs, (waitedMs) => this.#onPingMissed(waitedMs));
+    this.endpoint = new Http2Endpoint(stream, this, {
+      role: "client",
+      streamWindowBytes: settings.streamWindowBytes,
+      connectionWindowBytes: settings.connectionWindowBytes,
+      // A client that takes its response slowly must not hold up the others on this connection.
+      creditsConnection: "when-received",
+      maxFrameBytes: MAX_FRAME_BYTES,
+      // Ours are checked first, so that the error says what was too large.
+      maxHeaderListBytes: settings.headLimits.maxHeadBytes * 2,
+      maxConcurrentStreams: 0,
+      extendedConnect: false,
+      maxResets: Number.POSITIVE_INFINITY,
+      maxControlFrames: MAX_CONTROL_FRAMES,
+    });
+    this.#pings = new PingWatch(this.endpoint, settings.pingIntervalMs, (waitedMs) => this.#onPingMissed(waitedMs));
   }
 
   /**
@@ -116,7 +134,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
       const settle = (error: Error | undefined): void => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
-        this.#onSettings = undefined;
+        this.#onSettled = undefined;
         if (error === undefined) resolve();
         else {
           reject(error);
@@ -129,28 +147,21 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
           ? setTimeout(() => settle(this.#silent(connectMs)), connectMs)
           : undefined;
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#onSettings = settle;
+      this.#onSettled = settle;
       if (signal?.aborted) onAbort();
     });
   }
 
-  get over(): boolean {
-    return this.#over || this.node.destroyed;
-  }
-
-  /**
-   * Node takes no more streams, and neither side has asked for it: so it does when a head is too large for it to send, whose stream
-   * it closes as if the origin had refused it.
-   */
-  get closedByNode(): boolean {
-    return this.node.closed && this.goaway === undefined && this.cause === undefined;
+  /** Streams can be opened on it: for those who have a slot, also when it is retired. */
+  get opensStreams(): boolean {
+    return this.goaway === undefined && !this.endpoint.finished;
   }
 
   /** How many more exchanges it takes now. */
   get room(): number {
     if (this.#retired || this.#pings.doubted) return 0;
-    const { maxStreams, maxRequests } = this.#settings;
-    const now = Math.min(maxStreams, this.#remoteMaxStreams) - this.sessions.size;
+    const { maxRequests } = this.#settings;
+    const now = Math.min(this.capacity - this.sessions.size - this.#leaving, this.endpoint.streamIdsLeft);
     return maxRequests === 0 ? now : Math.min(now, maxRequests - this.#requests);
   }
 
@@ -159,9 +170,9 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     return Math.min(this.#settings.maxStreams, this.#remoteMaxStreams);
   }
 
-  /** Whether an exchange can change its protocol by an extended CONNECT. */
+  /** Whether an exchange can change its protocol by an extended CONNECT (RFC 8441, section 3). */
   get extendedConnect(): boolean {
-    return this.#extendedConnect;
+    return this.endpoint.peer.extendedConnect;
   }
 
   /** A slot for one exchange; only while there is {@link room}. */
@@ -177,14 +188,15 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** An exchange is over. */
   leave(session: Http2ClientSession): void {
     if (!this.sessions.delete(session)) return;
-    if (this.#retired && this.sessions.size === 0) this.#closeGracefully("not-reusable");
+    if (session.id !== 0 && !session.closed) this.#leaving++;
+    if (this.#retired) this.#closeBehindLast("not-reusable");
     else this.#owner.vacancy(this);
   }
 
   /** Takes no new streams any more, and closes behind those that are open. */
   retire(): void {
     this.#retire();
-    if (this.sessions.size === 0) this.#closeGracefully("not-reusable");
+    this.#closeBehindLast("not-reusable");
   }
 
   /** An exchange waited in vain. If nobody answers on the connection either, it is dead. */
@@ -198,25 +210,15 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   }
 
   idleState(): IdleState {
-    return this.#retired || this.over || this.#pings.doubted || this.#stream.destroyed ? "closed" : "usable";
+    return this.#retired || this.endpoint.finished || this.#pings.doubted || this.#stream.destroyed
+      ? "closed"
+      : "usable";
   }
 
   closeIdle(reason: CloseReason): void {
     log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
     this.#retired = true;
-    this.#closeGracefully(reason);
-  }
-
-  /** An exchange was told something: when all that came is delivered, it may send on what it holds. */
-  told(session: Http2ClientSession): void {
-    if (this.#told.push(session) === 1) setImmediate(tellBatches, this);
-  }
-
-  /** @internal */
-  tellBatches(): void {
-    const told = this.#told;
-    this.#told = [];
-    for (const session of told) session.onBatch();
+    this.#closeBehindLast(reason);
   }
 
   /** An exchange waits until then, in `performance.now()` milliseconds. */
@@ -229,77 +231,104 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** What there is to tell of it, now that it is closed. */
   get summary(): UpstreamClosedMessage {
-    const { address, digest, cause } = this;
+    const { address, digest } = this;
     const { bytesRead, bytesWritten } = this.#stream;
     const reason = this.#closeReason ?? "closed";
-    return { address, digest, requests: this.#requests, bytesRead, bytesWritten, reason, error: cause };
+    const error = this.broken ?? this.cause;
+    return { address, digest, requests: this.#requests, bytesRead, bytesWritten, reason, error };
   }
 
-  #start(stream: ByteStream): ClientHttp2Session {
-    const { streamWindowBytes, connectionWindowBytes, headLimits } = this.#settings;
-    // What came with the end of a TLS handshake; Node's session takes it from there.
-    const early = SocketReader.of(stream)?.takeHeld();
-    if (early !== undefined) (stream as unknown as Duplex).unshift(early);
-    const node = connect(`${this.scheme}://upstream`, {
-      createConnection: () => stream as unknown as Duplex,
-      // Ours are checked first, so that the error says what was too large; these bound what is kept until then.
-      maxHeaderListPairs: headLimits.maxFields * 2,
-      strictSingleValueFields: false,
-      settings: {
-        enablePush: false,
-        initialWindowSize: streamWindowBytes,
-        maxFrameSize: MAX_FRAME_BYTES,
-        maxHeaderListSize: headLimits.maxHeadBytes * 2,
-      },
-    } as Parameters<typeof connect>[1]);
-    node.setLocalWindowSize(connectionWindowBytes);
-    node.on("remoteSettings", (settings) => {
-      this.#remoteMaxStreams = settings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY;
-      this.#extendedConnect = settings.enableConnectProtocol === true;
-      const onSettings = this.#onSettings;
-      if (onSettings !== undefined) onSettings(undefined);
-      else this.#owner.vacancy(this);
-    });
-    node.on("goaway", (code, lastStreamId) => this.#onGoaway(code, lastStreamId));
-    node.on("error", (error) => this.#onOver(error));
-    node.on("close", () => this.#onOver(undefined));
-    // Sockets are half-open, and Node's session does not look: an origin that ends its direction says no more.
-    stream.on("end", () => {
-      this.#over = true;
-      this.#retire();
-      node.destroy();
-    });
-    stream.on("error", (error) => {
-      this.cause ??= error;
-    });
-    stream.on("close", () => {
-      this.#onOver(undefined);
-      this.#owner.closed(this);
-    });
-    return node;
+  // From the endpoint.
+
+  /** @internal */
+  onSettings(): void {
+    this.#remoteMaxStreams = this.endpoint.peer.maxConcurrentStreams;
+    if (this.#onSettled !== undefined) this.#onSettled(undefined);
+    else if (!this.#retired) this.#owner.vacancy(this);
   }
 
-  #onGoaway(code: number, lastStreamId: number): void {
+  /** @internal */
+  onGoaway(code: number, lastStreamId: number): void {
     this.goaway = { code, lastStreamId };
     log.debug({ peer: this.address, code: http2CodeName(code), lastStreamId }, "an upstream sent GOAWAY");
-    // Node ends the connection at once if there was an error, and behind the open streams otherwise.
-    if (code !== 0) this.#over = true;
-    this.#closeReason ??= this.sessions.size === 0 ? "closed" : code === 0 ? "not-reusable" : "exchange";
+    this.#closeReason ??= this.sessions.size === 0 ? "closed" : code === NO_ERROR ? "not-reusable" : "exchange";
     this.#retire();
-    if (this.sessions.size === 0) this.#linger();
+    this.#tellNoMoreStreams();
+    // RFC 9113, section 5.4.1: with an error it ends the connection.
+    if (code === NO_ERROR) this.#closeBehindLast("closed");
+    else {
+      this.endpoint.closeAbove(lastStreamId);
+      this.#finish();
+    }
   }
 
-  #onOver(error: Error | undefined): void {
-    this.#over = true;
+  /** @internal */
+  onPong(): void {
+    this.#pings.onPong();
+  }
+
+  /** @internal */
+  onStreamClosed(stream: Http2Stream): void {
+    // Those of exchanges are told by their leaving.
+    if (this.sessions.has(stream as Http2ClientSession) || stream.id === 0) return;
+    this.#leaving--;
+    if (this.#retired) this.#closeBehindLast("not-reusable");
+    else this.#owner.vacancy(this);
+  }
+
+  /** @internal */
+  onConnectionError(error: Http2ConnectionError): void {
+    const { code, what } = error;
+    // Our own fault is thrown on, and told by whoever catches it.
+    if (code === INTERNAL_ERROR) this.cause ??= error;
+    else {
+      this.broken = error;
+      log.warn(
+        { peer: this.address, code: http2CodeName(code), what },
+        "an upstream broke the rules of HTTP/2; closing the connection",
+      );
+    }
+    this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
+    this.#retire();
+    this.#linger();
+  }
+
+  /** @internal Sockets are half-open: an origin that ends its direction says no more. */
+  onPeerEnd(): void {
+    this.#retire();
+    this.#stream.destroy();
+  }
+
+  /** @internal */
+  onError(error: Error): void {
     this.cause ??= error;
+  }
+
+  /** @internal */
+  onOver(): void {
     this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
     this.#pings.dispose();
+    this.#deadline.dispose();
     this.#retire();
-    this.#onSettings?.(this.#noHttp2());
-    // Those that were not sent have no stream that could tell them.
-    for (const session of this.sessions) session.onConnectionOver();
-    if (!this.#stream.destroyed) this.#linger();
-    else this.#deadline.dispose();
+    this.#onSettled?.(this.#noHttp2());
+    this.#tellNoMoreStreams();
+    this.#owner.closed(this);
+  }
+
+  /** @internal Of servers alone. */
+  beginRequest(): FieldReceiver {
+    return NO_RECEIVER;
+  }
+
+  /** @internal Of servers alone. */
+  openStream(): void {}
+
+  /** @internal Of servers alone. */
+  onRefused(): void {}
+
+  /** Exchanges that have no stream yet get none. */
+  #tellNoMoreStreams(): void {
+    for (const session of this.sessions) session.onNoMoreStreams();
   }
 
   #retire(): void {
@@ -312,25 +341,25 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     this.pingMissedMs = waitedMs;
     log.warn({ peer: this.address, waitedMs }, "an upstream did not answer an HTTP/2 PING; closing the connection");
     this.#closeReason ??= "ping-timeout";
-    this.#over = true;
     this.#retire();
     this.#stream.destroy();
   }
 
-  /** Says GOAWAY, and closes. */
-  #closeGracefully(reason: UpstreamCloseReason): void {
+  /** If nothing is left on it, says GOAWAY, and closes. */
+  #closeBehindLast(reason: UpstreamCloseReason): void {
+    if (this.sessions.size > 0 || this.#leaving > 0 || this.endpoint.finished) return;
     this.#closeReason ??= reason;
-    this.#pings.dispose();
-    if (this.over) {
-      this.#stream.destroy();
-      return;
-    }
-    this.node.close();
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.endpoint.finish(NO_ERROR);
     this.#linger();
   }
 
-  /** Node ends our direction and waits for the origin to end its own. That may be never. */
+  /** Our direction is ended; the origin may never end its own. */
   #linger(): void {
+    this.#pings.dispose();
     const stream = this.#stream as ByteStream & { once?(event: "finish", listener: () => void): unknown };
     stream.once?.("finish", () => void stream.destroy());
     this.#deadlineAtMs = Number.NEGATIVE_INFINITY;
@@ -344,7 +373,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   #noHttp2(): ProxyError {
     const context = `${this.address} did not begin to speak HTTP/2`;
-    return ProxyError.upstream("HandshakeError", context, this.cause);
+    return ProxyError.upstream("HandshakeError", context, this.broken ?? this.cause);
   }
 
   #onDeadline(): void {
@@ -361,8 +390,4 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     }
     if (next !== Number.POSITIVE_INFINITY) this.wakeAt(next);
   }
-}
-
-function tellBatches(connection: Http2ClientConnection): void {
-  connection.tellBatches();
 }

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, createServer, type TLSSocket } from "node:tls";
 import type { AddressInfo } from "node:net";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { testWith } from "../../../../test/programs.ts";
 import { see, respond, type SeenRequest } from "../../test/harness.ts";
 import { exchange, GET, POST } from "../../test/http2-harness.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { resolveHttp1ServerOptions } from "../http1/server-options.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
-import { FRAME, Http2FrameClient, streamPair } from "../testing/index.ts";
+import { FLAG, FRAME, Http2FrameClient, streamPair } from "../testing/index.ts";
 import { Http2ServerConnection, type Http2Start } from "./http2-server-connection.ts";
 import { resolveHttp2ServerOptions } from "./server-options.ts";
 
@@ -62,6 +62,30 @@ describe("over a stream that is no socket", () => {
     await served.closed;
     expect(served.connection.summary).toMatchObject({ requests: 1, reason: "server-stop" });
   });
+});
+
+test("a client that has said that it leaves has the time to take its last response", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  try {
+    const pair = streamPair({ toRemote: { windowBytes: 10_000 }, highWaterMark: 10_000 });
+    const served = serve(pair.local, ({ session }) => respond(session, 200, "a".repeat(60_000)));
+    const client = new Http2FrameClient(pair.remote);
+    client.get(1).send(FRAME.GOAWAY, 0, 0, Buffer.alloc(8));
+    pair.remote.pause();
+    await pair.flush();
+    expect(pair.local.writableLength).toBeGreaterThan(10_000);
+    // Longer than a client may take that has everything.
+    for (let second = 0; second < 20; second++) vi.advanceTimersByTime(1000);
+    expect(pair.local.destroyed).toBe(false);
+    pair.remote.resume();
+    await pair.flush();
+    expect(client.dataBytes(1)).toBe(60_000);
+    await client.next(FRAME.DATA, 1, ({ flags }) => flags === FLAG.END_STREAM);
+    client.stream.end();
+    await served.closed;
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 testWith("openssl", "over TLS: serves many streams with large bodies, and ends by two GOAWAY", async ({ openssl }) => {

@@ -12,7 +12,7 @@ import { Deadline } from "../net/deadline.ts";
 import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
 import { Http2Endpoint, type EndpointOwner, type EndpointSettings } from "./connection/http2-endpoint.ts";
 import type { Http2Stream, StreamClose } from "./connection/http2-stream.ts";
-import { ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 import { MAX_STREAM_ID } from "./frames/frame-types.ts";
 import type { FieldReceiver } from "./hpack/decoder.ts";
 import { Http2ServerSession } from "./http2-server-session.ts";
@@ -67,6 +67,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   readonly #deadline: Deadline;
   #state: State = "open";
   #requests = 0;
+  /** It is over, and all that was asked for was answered. */
+  #isWhole = false;
   /** Streams that were reset before anybody saw them, and why the first one was. */
   #refused = 0;
   #refusedWhy = "";
@@ -165,7 +167,15 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   /** All is done; the client is to close, too. */
   #close(): void {
+    this.#isWhole = true;
     this.#cut(NO_ERROR, "", this.options.lingerMs);
+  }
+
+  /** The client had its time to close; but the last of its responses may still be leaving. */
+  #endWaiting(): void {
+    const isLeaving = this.#isWhole && this.#stream.writableLength > 0 && !this.#takesNothing();
+    if (isLeaving) this.#deadline.set(this.#sweepMs);
+    else this.#stream.destroy();
   }
 
   /** There are no streams: how long that may be so. */
@@ -253,7 +263,9 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
         return ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${error.what}`);
       });
     } else {
-      log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
+      // Our own fault is thrown on, and told by whoever catches it.
+      if (error.code !== INTERNAL_ERROR)
+        log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
       this.cause ??= error;
     }
     this.#cut(error.code, error.what);
@@ -284,7 +296,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   }
 
   #onDeadline(): void {
-    if (this.over) this.#stream.destroy();
+    if (this.over) this.#endWaiting();
     else if (this.#busy || this.#stream.writableLength > 0) this.#sweep();
     else {
       if (this.#state === "open") this.#reason = "idle-timeout";

@@ -18,7 +18,8 @@ import type { FieldReceiver } from "./hpack/decoder.ts";
 import type { Http2ServerConnection } from "./http2-server-connection.ts";
 import { cutCode, streamEnded } from "./server-errors.ts";
 import type { Http2RequestHead } from "./server-request.ts";
-import { hasTrailers, writeInterimHead, writeResponseHead, writeTrailers, writeTunnelHead } from "./server-response.ts";
+import { hasTrailers, writeTrailers } from "./fields.ts";
+import { writeInterimHead, writeResponseHead, writeTunnelHead } from "./server-response.ts";
 import { checkAccept } from "./websocket-accept.ts";
 
 /** How the end of the response body is known: in HTTP/2 by END_STREAM always, but a length that is told must be kept. */
@@ -217,6 +218,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   close(): void {
     this.#events = undefined;
     this.#readDeadline?.dispose();
+    this.discard();
     if (!this.responseDone) this.abort();
     else if (!this.remoteEnded) this.#stopUpload();
   }

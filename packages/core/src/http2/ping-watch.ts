@@ -1,15 +1,21 @@
-import type { Http2Session } from "node:http2";
 import { Deadline } from "../net/deadline.ts";
+
+/** Whoever sends a PING; the answer is told by {@link PingWatch.onPong}. */
+interface Pinger {
+  ping(): void;
+  /** Nothing goes any more. */
+  readonly finished: boolean;
+}
 
 /** How long a PING may stay unanswered, in milliseconds; that of Pingora. */
 const PONG_MS = 5000;
 
 /**
  * Asks by PING whether the other side is still there (RFC 9113, section 6.7): once an interval has passed since the last answer,
- * and when somebody doubts it. One that is not answered within 5 s, or fails, tells `onMissed`.
+ * and when somebody doubts it. One that is not answered within 5 s tells `onMissed`.
  */
 export class PingWatch {
-  readonly #session: Http2Session;
+  readonly #pinger: Pinger;
   readonly #intervalMs: number;
   readonly #onMissed: (waitedMs: number) => void;
   readonly #deadline: Deadline;
@@ -17,8 +23,8 @@ export class PingWatch {
   #doubted = false;
 
   /** @param intervalMs 0: only when {@link doubt} is called. */
-  constructor(session: Http2Session, intervalMs: number, onMissed: (waitedMs: number) => void) {
-    this.#session = session;
+  constructor(pinger: Pinger, intervalMs: number, onMissed: (waitedMs: number) => void) {
+    this.#pinger = pinger;
     this.#intervalMs = intervalMs;
     this.#onMissed = onMissed;
     this.#deadline = new Deadline(() => this.#onDeadline());
@@ -36,24 +42,23 @@ export class PingWatch {
     this.#ask();
   }
 
+  /** A PING was answered. */
+  onPong(): void {
+    if (!this.#asking) return;
+    this.#asking = false;
+    this.#doubted = false;
+    this.#deadline.set(this.#intervalMs);
+  }
+
   dispose(): void {
     this.#deadline.dispose();
   }
 
   #ask(): void {
-    if (this.#asking || this.#session.destroyed) return;
-    // One that is closing has others to wait for, and Node answers for it.
-    if (this.#session.closed) return;
+    if (this.#asking || this.#pinger.finished) return;
     this.#asking = true;
     this.#deadline.set(PONG_MS);
-    this.#session.ping((error) => this.#onAnswer(error));
-  }
-
-  #onAnswer(error: Error | null): void {
-    if (error !== null || !this.#asking) return;
-    this.#asking = false;
-    this.#doubted = false;
-    if (!this.#session.destroyed) this.#deadline.set(this.#intervalMs);
+    this.#pinger.ping();
   }
 
   #onDeadline(): void {

@@ -51,6 +51,7 @@ export class Http2RequestHead implements FieldReceiver {
   #authority: string | undefined = undefined;
   #host: string | undefined = undefined;
   #cookieAt = -1;
+  #neverIndexed: Set<string> | undefined = undefined;
 
   begin(limits: RequestHeadLimits): this {
     this.#limits = limits;
@@ -64,6 +65,7 @@ export class Http2RequestHead implements FieldReceiver {
     this.#authority = undefined;
     this.#host = undefined;
     this.#cookieAt = -1;
+    this.#neverIndexed = undefined;
     this.protocol = undefined;
     this.contentLength = -1;
     this.malformed = undefined;
@@ -72,8 +74,9 @@ export class Http2RequestHead implements FieldReceiver {
     return this;
   }
 
-  field(name: string, value: string, _neverIndexed: boolean, mark: number): void {
+  field(name: string, value: string, neverIndexed: boolean, mark: number): void {
     if (this.malformed !== undefined || this.tooLarge) return;
+    if (neverIndexed) (this.#neverIndexed ??= new Set()).add(name === ":authority" ? "host" : name);
     const { maxHeadBytes, maxFields } = this.#limits;
     this.#bytes += name.length + value.length;
     if ((mark & PSEUDO) !== 0) this.malformed = this.#takePseudo(name, value, mark);
@@ -97,6 +100,7 @@ export class Http2RequestHead implements FieldReceiver {
       this.#fields[1] = this.#authority ?? "";
       this.request = new RequestHeader(this.#method!, this.#path ?? this.#authority ?? "-", "2", this.#fields);
     }
+    this.request.neverIndexed = this.#neverIndexed;
   }
 
   /** RFC 9113, sections 8.3 and 8.3.1: each at most once, and in front. */

@@ -1,8 +1,7 @@
-import { httpDateNow, type HeaderFields, type ResponseHeader } from "@sluice/http";
+import { httpDateNow, type ResponseHeader } from "@sluice/http";
 import { CONTENT_LENGTH, DATE, TE } from "../http1/known-fields.ts";
-import { mayBeTrailer } from "../http1/serialize.ts";
 import type { HeadWriter } from "./connection/head-writer.ts";
-import { goesByHttp2, trimmed, writeFields } from "./fields.ts";
+import { goesByHttp2, writeFields } from "./fields.ts";
 
 let sawDate = false;
 
@@ -27,24 +26,6 @@ export function writeTunnelHead(head: HeadWriter, header: ResponseHeader): void 
 export function writeInterimHead(head: HeadWriter, header: ResponseHeader): void {
   head.field(":status", statusText(header.status));
   writeFields(head, header, goesDown);
-}
-
-/** Whether any of the fields may stand behind a body. */
-export function hasTrailers(fields: HeaderFields): boolean {
-  const { raw } = fields;
-  for (let at = 0; at < raw.length; at += 2) {
-    if (mayBeTrailer(raw[at]!.toLowerCase())) return true;
-  }
-  return false;
-}
-
-/** Those that may. */
-export function writeTrailers(head: HeadWriter, fields: HeaderFields): void {
-  const { raw } = fields;
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = raw[at]!.toLowerCase();
-    if (mayBeTrailer(name)) head.field(name, trimmed(raw[at + 1]!));
-  }
 }
 
 /** By status: the same strings again and again. */

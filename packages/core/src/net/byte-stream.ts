@@ -32,6 +32,8 @@ export interface ByteStream {
   readonly truncated?: boolean | undefined;
   /** Bytes taken by `write` and not yet handed to the system. */
   readonly writableLength: number;
+  /** Of those, the bytes that are still read from the memory they were given in. Default: all. */
+  readonly lentLength?: number | undefined;
   /** Bytes that came and went so far, for those who ask when it is closed; `undefined` for streams that do not count. */
   readonly bytesRead?: number | undefined;
   readonly bytesWritten?: number | undefined;

@@ -152,7 +152,8 @@ export class Wire {
     const room = (this.#options.windowBytes ?? DEFAULT_WINDOW_BYTES) - this.#queuedBytes;
     const taken = Math.min(room, waiting.chunk.length, this.#untilFailure);
     if (taken > 0) {
-      this.#queue.push(waiting.chunk.subarray(0, taken));
+      // As a system does: when it has them, their memory is the writer's again.
+      this.#queue.push(Buffer.from(waiting.chunk.subarray(0, taken)));
       this.#queuedBytes += taken;
       this.#untilFailure -= taken;
       waiting.chunk = waiting.chunk.subarray(taken);

@@ -1,9 +1,11 @@
 import type { Socket } from "node:net";
-import { toProxyError, type ProxyError } from "@sluice/error";
+import { ProxyError, toProxyError } from "@sluice/error";
 import { tlsChannels } from "../diagnostics.ts";
 import { logger } from "../log/logger.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 import { serverStops } from "../http1/client-errors.ts";
+import { refuseConnection } from "./farewell.ts";
+import { tooWeakForHttp2 } from "./http2-security.ts";
 import { downstreamTlsHint } from "./tls-hint.ts";
 import type { SecuredStream, TlsAcceptor } from "./tls-provider.ts";
 
@@ -44,14 +46,18 @@ export class TlsHandshakes {
     this.#count++;
     // Known while the socket is open only.
     const { remoteAddress, remotePort } = socket;
+    const failed = (error: ProxyError): void =>
+      this.#failed(error, addressOf(remoteAddress, remotePort), listener.text);
     acceptor.accept(socket, this.#stop.signal).then(
       (connection) => {
+        const tooWeak = tooWeakForHttp2(connection.digest);
         // First: what counts handshakes must not find a connection nowhere.
-        secured(connection);
+        if (tooWeak === undefined) secured(connection);
+        else failed(refused(connection, tooWeak));
         this.#over();
       },
       (thrown: unknown) => {
-        this.#failed(toProxyError(thrown), addressOf(remoteAddress, remotePort), listener.text);
+        failed(toProxyError(thrown));
         this.#over();
       },
     );
@@ -82,6 +88,12 @@ export class TlsHandshakes {
       handshakeFailed.publish({ service: this.#service, client, listener, error, hint });
     }
   }
+}
+
+function refused({ stream, digest }: SecuredStream, tooWeak: string): ProxyError {
+  refuseConnection(stream, digest.alpn, tooWeak);
+  const context = `the TLS handshake with a client: ${tooWeak}`;
+  return new ProxyError("TLSHandshakeFailure", { source: "downstream", context, detail: "tls-parameters" });
 }
 
 function addressOf(host: string | undefined, port: number | undefined): string | undefined {

@@ -15,6 +15,7 @@ import { openStream } from "./connect-stream.ts";
 import { Http2Groups, type ConnectionOpener, type PooledConnection } from "./http2-groups.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import { RawTunnelSession } from "./raw-tunnel-session.ts";
+import { strongEnough } from "../tls/http2-security.ts";
 import type { TlsProvider } from "../tls/tls-provider.ts";
 
 export interface HttpConnectorOptions {
@@ -136,7 +137,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     const socket = await (connectStream === undefined
       ? this.#connectSocket(peer, signal, reader)
       : openStream(peer, connectStream, signal));
-    const secured = peer.tls ? await tls!.connect(socket, peer, { alpn, signal }) : undefined;
+    const secured = peer.tls ? strongEnough(peer, await tls!.connect(socket, peer, { alpn, signal })) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
     return { stream, reader: secured === undefined ? reader : SocketReader.of(stream), tls: secured?.digest };

@@ -1,4 +1,4 @@
-import { NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
+import { INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FieldReceiver } from "../hpack/decoder.ts";
 import type { HeadWriter } from "./head-writer.ts";
 import type { Http2Endpoint } from "./http2-endpoint.ts";
@@ -42,7 +42,7 @@ export abstract class Http2Stream {
   /** Nothing comes or goes on it. */
   closed = false;
   /** Body bytes that came. */
-  receivedBytes = 0;
+  bodyBytes = 0;
   /** What the peer has said that its body will have (RFC 9113, section 8.1.1); -1: nothing. Set with the head. */
   protected contentLength = -1;
   /** @internal DATA may come: the message's head is there. */
@@ -59,6 +59,8 @@ export abstract class Http2Stream {
   touched = false;
   /** Behind END_STREAM, the peer is asked to stop (RFC 9113, section 8.1). */
   protected stopsBehindEnd = false;
+  /** END_STREAM gets a frame of its own, if only an empty one. */
+  protected endsByOwnFrame = false;
   #headWaits = false;
   #queue: SendQueue | undefined = undefined;
   #ending: Ending = "none";
@@ -70,6 +72,7 @@ export abstract class Http2Stream {
   #waiting: ReceivedBytes | undefined = undefined;
   #endWaits = false;
   #delivering = false;
+  #discards = false;
 
   /** @param id Of a stream that the peer has opened; 0 for one that we are to open. */
   protected constructor(endpoint: Http2Endpoint, id: number, remoteEnded: boolean) {
@@ -120,7 +123,12 @@ export abstract class Http2Stream {
     const { head, peer, output } = this.endpoint;
     if (this.closed || output.unsentBytes > MAX_UNSENT_BEFORE_HEAD) return;
     head.begin();
-    write(head);
+    try {
+      write(head);
+    } catch (error) {
+      head.abandon();
+      throw error;
+    }
     head.end(this.id, false, peer.maxFrameBytes);
   }
 
@@ -136,7 +144,20 @@ export abstract class Http2Stream {
     this.#reading = reading;
     if (!reading || this.#delivering || (this.#waiting === undefined && !this.#endWaits)) return;
     this.#delivering = true;
-    queueMicrotask(() => this.#deliver());
+    queueMicrotask(() => {
+      try {
+        this.#deliver();
+      } catch (error) {
+        this.endpoint.failed(error);
+      }
+    });
+  }
+
+  /** Nobody is going to read: what waits, and what still comes, goes back to the connection's window, and not to the stream's. */
+  protected discard(): void {
+    this.#discards = true;
+    this.#reading = false;
+    this.#dropWaiting();
   }
 
   /** The end that came is told once more, behind what waits: as the end of something else. */
@@ -203,25 +224,24 @@ export abstract class Http2Stream {
   /** @internal Some content came. */
   take(buffer: Buffer, from: number, end: number): void {
     const bytes = end - from;
-    this.receivedBytes += bytes;
-    if (this.contentLength >= 0 && this.receivedBytes > this.contentLength) {
+    this.bodyBytes += bytes;
+    if (this.contentLength >= 0 && this.bodyBytes > this.contentLength) {
       this.endpoint.returnToConnection(bytes);
       this.malformed(`a body of more than the ${this.contentLength} bytes that its Content-Length says`);
     } else if (this.#reading && this.#waiting === undefined) {
       this.onData(this.endpoint.chunkOf(buffer, from, end));
       this.endpoint.taken(this, bytes);
       this.endpoint.touch(this);
-    } else {
-      (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
-    }
+    } else if (this.#discards) this.endpoint.returnToConnection(bytes);
+    else (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
   }
 
   /** @internal END_STREAM came. */
   takeEnd(): void {
     if (this.closed) return;
     this.remoteEnded = true;
-    if (this.contentLength >= 0 && this.receivedBytes < this.contentLength) {
-      this.malformed(`a body of ${this.receivedBytes} bytes, of ${this.contentLength} that its Content-Length says`);
+    if (this.contentLength >= 0 && this.bodyBytes < this.contentLength) {
+      this.malformed(`a body of ${this.bodyBytes} bytes, of ${this.contentLength} that its Content-Length says`);
       return;
     }
     if (this.#reading && this.#waiting === undefined) {
@@ -231,22 +251,30 @@ export abstract class Http2Stream {
     this.endpoint.closeIfComplete(this);
   }
 
+  /** Whether what came and was not delivered is of use behind such an end. */
+  protected keepsWaiting(how: StreamClose): boolean {
+    return how === "complete";
+  }
+
   /** @internal Told by the endpoint alone. */
   end(how: StreamClose, code: number, why: string | undefined): void {
     this.closed = true;
     this.#queue?.clear();
     this.#queue = undefined;
-    if (how !== "complete" && this.#waiting !== undefined) {
-      this.endpoint.returnToConnection(this.#waiting.bytes);
-      this.#waiting = undefined;
-      this.#endWaits = false;
-    }
+    if (!this.keepsWaiting(how)) this.#dropWaiting();
     this.onClosed(how, code, why);
   }
 
   /** What came breaks the rules for messages (RFC 9113, section 8.1.1): the stream ends, the connection goes on. */
   malformed(why: string): void {
     this.endpoint.breakRule(this, PROTOCOL_ERROR, why);
+  }
+
+  #dropWaiting(): void {
+    if (this.#waiting === undefined) return;
+    this.endpoint.returnToConnection(this.#waiting.bytes);
+    this.#waiting = undefined;
+    this.#endWaits = false;
   }
 
   #deliver(): void {
@@ -266,13 +294,26 @@ export abstract class Http2Stream {
 
   #frameHead(): void {
     this.#headWaits = false;
-    if (this.id === 0) this.endpoint.open(this);
     const { head, peer } = this.endpoint;
-    head.begin();
-    this.writeHead(head);
+    this.#writeFields(false);
+    if (this.id === 0) this.endpoint.open(this);
     const endStream = this.#ending === "end" && this.#queue === undefined;
     this.#noteFrame(head.end(this.id, endStream, peer.maxFrameBytes));
     if (endStream) this.#ended();
+  }
+
+  /** All of them, or the stream ends: fields that nobody has checked may be no strings. */
+  #writeFields(trailers: boolean): void {
+    const { head } = this.endpoint;
+    head.begin();
+    try {
+      if (trailers) this.writeTrailers(head);
+      else this.writeHead(head);
+    } catch (error) {
+      head.abandon();
+      this.reset(INTERNAL_ERROR);
+      throw error;
+    }
   }
 
   #frameData(chunk: Uint8Array, from: number): number {
@@ -294,10 +335,9 @@ export abstract class Http2Stream {
   #frameEnd(): void {
     const { endpoint } = this;
     if (this.#ending === "trailers") {
-      endpoint.head.begin();
-      this.writeTrailers(endpoint.head);
+      this.#writeFields(true);
       endpoint.head.end(this.id, true, endpoint.peer.maxFrameBytes);
-    } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch) {
+    } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch && !this.endsByOwnFrame) {
       endpoint.output.markEnd(this.#flagsAt);
     } else {
       endpoint.output.data(this.id, NOTHING, 0, 0, true);

@@ -118,10 +118,7 @@ export class IncomingFrames implements FrameReceiver {
     const endpoint = this.#endpoint;
     const stream = endpoint.streams.get(streamId);
     if (stream === undefined) {
-      if (this.#lateFor(streamId, "DATA") === "answer") {
-        endpoint.sendReset(streamId, STREAM_CLOSED);
-        this.#useless();
-      }
+      this.#onLateData(streamId, bytes);
       return undefined;
     }
     stream.receiveWindowBytes -= bytes;
@@ -131,6 +128,19 @@ export class IncomingFrames implements FrameReceiver {
       endpoint.breakRule(stream, FLOW_CONTROL_ERROR, "more DATA than the stream's window allows");
     } else return stream;
     return undefined;
+  }
+
+  /** Section 5.1: what was on its way when we reset the stream fits into the window that it had. */
+  #onLateData(streamId: number, bytes: number): void {
+    const endpoint = this.#endpoint;
+    if (this.#lateFor(streamId, "DATA") === "answer") {
+      endpoint.sendReset(streamId, STREAM_CLOSED);
+      this.#useless();
+    } else if (streamId <= endpoint.lastServedStreamId) {
+      endpoint.lateBytes -= bytes;
+      if (endpoint.lateBytes >= 0) return;
+      throw new Http2ConnectionError(FLOW_CONTROL_ERROR, "DATA for streams that are closed, beyond their windows");
+    }
   }
 
   onDataPiece(buffer: Buffer, from: number, end: number): void {
@@ -145,8 +155,8 @@ export class IncomingFrames implements FrameReceiver {
     this.#dataStream = undefined;
     const beside = this.#besideContent;
     if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow();
-    // Less content than padding, or none at all.
-    else if (!this.#dataEnds) this.#useless();
+    // Less content than padding, or none at all: only once in a stream's life that is of use.
+    else if (!this.#dataEnds || stream === undefined) this.#useless();
     if (stream === undefined) this.#endpoint.returnToConnection(beside);
     else {
       if (beside > 0) this.#endpoint.taken(stream, beside);
@@ -267,7 +277,10 @@ export class IncomingFrames implements FrameReceiver {
     const endpoint = this.#endpoint;
     if (endpoint.isIdle(streamId)) throw broken(`${what} on stream ${streamId}, which was never opened`);
     if (streamId > endpoint.lastServedStreamId) return "ignore";
-    return endpoint.closedStreams.endOf(streamId) === "reset-by-us" ? "ignore" : "answer";
+    const end = endpoint.closedStreams.endOf(streamId);
+    // A client has opened them all, and may have given up more than are remembered.
+    if (end === undefined && endpoint.settings.role === "client") return "ignore";
+    return end === "reset-by-us" ? "ignore" : "answer";
   }
 
   #useless(): void {

@@ -63,6 +63,8 @@ export class IncomingHeads {
     if (streamId % 2 === 0) throw new Http2ConnectionError(PROTOCOL_ERROR, "HEADERS on an even stream");
     endpoint.lastPeerStreamId = streamId;
     if (streamId > endpoint.lastServedStreamId) {
+      // It may not have heard of it, and should soon.
+      endpoint.guard.controlFrame();
       this.#decoder.decode(block, from, end, NO_RECEIVER);
       return;
     }
@@ -93,6 +95,8 @@ export class IncomingHeads {
         // Section 5.1: it may not have heard of it.
         return;
       case undefined:
+        // A client has opened them all; a server that was slow may answer many that were given up.
+        if (endpoint.settings.role === "client") return;
         throw new Http2ConnectionError(PROTOCOL_ERROR, `HEADERS on stream ${streamId}, below the last one`);
       default:
         throw new Http2ConnectionError(STREAM_CLOSED, `HEADERS on stream ${streamId}, which is closed`);

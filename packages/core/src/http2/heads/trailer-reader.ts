@@ -10,20 +10,23 @@ export class TrailerReader implements FieldReceiver {
   malformed: string | undefined = undefined;
   tooLarge = false;
   #fields: string[] = [];
+  #neverIndexed: Set<string> | undefined = undefined;
   #bytes = 0;
   #limits: HeadLimits = { maxHeadBytes: 0, maxFields: 0 };
 
   begin(limits: HeadLimits): this {
     this.#limits = limits;
     this.#fields = [];
+    this.#neverIndexed = undefined;
     this.#bytes = 0;
     this.malformed = undefined;
     this.tooLarge = false;
     return this;
   }
 
-  field(name: string, value: string, _neverIndexed: boolean, mark: number): void {
+  field(name: string, value: string, neverIndexed: boolean, mark: number): void {
     if (this.malformed !== undefined || this.tooLarge) return;
+    if (neverIndexed) (this.#neverIndexed ??= new Set()).add(name);
     // RFC 9113, section 8.1.
     if ((mark & PSEUDO) !== 0) this.malformed = `the pseudo-header field ${name} in trailers`;
     else this.malformed = fieldFault(name, value, mark);
@@ -35,6 +38,9 @@ export class TrailerReader implements FieldReceiver {
 
   /** All of them; `undefined` if there were none. */
   take(): HeaderFields | undefined {
-    return this.#fields.length === 0 ? undefined : new HeaderFields(this.#fields);
+    if (this.#fields.length === 0) return undefined;
+    const trailers = new HeaderFields(this.#fields);
+    trailers.neverIndexed = this.#neverIndexed;
+    return trailers;
   }
 }

@@ -1,6 +1,7 @@
 import { latin1 } from "../../net/latin1.ts";
 import { INVALID, nameMark, valueMark } from "../field-mark.ts";
 import { HpackError } from "./hpack-error.ts";
+import { findText, markAt, MAX_KNOWN_BYTES, rememberText, textAt } from "./known-strings.ts";
 import { huffmanDecode, maxDecodedBytes } from "./huffman-decode.ts";
 import { DEFAULT_TABLE_BYTES, ENTRY_OVERHEAD_BYTES, FIRST_DYNAMIC_INDEX, STATIC_FIELDS } from "./static-table.ts";
 
@@ -21,6 +22,8 @@ interface Entry {
   readonly mark: number;
 }
 
+/** How the first byte of such a literal begins (RFC 7541, section 6.2.3). */
+const NEVER_INDEXED = 0x10;
 /** Integers end within 28 bits behind their prefix; what is larger means nothing, as an index, a length or a size. */
 const MAX_SHIFT = 21;
 /** Strings are decoded here; larger ones get memory of their own. */
@@ -103,17 +106,18 @@ export class HpackDecoder {
     let name: string;
     let mark: number;
     if (index === 0) {
-      name = this.#string(block, end);
+      name = this.#string(block, end, false);
       mark = nameMark(name);
     } else {
       ({ name, mark } = this.#entry(index));
       // It may be its value that is not valid.
       if ((mark & INVALID) !== 0) mark = nameMark(name);
     }
-    const value = this.#string(block, end);
+    const neverIndexed = (byte & 0xf0) === NEVER_INDEXED;
+    const value = this.#string(block, end, neverIndexed);
     mark |= this.#valueMark;
     if (byte >= 0x40) this.#add({ name, value, mark });
-    receiver.field(name, value, (byte & 0xf0) === 0x10, mark);
+    receiver.field(name, value, neverIndexed, mark);
   }
 
   /** RFC 7541, section 5.1. */
@@ -129,8 +133,8 @@ export class HpackDecoder {
     throw new HpackError("an integer that is too large");
   }
 
-  /** RFC 7541, section 5.2. */
-  #string(block: Buffer, end: number): string {
+  /** RFC 7541, section 5.2. @param secret Nobody is to learn from the time it takes whether it came before. */
+  #string(block: Buffer, end: number, secret: boolean): string {
     if (this.#at >= end) throw cutOff();
     const coded = block[this.#at]! >= 0x80;
     const length = this.#integer(block, end, 0x7f);
@@ -138,13 +142,27 @@ export class HpackDecoder {
     if (length > end - from) throw cutOff();
     const to = from + length;
     this.#at = to;
-    if (!coded) {
-      this.#valueMark = valueMark(block, from, to);
-      return latin1(block, from, to);
+    this.#valueMark = 0;
+    if (length === 0) return "";
+    if (secret || length > MAX_KNOWN_BYTES) return this.#text(block, from, to, coded);
+    const place = findText(block, from, to, coded);
+    if (place >= 0) {
+      this.#valueMark = markAt(place);
+      return textAt(place);
     }
-    const room = maxDecodedBytes(length);
+    const text = this.#text(block, from, to, coded);
+    rememberText(block, from, to, text, this.#valueMark);
+    return text;
+  }
+
+  #text(block: Buffer, from: number, end: number, coded: boolean): string {
+    if (!coded) {
+      this.#valueMark = valueMark(block, from, end);
+      return latin1(block, from, end);
+    }
+    const room = maxDecodedBytes(end - from);
     const target = room > scratch.length ? Buffer.allocUnsafeSlow(room) : scratch;
-    const decoded = huffmanDecode(block, from, to, target);
+    const decoded = huffmanDecode(block, from, end, target);
     this.#valueMark = valueMark(target, 0, decoded);
     return latin1(target, 0, decoded);
   }

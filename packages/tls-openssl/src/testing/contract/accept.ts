@@ -1,9 +1,12 @@
 import { once } from "node:events";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, createSecureContext } from "node:tls";
 import type { TlsProvider, TlsVersion } from "@sluice/core";
 import { describe, expect, test } from "vitest";
 import { selfSignedCertificate } from "../../certificates/make-certificate.ts";
 import { accepting } from "./accepting.ts";
+
+/** OpenSSL has it from 3.5 on. */
+const HAS_POST_QUANTUM = canUseGroup("X25519MLKEM768");
 
 /** Handshakes with clients: what is agreed on, and how they fail. */
 export function acceptContract(create: () => TlsProvider, versions: readonly TlsVersion[]): void {
@@ -57,6 +60,42 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       await using server = await accepting(create(), { certificates, maxVersion: "1.2" });
       await server.client();
       expect((await server.secured()).digest).toMatchObject({ version: "TLSv1.2" });
+    });
+
+    test.runIf(HAS_POST_QUANTUM)("a client that can agrees on a key that no quantum computer finds out", async () => {
+      await using server = await accepting(create(), { certificates });
+      // It offers nothing else.
+      await server.client({ ecdhCurve: "X25519MLKEM768", minVersion: "TLSv1.3" });
+      await using strict = await accepting(create(), { certificates, groups: "X25519MLKEM768" });
+      await strict.client({ minVersion: "TLSv1.3" });
+      await expect(strict.client({ ecdhCurve: "X25519", minVersion: "TLSv1.3" })).rejects.toThrow(/handshake failure/);
+      await expect(strict.failed()).resolves.toMatchObject({ detail: "tls-parameters" });
+    });
+
+    test.runIf(versions.includes("1.2"))("a client does not get to renegotiate", async () => {
+      await using server = await accepting(create(), { certificates, maxVersion: "1.2" });
+      const client = await server.client();
+      const error = new Promise<Error>((resolve) => client.once("error", resolve));
+      client.renegotiate({}, () => undefined);
+      client.resume();
+      expect((await error).message).toMatch(/no renegotiation/);
+    });
+
+    test.each([
+      ["a fast one, whatever the client puts first", "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", /AES_128/],
+      ["the client's, if its AES is slow", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", /CHACHA20/],
+      ["what the client has", "TLS_AES_256_GCM_SHA384", /AES_256/],
+    ])("the cipher is %s", async (_name, ciphers, cipher) => {
+      await using server = await accepting(create(), { certificates });
+      await server.client({ ciphers, minVersion: "TLSv1.3" });
+      expect((await server.secured()).digest.cipher).toMatch(cipher);
+    });
+
+    test("the cipher is the first of those in the settings that the client has", async () => {
+      const ciphers = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+      await using server = await accepting(create(), { certificates, ciphers });
+      await server.client({ ciphers: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", minVersion: "TLSv1.3" });
+      expect((await server.secured()).digest.cipher).toBe("TLS_AES_256_GCM_SHA384");
     });
 
     test("a client without a cipher in common is refused", async () => {
@@ -163,4 +202,14 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
       });
     });
   });
+}
+
+/** Whether the client of these tests can. */
+function canUseGroup(ecdhCurve: string): boolean {
+  try {
+    createSecureContext({ ecdhCurve });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { connect, constants } from "node:http2";
 import type { TlsProvider, TlsVersion } from "@sluice/core";
 import { describe, expect, test } from "vitest";
 import { certificateAuthority, selfSignedCertificate } from "../../certificates/make-certificate.ts";
@@ -64,32 +65,48 @@ export function clientCertificatesContract(create: () => TlsProvider, versions: 
       await using server = await accepting(create(), required);
       // In TLS 1.3 the client is done before its certificate is looked at.
       const client = await server.client(certificate).catch((error: unknown) => error as Error);
+      const told = heard(client);
       const error = await server.failed();
       expect(error).toMatchObject({ source: "downstream", type: "InvalidCert", detail });
       expect(error.message).toMatch(message);
-      if (!(client instanceof Error)) await closed(client);
+      expect(await told).toMatch(/certificate/);
+    });
+
+    test("a client of HTTP/2 is told in its protocol", async () => {
+      await using server = await accepting(create(), { ...required, alpn: ["h2", "http/1.1"] });
+      const session = connect(`https://127.0.0.1:${server.port}`, { rejectUnauthorized: false, ...stranger });
+      session.on("error", () => undefined);
+      session.request().on("error", () => undefined);
+      const [code, reason] = await new Promise<[number, Buffer | undefined]>((resolve) =>
+        session.on("goaway", (told, _lastStream, data) => resolve([told, data])),
+      );
+      expect(code).toBe(constants.NGHTTP2_INADEQUATE_SECURITY);
+      expect(String(reason)).toMatch(/certificate/);
+      await expect(server.failed()).resolves.toMatchObject({ detail: "cert-unknown-issuer" });
     });
 
     test.each(versions.filter((version) => version === "1.2" || version === "1.3"))(
       "what is required must not be missing, TLS %s",
       async (version) => {
         await using server = await accepting(create(), { ...required, maxVersion: version });
-        const client = await server.client().catch((error: unknown) => error as Error);
+        const told = heard(await server.client().catch((error: unknown) => error as Error));
         await expect(server.failed()).resolves.toMatchObject({
           source: "downstream",
           type: "TLSHandshakeFailure",
           detail: "cert-missing",
         });
-        if (!(client instanceof Error)) await closed(client);
+        // TLS 1.2 has no alert of its own for it.
+        expect(await told).toMatch(version === "1.3" ? /certificate required/ : /handshake failure/);
       },
     );
   });
 }
 
-/** However it comes to that. */
-function closed(client: ClientSocket): Promise<void> {
-  return new Promise((resolve) => {
-    if (client.closed) resolve();
-    else client.on("close", () => resolve());
-  });
+/** What a client hears before the connection is closed: by its own error, an alert, or what it can read. */
+function heard(client: ClientSocket | Error): Promise<string> {
+  if (client instanceof Error) return Promise.resolve(client.message);
+  let text = "";
+  client.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+  client.on("error", (error) => (text += error.message));
+  return new Promise((resolve) => client.on("close", () => resolve(text)));
 }

@@ -26,6 +26,32 @@ export function sessionsContract(create: () => TlsProvider, versions: readonly T
         expect(await resumes(second, await sessionFrom(first))).toBe(true);
       });
 
+      test.runIf(maxVersion === "1.3")("bring another one for the next time", async () => {
+        await using server = await accepting(create(), settings);
+        const session = await sessionFrom(server);
+        const client = await server.client({ servername: "a.test", session });
+        await ping(client);
+        expect(client.isSessionReused()).toBe(true);
+        expect(client.kept).toBeDefined();
+        expect(client.kept).not.toEqual(session);
+        expect(await resumes(server, client.kept)).toBe(true);
+      });
+
+      test("do not go on for ever if they stand for a certificate", async () => {
+        const ca = certificateAuthority();
+        const clientCertificates = { mode: "request", ca: ca.cert } as const;
+        await using server = await accepting(create(), { ...settings, clientCertificates });
+        const shown = ca.issue({ usage: "client", commonName: "client 1" });
+        const client = await server.client({
+          session: await sessionFrom(server, shown),
+          servername: "a.test",
+          ...shown,
+        });
+        await ping(client);
+        expect(client.isSessionReused()).toBe(true);
+        expect(client.kept).toBeUndefined();
+      });
+
       test("are not resumed by one with another key", async () => {
         await using first = await accepting(create(), { ...settings, ticketKey: randomBytes(48) });
         await using second = await accepting(create(), { ...settings, ticketKey: randomBytes(48) });
@@ -37,6 +63,15 @@ export function sessionsContract(create: () => TlsProvider, versions: readonly T
         await using first = await accepting(create(), { ...settings, ticketKey });
         await using second = await accepting(create(), { ...settings, ticketKey: false });
         expect(await resumes(second, await sessionFrom(first))).toBe(false);
+      });
+
+      test("are not resumed by whoever gave them where that is switched off", async () => {
+        await using server = await accepting(create(), { ...settings, ticketKey: false });
+        const client = await server.client({ servername: "a.test" });
+        await ping(client);
+        client.destroy();
+        // There may be none at all.
+        expect(await resumes(server, client.kept)).toBe(false);
       });
 
       test("keep the certificate of the client", async () => {
@@ -72,8 +107,8 @@ async function sessionFrom(server: Accepting, options: object = {}): Promise<Buf
   return client.kept!;
 }
 
-async function resumes(server: Accepting, session: Buffer, options: object = {}): Promise<boolean> {
-  const client = await server.client({ servername: "a.test", session, ...options });
+async function resumes(server: Accepting, session: Buffer | undefined, options: object = {}): Promise<boolean> {
+  const client = await server.client({ servername: "a.test", ...(session !== undefined && { session }), ...options });
   await ping(client);
   return client.isSessionReused();
 }
