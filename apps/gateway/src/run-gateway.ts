@@ -36,7 +36,7 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   const { file, intercept, onReady, upgrade = false, daemon = conf.daemon } = options;
   const handover = linuxHandover();
   const server = new Server({ ...conf, daemon }, { upgrade, handover, inherited: activatedSockets() });
-  await reportToSentry(server, conf);
+  const report = await reportToSentry(server, conf);
   await serveMetrics(server, conf);
   reportToSystemd(server);
   const routing = toRouting(conf);
@@ -59,7 +59,13 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
     logger("gateway").info({ addresses: proxy.addresses, workers: conf.threads }, "listening");
     onReady?.();
   });
-  await server.run();
+  try {
+    await server.run();
+  } catch (error) {
+    // It cannot start or take over, or is ended by an error that nobody caught, which is known already. Of a worker it is told here, too.
+    if (server.worker === undefined) await report(error);
+    throw error;
+  }
 }
 
 /** What a reload changes something in. */

@@ -6,7 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
-const READY_MS = 20_000;
+const READY_MS = 45_000;
 
 /** The gateway as a process of its own; killed when it goes out of scope. */
 export class GatewayProcess implements AsyncDisposable {

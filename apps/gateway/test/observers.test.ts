@@ -47,13 +47,23 @@ test("sentry: what failed is reported to the DSN, as the file says", async () =>
   });
   await using gone = await Origin.start(() => undefined);
   await gone[Symbol.asyncDispose]();
-  const more = `sentry: { dsn: "http://key@${sentry.address}/7", environment: trial, sample_rates: { upstream: 1 } }\n`;
-  await using gateway = new GatewayProcess(["-c", await write("reported", gone, more)]);
+  const more = `sentry: { dsn: "http://key@${sentry.address}/7", environment: trial, sample_rates: { upstream: 1 } }
+upgrade_sock: ${folder}/upgrade.sock
+upgrade_sock_connect_accept_max_retries: 0
+`;
+  const file = await write("reported", gone, more);
+  await using gateway = new GatewayProcess(["-c", file]);
   await gateway.until(() => gateway.stderr.includes('"msg":"listening"'));
   expect((await call(`unix:${folder}/reported.sock`, "/")).status).toBe(502);
   await gateway.until(() => reports.includes("ConnectRefused"));
   expect(reports).toContain("/api/7/envelope/");
   expect(reports).toContain('"environment":"trial"');
+
+  gateway.signal("SIGQUIT");
+  await gateway.until(() => reports.includes("handover-failed"));
+  await using second = new GatewayProcess(["-c", file]);
+  expect(await second.exited).toBe(1);
+  expect(reports).toContain(`cannot listen on unix:${folder}/reported.sock`);
 }, 60_000);
 
 test("a DSN that is none is refused, and not shown", async () => {

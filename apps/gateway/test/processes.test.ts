@@ -83,7 +83,7 @@ test("threads: 2: both workers serve, with one access log; killed one by one, on
   expect(await gateway.exited).toBe(0);
   // What the killed ones had not written yet is lost, and nothing else.
   expect(new Set(accessLines("two").map(({ requestId }) => requestId)).size).toBe(accessLines("two").length);
-}, 60_000);
+}, 120_000);
 
 test("a worker that replaces another begins with the configuration of the server, also when the file is being edited", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));

@@ -57,6 +57,7 @@ export { busQuestion, busTopic, type BusQuestion, type BusTopic } from "./bus/bu
 export { ServerBus, type AskOptions, type PublishOptions } from "./bus/server-bus.ts";
 export { phaseChannel, type ExecutionPhase, type PhaseMessage } from "./server/execution-phase.ts";
 export type { FdHandover, ReceivedFds, ReceiveFdsOptions, SendFdsOptions } from "./server/fd-handover.ts";
+export { handoverChannel, type HandoverMessage } from "./server/fd-handover.ts";
 export {
   reloadChannel,
   reloadStartChannel,

@@ -17,6 +17,7 @@ export interface Told extends Partial<WorkerEndedMessage> {
   from: number;
   phase?: ExecutionPhase;
   channel?: string;
+  outcome?: string;
   addresses?: string[];
   once?: string;
   over?: boolean;

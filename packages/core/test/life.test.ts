@@ -83,6 +83,9 @@ describe("SIGQUIT", () => {
     server.signal("SIGQUIT");
     await server.logged("could not hand over the listening sockets; goes on");
     expect(server.phases()).toEqual([...START, "GracefulUpgradeTransferringFds", "Running"]);
+    expect(server.told.filter(({ channel }) => channel === "sluice:server:handover")).toMatchObject([
+      { outcome: "failed", message: "for a test" },
+    ]);
     expect((await get(address, "/")).body).toBe("ok");
     server.signal("SIGTERM");
     expect(await server.exited).toBe(0);

@@ -1,6 +1,13 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { phaseChannel, reloadChannel, reloadStartChannel, uncaughtErrorChannel, workerChannels } from "../src/index.ts";
+import {
+  handoverChannel,
+  phaseChannel,
+  reloadChannel,
+  reloadStartChannel,
+  uncaughtErrorChannel,
+  workerChannels,
+} from "../src/index.ts";
 
 test("docs/observability.md names every channel of a server", () => {
   const text = readFileSync(new URL("../../../docs/observability.md", import.meta.url), "utf8");
@@ -8,6 +15,7 @@ test("docs/observability.md names every channel of a server", () => {
   const documented = [...table.matchAll(/^\| `(sluice:[^`]+)`/gm)].map(([, name]) => name);
   const channels = [
     phaseChannel,
+    handoverChannel,
     reloadStartChannel,
     reloadChannel,
     uncaughtErrorChannel,

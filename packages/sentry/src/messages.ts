@@ -53,6 +53,12 @@ export interface WorkerEnded {
   readonly message: string;
 }
 
+/** Of `sluice:server:handover`. */
+export interface Handover {
+  readonly outcome: string;
+  readonly error: unknown;
+}
+
 /** Of `sluice:server:phase`. */
 export interface ServerPhase {
   readonly phase: string;

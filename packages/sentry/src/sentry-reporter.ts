@@ -2,7 +2,7 @@ import cluster, { type Worker } from "node:cluster";
 import { eventChannel, logger, observe, type Service } from "@sluice/core";
 import { Scope, type NodeClient } from "@sentry/node";
 import { EventBudget } from "./event-budget.ts";
-import type { HookError, RequestEnd, RequestSession, ServerPhase, WorkerEnded } from "./messages.ts";
+import type { Handover, HookError, RequestEnd, RequestSession, ServerPhase, WorkerEnded } from "./messages.ts";
 import { requestContext } from "./request-context.ts";
 import { createSentryClient, type EventData } from "./sentry-client.ts";
 import { resolveSentryOptions, type ResolvedOptions, type SampleRates, type SentryOptions } from "./sentry-options.ts";
@@ -13,6 +13,7 @@ const log = logger("sentry");
 const requestEnd = eventChannel<RequestEnd>("sluice:proxy:request-end");
 const hookError = eventChannel<HookError>("sluice:proxy:hook-error");
 const workerEnded = eventChannel<WorkerEnded>("sluice:worker:ended");
+const handover = eventChannel<Handover>("sluice:server:handover");
 const serverPhase = eventChannel<ServerPhase>("sluice:server:phase");
 
 /** Ends that somebody wanted. */
@@ -85,6 +86,7 @@ export class SentryReporter implements Service {
         if (error !== undefined) this.#reportFailure(session, error);
       }),
       observe(workerEnded, (message) => this.#reportWorker(message)),
+      observe(handover, (message) => this.#reportHandover(message)),
       watchClusterWorkers((message) => this.#reportWorker(message)),
       // In a process that does not start this service, nobody stops it either.
       observe(serverPhase, ({ phase }) => void (phase === "ShutdownRuntimes" && this.flush())),
@@ -202,6 +204,19 @@ export class SentryReporter implements Service {
       likeness: cause,
       fingerprint: ["worker-ended", cause],
       contexts: { worker: { worker, pid, cause, exit_code: exitCode, signal } },
+    });
+  }
+
+  /** The server goes on, so nobody would notice that the new version is not there. */
+  #reportHandover({ outcome, error }: Handover): void {
+    if (outcome !== "failed" || this.#isKnown(error)) return;
+    this.#remember(error);
+    this.#report(error, {
+      kind: "handover-failed",
+      level: "error",
+      handled: true,
+      tags: {},
+      likeness: likenessOf(error),
     });
   }
 

@@ -476,6 +476,9 @@ test("the guide names every kind of report, with its level", async () => {
   report({ sample: { upstream: 1 }, maxAlikePerMinute: 100 });
   process.emit("uncaughtExceptionMonitor", new Error("a"), "uncaughtException");
   eventChannel<object>("sluice:worker:ended").publish({ worker: 1, pid: 1, cause: "killed", message: "" });
+  const handover = eventChannel<object>("sluice:server:handover");
+  handover.publish({ outcome: "handed-over", error: undefined });
+  handover.publish({ outcome: "failed", error: new Error("nobody waits there") });
   await exchange(throwing());
   const session = { ...hookless, digest: {}, outcome: { status: 500, how: "complete" } };
   const end = eventChannel<object>("sluice:proxy:request-end");

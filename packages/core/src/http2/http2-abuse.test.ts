@@ -107,6 +107,16 @@ const CASES: readonly Case[] = [
     reason: /more than 1000 frames without content within 10 s/,
   },
   {
+    name: "DATA without bytes that ends streams again",
+    handler: never,
+    begin: (client) => post(client, 1),
+    // The first breaks a rule: we reset the stream.
+    send: (client, round) => (round === 0 ? client.headers(1, [], FLAG.END_HEADERS) : client.data(1, "", true)),
+    most: 5000,
+    codes: [ENHANCE_YOUR_CALM],
+    reason: /more than 1000 frames without content within 10 s/,
+  },
+  {
     name: "HEADERS behind the end of streams",
     handler: never,
     begin: (client) => post(client, 1),
@@ -189,6 +199,17 @@ describe("a flood of", () => {
     },
     30_000,
   );
+});
+
+test("a flood of requests behind our last GOAWAY ends the connection", async () => {
+  await using served = await Http2Served.start(never, { maxRequests: 1 });
+  const client = await served.frames();
+  client.get(1);
+  await client.next(FRAME.GOAWAY, 0, ({ payload }) => payload.readUInt32BE(0) === 1);
+  const rounds = await until(client, (round) => client.get(round * 2 + 3), 5000);
+  expect(rounds).toBeLessThan(5000);
+  expect((await client.goaway(ENHANCE_YOUR_CALM)).lastStreamId).toBe(1);
+  expect(served.requests).toHaveLength(1);
 });
 
 test("many small responses that are taken one by one are no flood", async () => {

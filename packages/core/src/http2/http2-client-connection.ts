@@ -13,7 +13,7 @@ import type { Http2ConnectionError } from "./connection/http2-connection-error.t
 import type { EndpointOwner } from "./connection/endpoint-owner.ts";
 import { Http2Endpoint } from "./connection/http2-endpoint.ts";
 import type { Http2Stream } from "./connection/http2-stream.ts";
-import { http2CodeName, NO_ERROR } from "./error-codes.ts";
+import { http2CodeName, INTERNAL_ERROR, NO_ERROR } from "./error-codes.ts";
 import { NO_RECEIVER } from "./heads/field-rules.ts";
 import type { FieldReceiver } from "./hpack/decoder.ts";
 import { Http2ClientSession } from "./http2-client-session.ts";
@@ -279,12 +279,16 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** @internal */
   onConnectionError(error: Http2ConnectionError): void {
-    this.broken = error;
     const { code, what } = error;
-    log.warn(
-      { peer: this.address, code: http2CodeName(code), what },
-      "an upstream broke the rules of HTTP/2; closing the connection",
-    );
+    // Our own fault is thrown on, and told by whoever catches it.
+    if (code === INTERNAL_ERROR) this.cause ??= error;
+    else {
+      this.broken = error;
+      log.warn(
+        { peer: this.address, code: http2CodeName(code), what },
+        "an upstream broke the rules of HTTP/2; closing the connection",
+      );
+    }
     this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
     this.#retire();
     this.#linger();

@@ -13,7 +13,7 @@ import type { Http2ConnectionError } from "./connection/http2-connection-error.t
 import type { EndpointOwner, EndpointSettings } from "./connection/endpoint-owner.ts";
 import { Http2Endpoint } from "./connection/http2-endpoint.ts";
 import type { Http2Stream, StreamClose } from "./connection/http2-stream.ts";
-import { ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
+import { ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "./error-codes.ts";
 import { MAX_STREAM_ID } from "./frames/frame-types.ts";
 import type { FieldReceiver } from "./hpack/decoder.ts";
 import { Http2ServerSession } from "./http2-server-session.ts";
@@ -264,7 +264,9 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
         return ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${error.what}`);
       });
     } else {
-      log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
+      // Our own fault is thrown on, and told by whoever catches it.
+      if (error.code !== INTERNAL_ERROR)
+        log.warn({ client, reason: error.message }, "ended an HTTP/2 connection whose client broke the protocol");
       this.cause ??= error;
     }
     this.#cut(error.code, error.what);

@@ -429,6 +429,35 @@ describe("a response", () => {
     expect(served.logs.map(({ msg }) => msg)).toEqual(["an app failed to handle a request"]);
   });
 
+  test.each(["head", "trailers"])(
+    "whose %s cannot be written is reset, and the next ones are as they should be",
+    async (what) => {
+      let responses = 0;
+      await using served = await Http2Served.start(({ session }) => {
+        const fields = head(200, { "x-a": "1", "x-b": "2" });
+        const trailers = HeaderFields.from({ "x-c": "3" });
+        // What is put here nobody looks at.
+        if (responses++ === 1) (what === "head" ? fields : trailers).raw.push("x-none", undefined as unknown as string);
+        session.writeHeader(fields, false);
+        session.finish(trailers);
+      });
+      const client = served.client();
+      expect((await exchange(client, GET)).code).toBe(NO_ERROR);
+      expect((await exchange(client, GET)).code).toBe(INTERNAL_ERROR);
+      for (let more = 0; more < 3; more++) {
+        expect(await exchange(client, GET)).toMatchObject({
+          fields: [
+            ["date", "now"],
+            ["x-a", "1"],
+            ["x-b", "2"],
+          ],
+          trailers: [["x-c", "3"]],
+        });
+      }
+      expect(served.logs).toMatchObject([{ msg: "an app failed to handle a request" }]);
+    },
+  );
+
   test("waits for a client whose window is closed, and says when it may go on", async () => {
     const said: boolean[] = [];
     await using served = await Http2Served.start(async (seen) => {

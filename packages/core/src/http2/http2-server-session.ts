@@ -218,6 +218,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   close(): void {
     this.#events = undefined;
     this.#readDeadline?.dispose();
+    this.discard();
     if (!this.responseDone) this.abort();
     else if (!this.remoteEnded) this.#stopUpload();
   }

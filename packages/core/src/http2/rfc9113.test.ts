@@ -762,6 +762,21 @@ describe("RFC 9113, section 3.4", () => {
   });
 });
 
+test("RFC 9113, section 6.5.3: a table that one SETTINGS frame makes smaller and then large again is emptied", async () => {
+  const client = await settled();
+  client.get(1);
+  await client.status(1);
+  client
+    .settings([
+      [1, 0],
+      [1, 4096],
+    ])
+    .get(3);
+  const { payload } = await client.next(HEADERS, 3);
+  // RFC 7541, section 4.2: the smallest that it was, and what it is now.
+  expect(payload.toString("hex", 0, 4)).toBe("203fe11f");
+});
+
 test("RFC 9113, section 6.8: GOAWAY tells the last stream that was looked at, and what was wrong", async () => {
   const client = await settled();
   client.get(1, "/hold").get(3, "/hold").windowUpdate(0, 0);

@@ -1,3 +1,15 @@
+import { eventChannel, type EventChannel } from "../diagnostics.ts";
+
+/** A server was told by SIGQUIT to hand over, and has; or it goes on. */
+export interface HandoverMessage {
+  readonly outcome: "handed-over" | "failed";
+  /** Why not. */
+  readonly error: unknown;
+}
+
+/** How hand-overs of the server of this process end, for the one that gives. The one that takes cannot start when it fails. */
+export const handoverChannel: EventChannel<HandoverMessage> = eventChannel("sluice:server:handover");
+
 /**
  * What moves listening sockets from one server to the next, so that an upgrade refuses nobody. Needs what Node does not
  * offer; `@sluice/linux` implements it. Handed to the server: `new Server(conf, { handover })`.

@@ -1,4 +1,7 @@
 import { eventChannel, type EventChannel } from "../diagnostics.ts";
+import { logger } from "../log/logger.ts";
+
+const log = logger("core");
 
 /** What a server does when it is told to reload, by SIGHUP or {@link Server.reload}. */
 export interface ReloadHook<Value> {
@@ -35,33 +38,67 @@ export const reloadStartChannel: EventChannel<ReloadStartMessage> = eventChannel
 /** How reloads of the server of this process end. */
 export const reloadChannel: EventChannel<ReloadMessage> = eventChannel("sluice:server:reload");
 
-/** Tells that a reload has begun; returns how to tell its end. */
-export function reloadTold(): (outcome: ReloadMessage["outcome"], error: unknown) => void {
-  if (reloadStartChannel.hasSubscribers) reloadStartChannel.publish({ atMs: performance.now() });
-  return (outcome, error) => {
-    if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome, error });
-  };
-}
-
-/** The hooks of a server, in order; each value belongs to the hook of the same index. */
-export class ReloadHooks {
+/** The reloads of a server. Its hooks have an order; each value belongs to the hook of the same index. */
+export class Reloads {
   readonly #hooks: ReloadHook<unknown>[] = [];
+  readonly #spread: (values: readonly unknown[]) => Promise<void> | undefined;
+  #current: Promise<void> = Promise.resolve();
+  /** Has not begun yet. */
+  #next: Promise<void> | undefined = undefined;
+
+  /** @param spread Has other processes apply the values as well. */
+  constructor(spread: (values: readonly unknown[]) => Promise<void> | undefined) {
+    this.#spread = spread;
+  }
 
   add<Value>(hook: ReloadHook<Value>): void {
     this.#hooks.push(hook);
   }
 
-  get count(): number {
-    return this.#hooks.length;
+  /**
+   * Loads, and applies in all processes. One at a time: all that are asked for while one is under way are one. Rejects when it was
+   * refused.
+   */
+  reload(): Promise<void> {
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined;
+      const reload = this.#reload();
+      this.#current = reload.catch(() => undefined);
+      return reload;
+    });
+    return this.#next;
   }
 
-  /** Rejects with the first error; then nothing has changed. */
-  load(): Promise<unknown[]> {
-    return Promise.all(this.#hooks.map(async (hook) => hook.load()));
-  }
-
-  /** Rejects with the first error; those before it count. */
+  /** Only here. Rejects with the first error; those before it count. */
   async apply(values: readonly unknown[]): Promise<void> {
     for (const [index, hook] of this.#hooks.entries()) await hook.apply(values[index]);
   }
+
+  async #reload(): Promise<void> {
+    const onEnd = tellStart();
+    if (this.#hooks.length === 0) {
+      log.warn({}, "told to reload, but nothing here can be");
+      onEnd("refused", new Error("nothing here can be reloaded"));
+      return;
+    }
+    try {
+      const values = await Promise.all(this.#hooks.map(async (hook) => hook.load()));
+      await this.apply(values);
+      await this.#spread(values);
+    } catch (error) {
+      log.error({ err: error }, "could not reload; goes on with what there is");
+      onEnd("refused", error);
+      throw error;
+    }
+    log.info({}, "reloaded");
+    onEnd("applied", undefined);
+  }
+}
+
+/** Tells that a reload has begun; returns how to tell its end. */
+function tellStart(): (outcome: ReloadMessage["outcome"], error: unknown) => void {
+  if (reloadStartChannel.hasSubscribers) reloadStartChannel.publish({ atMs: performance.now() });
+  return (outcome, error) => {
+    if (reloadChannel.hasSubscribers) reloadChannel.publish({ outcome, error });
+  };
 }

@@ -14,10 +14,10 @@ import { PrimaryLink } from "../workers/primary-link.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { Bootstrap } from "./bootstrap.ts";
 import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
-import type { FdHandover } from "./fd-handover.ts";
+import { handoverChannel, type FdHandover } from "./fd-handover.ts";
 import { ListeningSockets } from "./listening-sockets.ts";
 import { processRole, type ProcessRole } from "./process-role.ts";
-import { ReloadHooks, reloadTold, type ReloadHook } from "./reload.ts";
+import { Reloads, type ReloadHook } from "./reload.ts";
 import { watchSignals, watchWorkerSignals } from "./server-signals.ts";
 import { watchUncaughtErrors } from "./uncaught-errors.ts";
 
@@ -61,7 +61,7 @@ export class Server {
   readonly #graph = new ServiceGraph();
   readonly #grace: GracePeriod;
   readonly #phases = new PhaseWatch();
-  readonly #reloads = new ReloadHooks();
+  readonly #reloads = new Reloads((values) => this.#pool?.reload(values));
   readonly #runner: ServiceRunner;
   /** Resolves when everything has stopped. */
   readonly #over = Promise.withResolvers<void>();
@@ -70,9 +70,6 @@ export class Server {
   #begun = false;
   #starting: Promise<void> | undefined = undefined;
   #stopping: Promise<void> | undefined = undefined;
-  #reloading: Promise<void> = Promise.resolve();
-  /** Has not begun yet. */
-  #nextReload: Promise<void> | undefined = undefined;
   #sockets: ListeningSockets = new ListeningSockets([]);
   #pool: WorkerPool | undefined = undefined;
   #bootstrapService: Service | undefined = undefined;
@@ -174,13 +171,7 @@ export class Server {
    * all that are asked for while one is under way are one.
    */
   reload(): Promise<void> {
-    this.#nextReload ??= this.#reloading.then(() => {
-      this.#nextReload = undefined;
-      const reload = this.#reload();
-      this.#reloading = reload.catch(() => undefined);
-      return reload;
-    });
-    return this.#nextReload;
+    return this.#reloads.reload();
   }
 
   /**
@@ -429,32 +420,14 @@ export class Server {
     } catch (err) {
       if (err === STOPPED) return;
       log.error({ err, upgrade_sock }, "could not hand over the listening sockets; goes on");
+      if (handoverChannel.hasSubscribers) handoverChannel.publish({ outcome: "failed", error: err });
       if (this.#stopping === undefined) this.#phases.enter("Running");
       return;
     }
     log.info({ addresses: [...fds.keys()] }, "handed over the listening sockets; stopping");
+    if (handoverChannel.hasSubscribers) handoverChannel.publish({ outcome: "handed-over", error: undefined });
     this.#sockets.handedOver();
     void this.stop();
-  }
-
-  async #reload(): Promise<void> {
-    const onEnd = reloadTold();
-    if (this.#reloads.count === 0) {
-      log.warn({}, "told to reload, but nothing here can be");
-      onEnd("refused", new Error("nothing here can be reloaded"));
-      return;
-    }
-    try {
-      const values = await this.#reloads.load();
-      await this.#reloads.apply(values);
-      await this.#pool?.reload(values);
-    } catch (error) {
-      log.error({ err: error }, "could not reload; goes on with what there is");
-      onEnd("refused", error);
-      throw error;
-    }
-    log.info({}, "reloaded");
-    onEnd("applied", undefined);
   }
 
   #reopenLogs(): void {

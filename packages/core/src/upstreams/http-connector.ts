@@ -131,9 +131,8 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
       );
     }
     const { address, connectStream } = peer;
-    // A TLS package, or whoever made the stream, reads the socket itself.
+    // A TLS package, or whoever made the stream, reads the socket itself. An origin of HTTP/2 may be the first to speak.
     const readsItself = peer.tls || connectStream !== undefined;
-    // An origin of HTTP/2 speaks as soon as it is connected.
     const reader = readsItself ? undefined : new SocketReader(true, peer.protocol === "http2");
     const socket = await (connectStream === undefined
       ? this.#connectSocket(peer, signal, reader)

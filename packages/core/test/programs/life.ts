@@ -6,6 +6,7 @@ import {
   backgroundService,
   busQuestion,
   busTopic,
+  handoverChannel,
   HttpService,
   LogFile,
   logger,
@@ -105,6 +106,9 @@ server.bus.answer(whoAreYou, (question) => `${process.pid}${question}`);
 for (const channel of [workerChannels.ready, workerChannels.draining, workerChannels.ended]) {
   observe<object>(channel, (message) => tell({ channel: channel.name, ...message }));
 }
+observe(handoverChannel, ({ outcome, error }) =>
+  tell({ channel: handoverChannel.name, outcome, message: error instanceof Error ? error.message : "" }),
+);
 if (reload !== undefined) {
   server.onReload({
     name: "word",

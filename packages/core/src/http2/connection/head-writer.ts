@@ -45,6 +45,12 @@ export class HeadWriter {
     this.#at = this.#encoder.field(this.#target!, this.#at, name, value, neverIndex);
   }
 
+  /** The head that was begun is not sent: not all of it can be written. */
+  abandon(): void {
+    this.#target = undefined;
+    this.#encoder.abandon();
+  }
+
   /** The head is complete. Gives where its flags stand, as {@link FrameOutput.data} does; -1 for one in several frames. */
   end(streamId: number, endStream: boolean, maxFrameBytes: number): number {
     const output = this.#output;

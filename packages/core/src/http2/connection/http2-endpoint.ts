@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
 import type { ByteStream } from "../../net/byte-stream.ts";
 import { SocketReader, type ChunkReceiver } from "../../net/socket-reader.ts";
-import { FLOW_CONTROL_ERROR, NO_ERROR } from "../error-codes.ts";
+import { FLOW_CONTROL_ERROR, INTERNAL_ERROR, NO_ERROR } from "../error-codes.ts";
 import { FrameOutput } from "../frames/frame-output.ts";
 import { FrameReader } from "../frames/frame-reader.ts";
 import { DEFAULT_WINDOW_BYTES, LEAST_MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from "../frames/frame-types.ts";
@@ -246,6 +246,8 @@ export class Http2Endpoint implements ChunkReceiver {
         how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",
       );
     }
+    // Nobody may come for it: a client can open and reset streams for ever beside a window that it never opens.
+    if (stream.inLine) this.#line.remove(stream);
     // An idle client should cost as little memory as it can.
     if (this.streams.size === 0 && this.settings.role === "server") this.memory.useOwn(false);
     stream.end(how, code, why);
@@ -279,10 +281,12 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal SETTINGS came. */
   takeSettings(buffer: Buffer, from: number, end: number): void {
     const { peer, settings } = this;
-    const { initialWindowBytes, headerTableBytes } = peer;
+    const { initialWindowBytes } = peer;
     peer.read(buffer, from, end, settings.role === "client");
     this.output.acknowledgeSettings();
-    if (peer.headerTableBytes !== headerTableBytes) this.head.setPeerTableBytes(peer.headerTableBytes);
+    // RFC 7541, section 4.2: also if it is as large as before, and was smaller in between.
+    this.head.setPeerTableBytes(peer.leastHeaderTableBytes);
+    this.head.setPeerTableBytes(peer.headerTableBytes);
     if (peer.initialWindowBytes !== initialWindowBytes) this.#moveWindows(peer.initialWindowBytes - initialWindowBytes);
     this.owner.onSettings();
   }
@@ -322,31 +326,37 @@ export class Http2Endpoint implements ChunkReceiver {
     this.memory.begin();
     try {
       this.#frames.read(buffer, this.#preface.read(buffer, end), end);
+      if (this.#touched.length > 0) this.#tellBatches();
     } catch (error) {
-      this.#failed(error);
+      this.failed(error);
+      if (this.#touched.length > 0) this.#tellBatches();
     }
-    if (this.#touched.length > 0) this.#tellBatches();
   }
 
-  #failed(error: unknown): void {
+  /** @internal The connection ends by what was thrown. @throws It, if it is no breach of a rule, but a fault: of us, or of a session. */
+  failed(error: unknown): void {
     const broken = asConnectionError(error);
-    if (this.finished) return;
-    this.owner.onConnectionError(broken);
-    this.finish(broken.code, broken.what);
+    if (!this.finished) {
+      this.owner.onConnectionError(broken);
+      this.finish(broken.code, broken.what);
+    }
+    if (broken.code === INTERNAL_ERROR) throw error;
   }
 
   #tellBatches(): void {
     const touched = this.#touched;
     this.#touched = [];
-    for (const stream of touched) {
-      stream.touched = false;
-      stream.onBatch();
-    }
+    for (const stream of touched) stream.touched = false;
+    for (const stream of touched) stream.onBatch();
   }
 
   /** @internal Windows have opened, or the system takes bytes again. */
   sendOn(): void {
-    this.#line.run(this);
+    try {
+      this.#line.run(this);
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   /** @internal */

@@ -1,4 +1,4 @@
-import { NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
+import { INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FieldReceiver } from "../hpack/decoder.ts";
 import type { HeadWriter } from "./head-writer.ts";
 import type { Http2Endpoint } from "./http2-endpoint.ts";
@@ -72,6 +72,7 @@ export abstract class Http2Stream {
   #waiting: ReceivedBytes | undefined = undefined;
   #endWaits = false;
   #delivering = false;
+  #discards = false;
 
   /** @param id Of a stream that the peer has opened; 0 for one that we are to open. */
   protected constructor(endpoint: Http2Endpoint, id: number, remoteEnded: boolean) {
@@ -122,7 +123,12 @@ export abstract class Http2Stream {
     const { head, peer, output } = this.endpoint;
     if (this.closed || output.unsentBytes > MAX_UNSENT_BEFORE_HEAD) return;
     head.begin();
-    write(head);
+    try {
+      write(head);
+    } catch (error) {
+      head.abandon();
+      throw error;
+    }
     head.end(this.id, false, peer.maxFrameBytes);
   }
 
@@ -138,7 +144,20 @@ export abstract class Http2Stream {
     this.#reading = reading;
     if (!reading || this.#delivering || (this.#waiting === undefined && !this.#endWaits)) return;
     this.#delivering = true;
-    queueMicrotask(() => this.#deliver());
+    queueMicrotask(() => {
+      try {
+        this.#deliver();
+      } catch (error) {
+        this.endpoint.failed(error);
+      }
+    });
+  }
+
+  /** Nobody is going to read: what waits, and what still comes, goes back to the connection's window, and not to the stream's. */
+  protected discard(): void {
+    this.#discards = true;
+    this.#reading = false;
+    this.#dropWaiting();
   }
 
   /** The end that came is told once more, behind what waits: as the end of something else. */
@@ -213,9 +232,8 @@ export abstract class Http2Stream {
       this.onData(this.endpoint.memory.chunkOf(buffer, from, end));
       this.endpoint.taken(this, bytes);
       this.endpoint.touch(this);
-    } else {
-      (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
-    }
+    } else if (this.#discards) this.endpoint.returnToConnection(bytes);
+    else (this.#waiting ??= new ReceivedBytes()).add(buffer, from, end);
   }
 
   /** @internal END_STREAM came. */
@@ -243,17 +261,20 @@ export abstract class Http2Stream {
     this.closed = true;
     this.#queue?.clear();
     this.#queue = undefined;
-    if (!this.keepsWaiting(how) && this.#waiting !== undefined) {
-      this.endpoint.returnToConnection(this.#waiting.bytes);
-      this.#waiting = undefined;
-      this.#endWaits = false;
-    }
+    if (!this.keepsWaiting(how)) this.#dropWaiting();
     this.onClosed(how, code, why);
   }
 
   /** What came breaks the rules for messages (RFC 9113, section 8.1.1): the stream ends, the connection goes on. */
   malformed(why: string): void {
     this.endpoint.breakRule(this, PROTOCOL_ERROR, why);
+  }
+
+  #dropWaiting(): void {
+    if (this.#waiting === undefined) return;
+    this.endpoint.returnToConnection(this.#waiting.bytes);
+    this.#waiting = undefined;
+    this.#endWaits = false;
   }
 
   #deliver(): void {
@@ -273,13 +294,26 @@ export abstract class Http2Stream {
 
   #frameHead(): void {
     this.#headWaits = false;
-    if (this.id === 0) this.endpoint.open(this);
     const { head, peer } = this.endpoint;
-    head.begin();
-    this.writeHead(head);
+    this.#writeFields(false);
+    if (this.id === 0) this.endpoint.open(this);
     const endStream = this.#ending === "end" && this.#queue === undefined;
     this.#noteFrame(head.end(this.id, endStream, peer.maxFrameBytes));
     if (endStream) this.#ended();
+  }
+
+  /** All of them, or the stream ends: fields that nobody has checked may be no strings. */
+  #writeFields(trailers: boolean): void {
+    const { head } = this.endpoint;
+    head.begin();
+    try {
+      if (trailers) this.writeTrailers(head);
+      else this.writeHead(head);
+    } catch (error) {
+      head.abandon();
+      this.reset(INTERNAL_ERROR);
+      throw error;
+    }
   }
 
   #frameData(chunk: Uint8Array, from: number): number {
@@ -301,8 +335,7 @@ export abstract class Http2Stream {
   #frameEnd(): void {
     const { endpoint } = this;
     if (this.#ending === "trailers") {
-      endpoint.head.begin();
-      this.writeTrailers(endpoint.head);
+      this.#writeFields(true);
       endpoint.head.end(this.id, true, endpoint.peer.maxFrameBytes);
     } else if (this.#flagsAt >= 0 && this.#epoch === endpoint.output.epoch && !this.endsByOwnFrame) {
       endpoint.output.markEnd(this.#flagsAt);

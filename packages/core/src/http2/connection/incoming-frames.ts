@@ -155,8 +155,8 @@ export class IncomingFrames implements FrameReceiver {
     this.#dataStream = undefined;
     const beside = this.#besideContent;
     if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow();
-    // Less content than padding, or none at all.
-    else if (!this.#dataEnds) this.#useless();
+    // Less content than padding, or none at all: only once in a stream's life that is of use.
+    else if (!this.#dataEnds || stream === undefined) this.#useless();
     if (stream === undefined) this.#endpoint.returnToConnection(beside);
     else {
       if (beside > 0) this.#endpoint.taken(stream, beside);

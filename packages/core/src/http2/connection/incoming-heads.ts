@@ -63,6 +63,8 @@ export class IncomingHeads {
     if (streamId % 2 === 0) throw new Http2ConnectionError(PROTOCOL_ERROR, "HEADERS on an even stream");
     endpoint.lastPeerStreamId = streamId;
     if (streamId > endpoint.lastServedStreamId) {
+      // It may not have heard of it, and should soon.
+      endpoint.guard.controlFrame();
       this.#decoder.decode(block, from, end, NO_RECEIVER);
       return;
     }

@@ -18,6 +18,8 @@ const ENTRY_BYTES = 6;
 /** What the other side has said of itself; before it says anything, what RFC 9113, section 6.5.2, says for it. */
 export class PeerSettings {
   headerTableBytes = 4096;
+  /** The smallest that it was in the last frame: the peer takes each as it comes (section 6.5.3). */
+  leastHeaderTableBytes = 4096;
   maxConcurrentStreams: number = Number.POSITIVE_INFINITY;
   initialWindowBytes: number = DEFAULT_WINDOW_BYTES;
   maxFrameBytes: number = LEAST_MAX_FRAME_BYTES;
@@ -32,6 +34,7 @@ export class PeerSettings {
     if ((end - from) % ENTRY_BYTES !== 0) {
       throw new Http2ConnectionError(FRAME_SIZE_ERROR, `SETTINGS of ${end - from} bytes, which is no multiple of six`);
     }
+    this.leastHeaderTableBytes = this.headerTableBytes;
     for (let at = from; at < end; at += ENTRY_BYTES) {
       this.#take(buffer.readUInt16BE(at), buffer.readUInt32BE(at + 2), fromServer);
     }
@@ -41,6 +44,7 @@ export class PeerSettings {
     switch (id) {
       case HEADER_TABLE_SIZE:
         this.headerTableBytes = value;
+        this.leastHeaderTableBytes = Math.min(this.leastHeaderTableBytes, value);
         return;
       case ENABLE_PUSH:
         // Section 6.5.2: a server must not say that it takes pushes.

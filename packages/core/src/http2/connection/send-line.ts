@@ -19,6 +19,13 @@ export class SendLine {
     this.#streams.push(stream);
   }
 
+  /** It has nothing to send any more. One that ends while others have their turn leaves by its own. */
+  remove(stream: Http2Stream): void {
+    if (this.#running) return;
+    stream.inLine = false;
+    this.#streams.splice(this.#streams.indexOf(stream), 1);
+  }
+
   /** Goes on until nobody is left, or nobody can. */
   run(endpoint: Http2Endpoint): void {
     // Told that there is room, a session may write, and others with it.

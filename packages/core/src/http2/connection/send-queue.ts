@@ -31,18 +31,31 @@ export class SendQueue {
     return this.#slabs.includes(null);
   }
 
-  /** Adds a chunk from `from` on. */
+  /** Adds a chunk from `from` on. Those that follow one another share memory, and frames: many small ones cost what a large one does. */
   add(chunk: Uint8Array, from: number): void {
     const bytes = chunk.length - from;
     this.bytes += bytes;
     const rest = from === 0 ? chunk : chunk.subarray(from);
-    if (bytes <= MAX_COPIED_BYTES) this.#push(Buffer.from(rest), undefined);
+    if (this.#append(rest)) return;
+    if (bytes <= MAX_COPIED_BYTES && this.#chunks.length === 0) this.#push(Buffer.from(rest), undefined);
     else if (bytes > SLAB_BYTES) this.#push(rest, null);
     else {
       const slab = takeSlab();
       slab.set(rest);
       this.#push(slab.subarray(0, bytes), slab);
     }
+  }
+
+  /** Puts it behind the last one, if there is room. */
+  #append(bytes: Uint8Array): boolean {
+    const last = this.#chunks.length - 1;
+    const slab = this.#slabs[last];
+    if (slab === undefined || slab === null) return false;
+    const used = this.#chunks[last]!.length;
+    if (used + bytes.length > SLAB_BYTES) return false;
+    slab.set(bytes, used);
+    this.#chunks[last] = slab.subarray(0, used + bytes.length);
+    return true;
   }
 
   #push(chunk: Uint8Array, slab: Buffer | undefined | null): void {

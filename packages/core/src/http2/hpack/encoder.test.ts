@@ -100,3 +100,31 @@ test("what the peer allows is followed, and said in the next block, the smallest
   encoder.setPeerTableBytes(2 ** 32 - 1);
   expect(begun(), "never more than our own limit").toBe("3fe13f");
 });
+
+test.each([4096, 100, 0])("a block that is abandoned leaves both tables empty, of %i bytes at most", (maxBytes) => {
+  const encoder = new HpackEncoder();
+  const decoder = new HpackDecoder();
+  const target = Buffer.alloc(1000);
+  const encode = (name: string, value: string): number => encoder.field(target, encoder.begin(target, 0), name, value);
+  const decode = (end: number): string => {
+    let seen = "";
+    decoder.decode(target, 0, end, { field: (name, value) => void (seen = `${name}: ${value}`) });
+    return seen;
+  };
+  expect(decode(encode("x-a", "1"))).toBe("x-a: 1");
+  encoder.setPeerTableBytes(maxBytes);
+  encode("x-lost", "2");
+  encoder.abandon();
+  expect(decode(encode("x-b", "3"))).toBe("x-b: 3");
+  // The largest table is said in each block only until it is known.
+  expect(target[0]! & 0xe0).toBe(0x20);
+  for (const [name, value] of [
+    ["x-b", "3"],
+    ["x-a", "1"],
+    ["x-lost", "2"],
+  ] as const) {
+    const end = encode(name, value);
+    expect(target[0]! & 0xe0).not.toBe(0x20);
+    expect(decode(end)).toBe(`${name}: ${value}`);
+  }
+});

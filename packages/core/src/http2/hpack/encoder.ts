@@ -102,6 +102,14 @@ export class HpackEncoder {
     this.#evict(this.#maxBytes);
   }
 
+  /** A block that was begun is not sent: the decoder has not seen what it put into the table. The next one empties it. */
+  abandon(): void {
+    this.#smallestBytes = 0;
+    // It may have been the one that said how large the table is.
+    this.#announcedBytes = Number.POSITIVE_INFINITY;
+    this.#evict(0);
+  }
+
   /** Begins a block at `at`. Gives where its first field goes. */
   begin(target: Buffer, at: number): number {
     if (this.#maxBytes === this.#announcedBytes && this.#smallestBytes === this.#maxBytes) return at;

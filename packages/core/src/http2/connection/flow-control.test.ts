@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { answer, respond, type Handler } from "../../../test/harness.ts";
+import { collect, exchange, Http2Served, open, POST } from "../../../test/http2-harness.ts";
+
+const UPLOAD = [...POST.slice(0, -1), "/upload"];
+/** Three times the connection's window. */
+const LARGE = "x".repeat(3 * 1_048_576);
+
+/** Reads what goes to /upload; for anything else, `handler`. */
+function beside(handler: Handler): Handler {
+  return (seen) => (seen.session.request.target === "/upload" ? answer(seen) : handler(seen));
+}
+
+test("bodies that came whole and were never read are given back to the connection's window", async () => {
+  await using served = await Http2Served.start(beside(({ session }) => respond(session, 403, "")));
+  const client = served.client();
+  for (let round = 0; round < 120; round++) {
+    expect((await exchange(client, POST, "x".repeat(10_000))).status).toBe(403);
+  }
+  expect((await exchange(client, UPLOAD, LARGE)).status).toBe(200);
+});
+
+test("so are those that were reset in their middle, read or not", async () => {
+  let requests = 0;
+  const never: Handler = (seen) => {
+    if (requests++ % 2 === 0) seen.session.events = seen;
+    return new Promise<void>((resolve) => (seen.session.onGone = () => resolve()));
+  };
+  await using served = await Http2Served.start(beside(never), { maxResets: Number.POSITIVE_INFINITY });
+  const client = served.client();
+  for (let round = 0; round < 120; round++) {
+    const stream = open(client, POST, false);
+    const over = collect(stream);
+    stream.write("x".repeat(10_000), () => stream.close(8));
+    await over;
+  }
+  expect((await exchange(client, UPLOAD, LARGE)).status).toBe(200);
+});
