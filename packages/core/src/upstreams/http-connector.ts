@@ -131,12 +131,13 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
       );
     }
     const { address, connectStream } = peer;
-    // A TLS package, Node's HTTP/2, or whoever made the stream, reads the socket itself.
-    const readsItself = peer.tls || connectStream !== undefined || peer.protocol === "http2";
-    const reader = readsItself ? undefined : new SocketReader(true);
+    // A TLS package, or whoever made the stream, reads the socket itself. An origin of HTTP/2 may be the first to speak.
+    const readsItself = peer.tls || connectStream !== undefined;
+    const reader = readsItself ? undefined : new SocketReader(true, peer.protocol === "http2");
     const socket = await (connectStream === undefined
       ? this.#connectSocket(peer, signal, reader)
       : openStream(peer, connectStream, signal));
+    reader?.attach(socket);
     const secured = peer.tls ? strongEnough(peer, await tls!.connect(socket, peer, { alpn, signal })) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
