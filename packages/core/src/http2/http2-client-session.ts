@@ -137,11 +137,11 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
   }
 
   keepChunk(): void {
-    this.endpoint.keepChunk();
+    this.endpoint.memory.keep();
   }
 
   lendChunk(): void {
-    this.endpoint.lendChunk();
+    this.endpoint.memory.lend();
   }
 
   pause(): void {

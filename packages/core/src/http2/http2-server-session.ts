@@ -104,11 +104,11 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   }
 
   keepChunk(): void {
-    this.endpoint.keepChunk();
+    this.endpoint.memory.keep();
   }
 
   lendChunk(): void {
-    this.endpoint.lendChunk();
+    this.endpoint.memory.lend();
   }
 
   pauseBody(): void {

@@ -2,7 +2,7 @@ import { checkOptionNames } from "../config/known-options.ts";
 import { checkSessionLimit, DEFAULT_SESSION_LIMITS, type SessionLimitValues } from "../http/session-limits.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import type { Http1ServerOptions } from "../http1/server-options.ts";
-import type { EndpointSettings } from "./connection/http2-endpoint.ts";
+import type { EndpointSettings } from "./connection/endpoint-owner.ts";
 import { FIELD_OVERHEAD_BYTES } from "./heads/field-rules.ts";
 
 /**

@@ -3,7 +3,7 @@ import { PROTOCOL_ERROR } from "../error-codes.ts";
 import type { FrameOutput } from "../frames/frame-output.ts";
 import { DEFAULT_WINDOW_BYTES } from "../frames/frame-types.ts";
 import { PREFACE } from "../preface.ts";
-import type { EndpointSettings } from "./http2-endpoint.ts";
+import type { EndpointSettings } from "./endpoint-owner.ts";
 import { Http2ConnectionError } from "./http2-connection-error.ts";
 import {
   ENABLE_CONNECT_PROTOCOL,

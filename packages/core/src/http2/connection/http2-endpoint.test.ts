@@ -5,7 +5,8 @@ import { NO_RECEIVER } from "../heads/field-rules.ts";
 import type { FieldReceiver } from "../hpack/decoder.ts";
 import type { HeadWriter } from "./head-writer.ts";
 import type { Http2ConnectionError } from "./http2-connection-error.ts";
-import { Http2Endpoint, type EndpointOwner, type EndpointSettings } from "./http2-endpoint.ts";
+import type { EndpointOwner, EndpointSettings } from "./endpoint-owner.ts";
+import { Http2Endpoint } from "./http2-endpoint.ts";
 import { Http2Stream, type StreamClose } from "./http2-stream.ts";
 
 const SETTINGS: EndpointSettings = {

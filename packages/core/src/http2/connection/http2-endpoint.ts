@@ -5,70 +5,23 @@ import { FLOW_CONTROL_ERROR, INTERNAL_ERROR, NO_ERROR } from "../error-codes.ts"
 import { FrameOutput } from "../frames/frame-output.ts";
 import { FrameReader } from "../frames/frame-reader.ts";
 import { DEFAULT_WINDOW_BYTES, LEAST_MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from "../frames/frame-types.ts";
-import type { FieldReceiver } from "../hpack/decoder.ts";
 import { ClosedStreams } from "./closed-streams.ts";
 import { PrefaceReader, sendPreface } from "./connection-preface.ts";
-import { FloodGuard, type FloodLimits } from "./flood-guard.ts";
+import type { EndpointOwner, EndpointSettings } from "./endpoint-owner.ts";
+import { FloodGuard } from "./flood-guard.ts";
 import { HeadWriter } from "./head-writer.ts";
 import { asConnectionError, Http2ConnectionError } from "./http2-connection-error.ts";
 import type { Http2Stream, StreamClose } from "./http2-stream.ts";
 import { IncomingFrames } from "./incoming-frames.ts";
 import { PeerSettings } from "./peer-settings.ts";
+import { ReadMemory } from "./read-memory.ts";
 import { SendLine } from "./send-line.ts";
-
-/** What we say of ourselves, and how we treat the peer. */
-export interface EndpointSettings extends FloodLimits {
-  readonly role: "client" | "server";
-  /** SETTINGS_INITIAL_WINDOW_SIZE: bytes of a body that may be under way, or wait to be taken, on a stream. */
-  readonly streamWindowBytes: number;
-  /** The same for all streams together. At least 65,535. */
-  readonly connectionWindowBytes: number;
-  /**
-   * When bytes are given back to the connection's window: as soon as they came, so that a stream that nobody reads holds up no other,
-   * and streams times `streamWindowBytes` may wait; or when they were taken, so that `connectionWindowBytes` may.
-   */
-  readonly creditsConnection: "when-received" | "when-taken";
-  readonly maxFrameBytes: number;
-  /** SETTINGS_MAX_HEADER_LIST_SIZE. A compressed head of more ends the connection. */
-  readonly maxHeaderListBytes: number;
-  /** SETTINGS_MAX_CONCURRENT_STREAMS of a server. */
-  readonly maxConcurrentStreams: number;
-  /** A server takes extended CONNECT (RFC 8441). */
-  readonly extendedConnect: boolean;
-}
-
-/** Whoever has the connection. Streams are told what concerns them themselves. */
-export interface EndpointOwner {
-  /** Server: a stream is to be opened; who takes its fields. */
-  beginRequest(): FieldReceiver;
-  /** Server: they came. Makes the stream, or refuses it by {@link Http2Endpoint.refuse}. */
-  openStream(streamId: number, endStream: boolean): void;
-  /** A stream that the peer wanted to open was reset before anybody saw it. */
-  onRefused(why: string): void;
-  /** SETTINGS of the peer came and count. */
-  onSettings(): void;
-  onGoaway(code: number, lastStreamId: number): void;
-  /** The answer to our PING. */
-  onPong(): void;
-  /** A stream is closed, and was told so. */
-  onStreamClosed(stream: Http2Stream, how: StreamClose): void;
-  /** A rule was broken that nothing can follow; by {@link Http2Endpoint.finish} the connection ends. */
-  onConnectionError(error: Http2ConnectionError): void;
-  /** The peer ended its direction. */
-  onPeerEnd(): void;
-  /** The byte stream broke; {@link onOver} follows. */
-  onError(error: Error): void;
-  /** The byte stream is closed, and all streams were told so. Nothing follows. */
-  onOver(): void;
-}
 
 const ENDPOINT = Symbol("sluice.http2Endpoint");
 
 /** A stream that knows the endpoint on top of it: listeners can then be shared by all of them. */
 type OwnedStream = ByteStream & { [ENDPOINT]?: Http2Endpoint };
 
-/** A piece up to this size is copied where it must be kept, so that a small one does not hold what a whole read went to. */
-const MAX_COPIED_BYTES = 4096;
 const NO_PAYLOAD = Buffer.alloc(8);
 
 /** One side of an HTTP/2 connection (RFC 9113): frames, windows, settings and the states of streams; what they say is others' concern. */
@@ -100,7 +53,6 @@ export class Http2Endpoint implements ChunkReceiver {
   /** Nothing of what comes is looked at any more. */
   finished = false;
   readonly #stream: OwnedStream;
-  readonly #socketReader: SocketReader | undefined;
   readonly #frames: FrameReader;
   readonly #line = new SendLine();
   #touched: Http2Stream[] = [];
@@ -110,10 +62,6 @@ export class Http2Endpoint implements ChunkReceiver {
   readonly #preface: PrefaceReader;
   /** PING that were not answered. */
   #pings = 0;
-  /** The socket is read into memory of this connection alone. */
-  #ownBuffer = false;
-  /** Of this read, a chunk was told that stands there, and is not a copy. */
-  #mayKeep = false;
 
   /** @param early What came already. */
   constructor(stream: ByteStream, owner: EndpointOwner, settings: EndpointSettings, early?: Buffer) {
@@ -126,9 +74,10 @@ export class Http2Endpoint implements ChunkReceiver {
     this.#frames = new FrameReader(new IncomingFrames(this), settings.maxFrameBytes);
     this.#stream[ENDPOINT] = this;
     this.#preface = new PrefaceReader(settings.role === "server");
-    this.#socketReader = SocketReader.of(stream);
-    if (settings.role === "client") this.#useOwnBuffer(true);
-    if (this.#socketReader === undefined) stream.on("data", onData);
+    const reader = SocketReader.of(stream);
+    this.memory = new ReadMemory(reader);
+    if (settings.role === "client") this.memory.useOwn(true);
+    if (reader === undefined) stream.on("data", onData);
     stream.on("end", onEnd);
     stream.on("drain", onDrain);
     stream.on("error", onError);
@@ -137,7 +86,7 @@ export class Http2Endpoint implements ChunkReceiver {
     this.receiveWindowBytes = Math.max(settings.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
     // Whoever owns it is still being made.
     if (early !== undefined) queueMicrotask(() => this.onData(early, early.length));
-    this.#socketReader?.start(this);
+    reader?.start(this);
     stream.resume();
   }
 
@@ -178,15 +127,8 @@ export class Http2Endpoint implements ChunkReceiver {
     this.guard.reset();
   }
 
-  /** A chunk that a stream was told of this read is kept. */
-  keepChunk(): void {
-    if (this.#mayKeep) this.#socketReader!.keep();
-  }
-
-  /** It was shown to code that is not to have it later. */
-  lendChunk(): void {
-    if (this.#mayKeep) this.#socketReader!.lend();
-  }
+  /** What was read, for whoever is told a chunk of it. */
+  readonly memory: ReadMemory;
 
   // For streams.
 
@@ -273,26 +215,6 @@ export class Http2Endpoint implements ChunkReceiver {
     stream.takenBytes = 0;
   }
 
-  /** @internal A piece of a body to be given to a session. */
-  chunkOf(buffer: Buffer, from: number, end: number): Buffer {
-    const reader = this.#socketReader;
-    if (reader === undefined) return buffer.subarray(from, end);
-    if (end - from > MAX_COPIED_BYTES) {
-      if (!reader.isShared(buffer)) {
-        this.#mayKeep = true;
-        return buffer.subarray(from, end);
-      }
-      this.#useOwnBuffer(true);
-    }
-    return Buffer.from(buffer.subarray(from, end));
-  }
-
-  #useOwnBuffer(own: boolean): void {
-    if (this.#ownBuffer === own) return;
-    this.#ownBuffer = own;
-    this.#socketReader?.useOwnBuffer(own);
-  }
-
   /** @internal It is told of the end of this read. */
   touch(stream: Http2Stream): void {
     if (stream.touched) return;
@@ -327,7 +249,7 @@ export class Http2Endpoint implements ChunkReceiver {
     // Nobody may come for it: a client can open and reset streams for ever beside a window that it never opens.
     if (stream.inLine) this.#line.remove(stream);
     // An idle client should cost as little memory as it can.
-    if (this.streams.size === 0 && this.settings.role === "server") this.#useOwnBuffer(false);
+    if (this.streams.size === 0 && this.settings.role === "server") this.memory.useOwn(false);
     stream.end(how, code, why);
     this.owner.onStreamClosed(stream, how);
   }
@@ -401,7 +323,7 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   onData(buffer: Buffer, end: number): void {
     if (this.finished) return;
-    this.#mayKeep = false;
+    this.memory.begin();
     try {
       this.#frames.read(buffer, this.#preface.read(buffer, end), end);
       if (this.#touched.length > 0) this.#tellBatches();

@@ -229,7 +229,7 @@ export abstract class Http2Stream {
       this.endpoint.returnToConnection(bytes);
       this.malformed(`a body of more than the ${this.contentLength} bytes that its Content-Length says`);
     } else if (this.#reading && this.#waiting === undefined) {
-      this.onData(this.endpoint.chunkOf(buffer, from, end));
+      this.onData(this.endpoint.memory.chunkOf(buffer, from, end));
       this.endpoint.taken(this, bytes);
       this.endpoint.touch(this);
     } else if (this.#discards) this.endpoint.returnToConnection(bytes);
