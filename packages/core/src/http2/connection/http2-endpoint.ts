@@ -44,8 +44,6 @@ export class Http2Endpoint implements ChunkReceiver {
   receiveWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** @internal DATA that may still come for streams that we have reset. */
   lateBytes = 0;
-  /** Streams that were closed before the peer had agreed to our settings. */
-  #closedEarly = 0;
   /** @internal The peer has agreed to our settings. */
   acknowledged = false;
   /** The highest stream that the peer has opened. */
@@ -117,6 +115,8 @@ export class Http2Endpoint implements ChunkReceiver {
     this.goaway(Math.min(this.lastPeerStreamId, this.lastServedStreamId), code, debug);
     this.#closeAll();
     this.output.flush();
+    // Whoever has something to say later would write behind the end.
+    this.output.close();
     this.#stream.end();
   }
 
@@ -124,7 +124,7 @@ export class Http2Endpoint implements ChunkReceiver {
   refuse(streamId: number, code: number, why: string): void {
     this.sendReset(streamId, code);
     this.closedStreams.add(streamId, "reset-by-us");
-    this.#expectLate(this.#newStreamWindowBytes);
+    this.lateBytes += this.#newStreamWindowBytes;
     this.owner.onRefused(why);
     this.guard.reset();
   }
@@ -242,7 +242,7 @@ export class Http2Endpoint implements ChunkReceiver {
     if (stream.closed) return;
     if (stream.id !== 0) {
       this.streams.delete(stream.id);
-      if (how !== "complete" && !stream.remoteEnded) this.#expectLate(stream.receiveWindowBytes);
+      if (how !== "complete" && !stream.remoteEnded) this.lateBytes += Math.max(stream.receiveWindowBytes, 0);
       this.closedStreams.add(
         stream.id,
         how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",
@@ -254,12 +254,6 @@ export class Http2Endpoint implements ChunkReceiver {
     if (this.streams.size === 0 && this.settings.role === "server") this.memory.useOwn(false);
     stream.end(how, code, why);
     this.owner.onStreamClosed(stream, how);
-  }
-
-  /** What the peer has sent, or may send until it hears that a stream is closed. */
-  #expectLate(windowBytes: number): void {
-    this.lateBytes += Math.max(windowBytes, 0);
-    if (!this.acknowledged) this.#closedEarly++;
   }
 
   /** @internal A GOAWAY came: these were not looked at. */
@@ -316,8 +310,6 @@ export class Http2Endpoint implements ChunkReceiver {
     this.acknowledged = true;
     const more = this.settings.streamWindowBytes - DEFAULT_WINDOW_BYTES;
     for (const stream of this.streams.values()) stream.receiveWindowBytes += more;
-    // They may have grown on the other side, which had not heard of their end.
-    this.lateBytes += Math.max(more, 0) * this.#closedEarly;
   }
 
   /** @internal An answer to a PING; `false`: to none of ours. */
