@@ -3,10 +3,9 @@ import { createServer, type Socket } from "node:net";
 import { HttpPeer } from "../../packages/proxy/src/index.ts";
 import { describe, expect, test } from "vitest";
 import type { TestApp } from "../../packages/proxy/test/support/proxy.ts";
-import { LEGS } from "./legs.ts";
+import { LEGS, peerOptions } from "./legs.ts";
 import { line } from "./line.ts";
 import { CUT } from "./matrix-client.ts";
-import { peerOptions } from "./matrix-origin.ts";
 
 /** An address where nobody listens. */
 async function deadAddress(): Promise<string> {

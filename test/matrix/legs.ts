@@ -1,3 +1,4 @@
+import type { PeerOptions } from "../../packages/proxy/src/index.ts";
 import { certificateAuthority } from "../../packages/tls-openssl/src/certificates/make-certificate.ts";
 
 /** A client's version of HTTP, and an upstream's, with TLS on both sides or on none. */
@@ -26,3 +27,12 @@ export const LEGS: readonly Leg[] = [false, true].flatMap((tls) =>
     }),
   ),
 );
+
+/** HTTP/1 on both sides, without TLS. */
+export const PLAIN: Leg = LEGS[0]!;
+
+/** How a peer speaks to the origin of a leg. With TLS the versions are left to ALPN. */
+export function peerOptions({ tls, upstream }: Leg): PeerOptions {
+  if (tls) return { tls: true, ca: TRUSTED, maxHttpVersion: upstream };
+  return upstream === 2 ? { minHttpVersion: 2 } : {};
+}

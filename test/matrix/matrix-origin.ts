@@ -1,15 +1,10 @@
 import { once } from "node:events";
-import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
-import {
-  createSecureServer as createHttp2Tls,
-  createServer as createHttp2,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-} from "node:http2";
-import { createServer as createHttp1Tls } from "node:https";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
 import { HttpPeer, type PeerOptions } from "../../packages/proxy/src/index.ts";
-import { CERTIFICATE, TRUSTED, type Leg } from "./legs.ts";
+import { createOrigin } from "./create-origin.ts";
+import { peerOptions, type Leg } from "./legs.ts";
 
 /** What a request looked like to the origin. */
 export interface Seen {
@@ -125,24 +120,4 @@ export async function matrixOrigin(leg: Leg, visited: (visit: Visit) => unknown)
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-type OnRequest = (
-  request: IncomingMessage | Http2ServerRequest,
-  response: ServerResponse | Http2ServerResponse,
-) => void;
-
-function createOrigin({ tls, upstream }: Leg, onRequest: OnRequest): Server {
-  // Beyond 10 MB for a connection Node refuses streams.
-  const memory = { maxSessionMemory: 1000 };
-  if (upstream === 2)
-    return tls ? createHttp2Tls({ ...CERTIFICATE, ...memory }, onRequest) : createHttp2(memory, onRequest);
-  const options = { keepAliveTimeout: 60_000 };
-  return tls ? createHttp1Tls({ ...options, ...CERTIFICATE }, onRequest) : createHttp1(options, onRequest);
-}
-
-/** How a peer speaks to the origin of a leg. With TLS the versions are left to ALPN. */
-export function peerOptions({ tls, upstream }: Leg): PeerOptions {
-  if (tls) return { tls: true, ca: TRUSTED, maxHttpVersion: upstream };
-  return upstream === 2 ? { minHttpVersion: 2 } : {};
 }

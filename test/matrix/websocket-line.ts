@@ -18,8 +18,7 @@ import { WebSocket } from "ws";
 import { HttpPeer, type HttpProxyOptions } from "../../packages/proxy/src/index.ts";
 import { opensslTls } from "../../packages/tls-openssl/src/index.ts";
 import { TestProxy, type TestApp } from "../../packages/proxy/test/support/proxy.ts";
-import { CERTIFICATE, TRUSTED, type Leg } from "./legs.ts";
-import { peerOptions } from "./matrix-origin.ts";
+import { peerOptions, CERTIFICATE, TRUSTED, type Leg } from "./legs.ts";
 
 type Fields = Record<string, string | string[] | undefined>;
 

@@ -125,6 +125,10 @@ export class RequestBodyReader implements ServerSessionEvents {
 
   onRequestBatch(): void {
     if (!this.reading) this.#leave();
+    this.#sayContinue();
+  }
+
+  #sayContinue(): void {
     if (this.saidContinue || !this.reading || !this.#session.request.has("expect")) return;
     // RFC 9110, section 10.1.1: nobody behind us is asked yet, and the client waits for this before it sends its body.
     this.saidContinue = true;
@@ -194,6 +198,8 @@ export class RequestBodyReader implements ServerSessionEvents {
       this.#downstream.events = this;
       // Whoever drove the session before may have left it paused.
       this.#downstream.resumeBody();
+      // A stream of HTTP/2 of which nothing has come tells of no batch.
+      if (this.#session.request.has("expect")) setImmediate(() => this.#sayContinue());
     });
   }
 

@@ -146,11 +146,11 @@ test("a client that reads late gets what was written while it did not, with filt
   await using origin = await Origin.start(async (connection) => {
     await connection.message();
     connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${MUCH.length}\r\n\r\n`);
-    await sendInBits(connection.socket, MUCH);
+    await sendInBits(connection.tcp, MUCH);
   });
   await using proxy = await startProxy({ origin, responseBodyFilter: () => undefined });
   const client = (await proxy.connect()).pause().send(get());
-  await settled(() => origin.connections[0]?.socket.bytesWritten ?? 0);
+  await settled(() => origin.connections[0]?.tcp.bytesWritten ?? 0);
   expect((await client.resume().message()).body.equals(MUCH)).toBe(true);
 });
 
@@ -165,8 +165,8 @@ test("so does an origin", async () => {
   });
   await using proxy = await startProxy({ origin, requestBodyFilter: () => undefined });
   const client = await proxy.send(`POST / HTTP/1.1\r\nHost: test\r\nContent-Length: ${MUCH.length}\r\n\r\n`);
-  const sent = sendInBits(client.socket, MUCH);
-  await settled(() => client.socket.bytesWritten);
+  const sent = sendInBits(client.tcp, MUCH);
+  await settled(() => client.tcp.bytesWritten);
   open();
   await sent;
   await client.message();

@@ -345,6 +345,31 @@ describe("a response", () => {
     other.release();
   });
 
+  test.each([
+    ["ends", (connection: FrameConnection) => connection.socket.end()],
+    ["resets", (connection: FrameConnection) => connection.socket.resetAndDestroy()],
+    ["says GOAWAY with an error on", (connection: FrameConnection) => connection.send(goaway(1, 2))],
+  ] as const)(
+    "that came whole is told to a slow reader also when the origin %s the connection behind it",
+    async (_, leave) => {
+      await using origin = await FrameOrigin.start(async (connection) =>
+        connection.send(ok(await connection.request(), "whole")),
+      );
+      const session = await connector.connect(h2c(origin));
+      const seen = ask(session);
+      after(seen, "onResponseHeader", () => session.pause());
+      await seen.begun;
+      leave(origin.connections[0]!);
+      await origin.connections[0]!.whenClosed();
+      // The end has come here, too, when the pool has no connection any more.
+      while (connector.reuse(h2c(origin)) !== undefined) await new Promise((resolve) => setImmediate(resolve));
+      session.resume();
+      const { body, ended, error } = await seen.over;
+      expect([body, ended, error]).toEqual(["whole", true, undefined]);
+      session.release();
+    },
+  );
+
   test("that is paused is stopped by its own window, and others are not", async () => {
     const window = 65_535;
     await using origin = await nodeH2Origin((stream, headers) => {
@@ -563,6 +588,34 @@ describe("an exchange that fails", () => {
     const taken = await exchange((connection, stream) => connection.send(goaway(stream, NGHTTP2_INTERNAL_ERROR)));
     expect(taken.error).toMatchObject({ type: "H2Error", retry: "reusedOnly" });
     expect(taken.error!.message).toContain("GOAWAY (INTERNAL_ERROR)");
+  });
+
+  test("by GOAWAY before its head could leave, may be sent elsewhere, and is not sent here", async () => {
+    await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 2 ** 31 - 1 });
+    const peer = h2c(origin);
+    const upload = await connector.connect(peer);
+    const large = ask(upload, { method: "POST", body: "unknown-length", bytes: "" });
+    const other = ask(connector.reuse(peer)!, { method: "POST", body: "unknown-length" });
+    const connection = await origin.connection();
+    await connection.find(({ streamId }) => streamId === 3);
+    // It takes nothing any more, and the system's buffers are filled.
+    connection.socket.pause();
+    connection.send(grant(0, 2 ** 31 - 1 - 65_535), ok(1));
+    await large.over;
+    upload.release();
+    while (other.session.writeBody(Buffer.alloc(1_000_000))) continue;
+    const waiting = ask(connector.reuse(peer)!);
+    connection.send(goaway(3));
+    const { error } = await waiting.over;
+    expect(error).toMatchObject({ type: "ConnectionClosed", retry: true, source: "upstream" });
+    expect(error!.message).toContain("before the request was sent");
+    connection.socket.resume();
+    other.session.finishRequest();
+    connection.send(ok(3, "done"));
+    expect((await other.over).body).toBe("done");
+    other.session.release();
+    await connection.whenClosed();
+    expect(connection.heard.filter(({ type }) => type === HEADERS).map(({ streamId }) => streamId)).toEqual([1, 3]);
   });
 
   test("when the origin sends what is no HTTP/2", async () => {

@@ -1,3 +1,4 @@
+import { withCapitals } from "./message-notation.ts";
 import type { Wire } from "./wire.ts";
 
 /** A message as it stood on the wire. Written apart from the code under test: it shares no parser with it. */
@@ -23,7 +24,7 @@ export interface Message {
 export async function readMessage(wire: Wire, toHead: boolean): Promise<Message> {
   const head = (await wire.upTo("\r\n\r\n")).slice(0, -4);
   const [startLine = "", ...lines] = head.split("\r\n");
-  const fields = lines.map(toField);
+  const fields = lines.map((line) => toField(line, wire));
   const field = (name: string): string | undefined => {
     const values = fields.filter(([own]) => own.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
     return values.length === 0 ? undefined : values.join(", ");
@@ -52,7 +53,7 @@ async function readChunked(wire: Wire): Promise<Pick<Message, "body" | "trailers
   }
   const trailers: [string, string][] = [];
   for (let line = await wire.upTo("\r\n"); line !== "\r\n"; line = await wire.upTo("\r\n")) {
-    trailers.push(toField(line.slice(0, -2)));
+    trailers.push(toField(line.slice(0, -2), wire));
   }
   return { body: Buffer.concat(pieces), trailers, chunks: pieces.map(({ length }) => length) };
 }
@@ -63,10 +64,11 @@ async function readUntilClose(wire: Wire): Promise<Buffer> {
   return body;
 }
 
-function toField(line: string): [string, string] {
+function toField(line: string, { spellsNames }: Wire): [string, string] {
   const colon = line.indexOf(":");
   if (colon < 1) throw new Error(`no field: ${JSON.stringify(line)}`);
-  return [line.slice(0, colon), line.slice(colon + 1).trim()];
+  const name = line.slice(0, colon);
+  return [spellsNames ? withCapitals(name) : name, line.slice(colon + 1).trim()];
 }
 
 /** `body` in chunks of at most `size` bytes, with the end, and trailers between if they are given. */

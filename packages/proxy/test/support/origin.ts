@@ -1,5 +1,8 @@
-import { createServer as createHttpServer, type RequestListener } from "node:http";
-import { createServer, type AddressInfo, type Server } from "node:net";
+import type { RequestListener } from "node:http";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createOrigin } from "../../../../test/matrix/create-origin.ts";
+import { PLAIN, type Leg } from "../../../../test/matrix/legs.ts";
+import { acceptWires } from "./leg-wires.ts";
 import { Wire } from "./wire.ts";
 
 /** A connection that the origin accepted. */
@@ -19,24 +22,30 @@ export class Origin implements AsyncDisposable {
   /** What scripts threw. */
   readonly failures: unknown[] = [];
   readonly #server: Server;
+  readonly #sockets: Socket[] = [];
   #onConnection: () => void = () => undefined;
 
-  private constructor(server: Server, script: OriginScript) {
+  private constructor(server: Server, script: OriginScript, leg: Leg) {
     this.#server = server;
     this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on("connection", (socket) => {
-      const connection = new OriginConnection(socket);
-      connection.index = this.connections.length;
-      this.connections.push(connection);
-      this.#onConnection();
-      script(connection).catch((error: unknown) => this.failures.push(error));
+      this.#sockets.push(socket);
+      acceptWires(leg, socket, (wire) => {
+        const connection = new OriginConnection(wire);
+        connection.index = this.connections.length;
+        connection.spellsNames = leg.downstream === 2;
+        this.connections.push(connection);
+        this.#onConnection();
+        script(connection).catch((error: unknown) => this.failures.push(error));
+      });
     });
   }
 
-  static async start(script: OriginScript): Promise<Origin> {
+  /** @param leg What it speaks; to the script it is always HTTP/1.1, one exchange at a time. */
+  static async start(script: OriginScript, leg: Leg = PLAIN): Promise<Origin> {
     const server = createServer({ allowHalfOpen: true, noDelay: true });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return new Origin(server, script);
+    return new Origin(server, script, leg);
   }
 
   /** The connection of that index, once it is there. */
@@ -47,32 +56,42 @@ export class Origin implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const connection of this.connections) connection.close();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 }
 
 /** An origin that answers every request, on any connection, with the same bytes. */
 export function answering(...parts: (string | Uint8Array)[]): Promise<Origin> {
+  return answeringOn(PLAIN, ...parts);
+}
+
+/** The same, in the version of a leg. */
+export function answeringOn(leg: Leg, ...parts: (string | Uint8Array)[]): Promise<Origin> {
   return Origin.start(async (connection) => {
     for (;;) {
       await connection.message();
       connection.send(...parts);
     }
-  });
+  }, leg);
 }
 
 export const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/** An origin by Node's own HTTP server. */
-export async function nodeOrigin(listener: RequestListener): Promise<AsyncDisposable & { address: string }> {
-  const server = createHttpServer(listener);
+/** An origin by Node's own server. */
+export async function nodeOrigin(
+  listener: RequestListener,
+  leg: Leg = PLAIN,
+): Promise<AsyncDisposable & { address: string }> {
+  const sockets = new Set<Socket>();
+  const server = createOrigin(leg, listener as Parameters<typeof createOrigin>[1]);
+  server.on("connection", (socket: Socket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };

@@ -1,4 +1,3 @@
-import { connect as connectTcp } from "node:net";
 import { configureLogs, Server, type ServerConf } from "@sluice/core";
 import {
   HttpPeer,
@@ -10,7 +9,9 @@ import {
   type ProxyHttp,
   type Session,
 } from "@sluice/proxy";
-import { Wire } from "./wire.ts";
+import { peerOptions, PLAIN, type Leg } from "../../../../test/matrix/legs.ts";
+import { connectWire } from "./leg-wires.ts";
+import type { Wire } from "./wire.ts";
 
 /** A line of the log. */
 export interface LogLine {
@@ -45,6 +46,7 @@ export class TestProxy<Ctx> implements AsyncDisposable {
   /** Requests for which `newCtx` made a context. */
   begun = 0;
   readonly #server: Server;
+  readonly #leg: Leg;
   readonly #wires: Wire[] = [];
   #onFinished: (() => void)[] = [];
 
@@ -53,7 +55,9 @@ export class TestProxy<Ctx> implements AsyncDisposable {
     options: HttpProxyOptions,
     conf: Partial<ServerConf>,
     listen: (service: HttpProxyService<Ctx>) => unknown,
+    leg: Leg,
   ) {
+    this.#leg = leg;
     configureLogs({ levels: "info", destination: { write: (line) => this.logs.push(JSON.parse(line) as LogLine) } });
     this.#server = new Server(conf);
     this.service = httpProxy(this.#server, this.#watched(app), options);
@@ -66,8 +70,9 @@ export class TestProxy<Ctx> implements AsyncDisposable {
     options: HttpProxyOptions = {},
     conf: Partial<ServerConf> = {},
     listen: (service: HttpProxyService<Ctx>) => unknown = (service) => service.listenTcp("127.0.0.1:0"),
+    leg: Leg = PLAIN,
   ): Promise<TestProxy<Ctx>> {
-    const proxy = new TestProxy(app, options, conf, listen);
+    const proxy = new TestProxy(app, options, conf, listen, leg);
     await proxy.#server.start();
     return proxy;
   }
@@ -91,10 +96,9 @@ export class TestProxy<Ctx> implements AsyncDisposable {
 
   /** A connection of a client; closed with the proxy. */
   async connect(): Promise<Wire> {
-    const socket = connectTcp({ port: this.port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-    const wire = new Wire(socket);
+    const wire = await connectWire(this.#leg, this.port);
+    wire.spellsNames = this.#leg.upstream === 2;
     this.#wires.push(wire);
-    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
     return wire;
   }
 
@@ -129,7 +133,10 @@ export class TestProxy<Ctx> implements AsyncDisposable {
 
   #watched(app: TestApp<Ctx>): ProxyHttp<Ctx> {
     const { origin } = app;
-    const peer = origin instanceof HttpPeer || origin === undefined ? origin : new HttpPeer(origin.address);
+    const peer =
+      origin instanceof HttpPeer || origin === undefined
+        ? origin
+        : new HttpPeer(origin.address, peerOptions(this.#leg));
     const inner: ProxyHttp<Ctx> = {
       upstreamPeer() {
         if (peer === undefined) throw new Error("this test has no origin");

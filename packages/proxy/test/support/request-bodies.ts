@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "vitest";
+import { PLAIN, type Leg } from "../../../../test/matrix/legs.ts";
 import { chunked, type Message } from "./message.ts";
 import { OK, Origin } from "./origin.ts";
 import { get, type TestProxy } from "./proxy.ts";
@@ -16,7 +17,7 @@ export function post(body: Uint8Array, framing: (typeof FRAMINGS)[number] = "con
 }
 
 /** An origin that keeps what it got, for each of its connections, and answers with 200. */
-export async function recordingOrigin(): Promise<{ origin: Origin; seen: Message[][] }> {
+export async function recordingOrigin(leg: Leg = PLAIN): Promise<{ origin: Origin; seen: Message[][] }> {
   const seen: Message[][] = [];
   const origin = await Origin.start(async (connection) => {
     const own: Message[] = [];
@@ -25,12 +26,12 @@ export async function recordingOrigin(): Promise<{ origin: Origin; seen: Message
       own.push(await connection.message());
       connection.send(OK);
     }
-  });
+  }, leg);
   return { origin, seen };
 }
 
 /** The same, but its first connection is dropped once the second request has come whole. */
-export async function droppingOrigin(): Promise<{ origin: Origin; seen: Message[][] }> {
+export async function droppingOrigin(leg: Leg = PLAIN): Promise<{ origin: Origin; seen: Message[][] }> {
   const seen: Message[][] = [];
   const origin = await Origin.start(async (connection) => {
     const own: Message[] = [];
@@ -41,7 +42,7 @@ export async function droppingOrigin(): Promise<{ origin: Origin; seen: Message[
       connection.send(OK);
     }
     connection.close();
-  });
+  }, leg);
   return { origin, seen };
 }
 

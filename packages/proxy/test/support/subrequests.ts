@@ -10,6 +10,7 @@ import {
   type Session,
   type SubrequestOptions,
 } from "@sluice/proxy";
+import { PLAIN, type Leg } from "../../../../test/matrix/legs.ts";
 import { Origin } from "./origin.ts";
 import type { Finished, TestApp, TestProxy } from "./proxy.ts";
 
@@ -63,14 +64,14 @@ export async function answerOf(prepared: PreparedSubrequest): Promise<Answer> {
 }
 
 /** An origin that answers with the body that it gets, and says in `X-Asked` what for. */
-export function echoing(): Promise<Origin> {
+export function echoing(leg: Leg = PLAIN): Promise<Origin> {
   return Origin.start(async (connection) => {
     for (;;) {
       const { body, startLine } = await connection.message();
       const head = `HTTP/1.1 200 OK\r\nX-Asked: ${startLine}\r\nContent-Length: ${body.length}\r\n\r\n`;
       connection.send(head, body);
     }
-  });
+  }, leg);
 }
 
 /** An app whose requests are answered by a subrequest for `/sub`. */

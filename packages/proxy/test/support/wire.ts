@@ -1,4 +1,5 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { readMessage, type Message } from "./message.ts";
 
 /** The connection ended before what was awaited had come. */
@@ -12,9 +13,16 @@ export class WireEnded extends Error {
   }
 }
 
-/** One end of a TCP connection, byte by byte: what it sends is up to the test, and what it gets waits to be taken. */
+/** A connection, or what a test takes for one. */
+export type WireSocket = Duplex & {
+  resetAndDestroy(): unknown;
+  readonly localPort?: number | undefined;
+  readonly cut?: boolean;
+};
+
+/** One end of a connection, byte by byte: what it sends is up to the test, and what it gets waits to be taken. */
 export class Wire implements AsyncDisposable {
-  readonly socket: Socket;
+  readonly socket: WireSocket;
   /** The other side ended its direction (FIN). */
   ended = false;
   /** The socket is gone. */
@@ -27,7 +35,16 @@ export class Wire implements AsyncDisposable {
   #waiting = 0;
   readonly #waiters = new Set<() => void>();
 
-  constructor(socket: Socket) {
+  /** Names of fields came through HTTP/2, which has no capitals: messages show the usual ones. */
+  spellsNames = false;
+
+  /** Of the system; the test must know that it is one. */
+  get tcp(): Socket {
+    if (!(this.socket instanceof Socket)) throw new Error("this end is not a socket of the system");
+    return this.socket;
+  }
+
+  constructor(socket: WireSocket) {
     this.socket = socket;
     socket.on("data", (chunk: Buffer) => {
       this.#chunks.push(chunk);

@@ -115,6 +115,8 @@ export class Http2Endpoint implements ChunkReceiver {
     this.goaway(Math.min(this.lastPeerStreamId, this.lastServedStreamId), code, debug);
     this.#closeAll();
     this.output.flush();
+    // Whoever has something to say later would write behind the end.
+    this.output.close();
     this.#stream.end();
   }
 

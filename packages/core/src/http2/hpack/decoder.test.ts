@@ -3,6 +3,7 @@ import { INVALID, PSEUDO_PATH, PSEUDO_STATUS } from "../field-mark.ts";
 import { CONTENT_LENGTH } from "../../http1/known-fields.ts";
 import { HpackDecoder } from "./decoder.ts";
 import { HpackError } from "./hpack-error.ts";
+import { findText } from "./known-strings.ts";
 
 function marksOf(decoder: HpackDecoder, hex: string): number[] {
   const marks: number[] = [];
@@ -66,4 +67,22 @@ test("a table above 4096 bytes is used when the encoder says so", () => {
     marksOf(decoder, `40 0161 02 ${Buffer.from(String(n).padStart(2, "0").slice(0, 2)).toString("hex")}`);
   expect(marksOf(decoder, "ff8601")).toEqual([0]);
   expect(() => marksOf(decoder, "ff8701")).toThrow("index 262 beyond the table");
+});
+
+test.for([
+  ["x-a", 0, true],
+  ["x-b", 0x10, false],
+  ["cookie", 0, false],
+  ["set-cookie", 0, false],
+  ["authorization", 0, false],
+  ["proxy-authorization", 0, false],
+] as const)("a text of %s (first byte %i) is found again by its bytes: %s", ([name, bits, found]) => {
+  const text = Buffer.from(`a text that stands in ${name}`);
+  const block = Buffer.concat([Buffer.from([bits, name.length]), Buffer.from(name), Buffer.from([text.length]), text]);
+  const seen: string[] = [];
+  for (let round = 0; round < 4; round++) {
+    new HpackDecoder().decode(block, 0, block.length, { field: (_, value) => seen.push(value) });
+  }
+  expect(new Set(seen)).toEqual(new Set([text.toString()]));
+  expect(findText(text, 0, text.length, false) >= 0).toBe(found);
 });

@@ -114,7 +114,7 @@ export class HpackDecoder {
       if ((mark & INVALID) !== 0) mark = nameMark(name);
     }
     const neverIndexed = (byte & 0xf0) === NEVER_INDEXED;
-    const value = this.#string(block, end, neverIndexed);
+    const value = this.#string(block, end, neverIndexed || isSecret(name));
     mark |= this.#valueMark;
     if (byte >= 0x40) this.#add({ name, value, mark });
     receiver.field(name, value, neverIndexed, mark);
@@ -208,6 +208,22 @@ export class HpackDecoder {
     for (let age = 0; age < length; age++) ring[length - 1 - age] = this.#ring[(this.#newest - age) & (length - 1)];
     this.#ring = ring;
     this.#newest = length - 1;
+  }
+}
+
+/** Whether its values are nobody else's business. */
+function isSecret(name: string): boolean {
+  switch (name.length) {
+    case 6:
+      return name === "cookie";
+    case 10:
+      return name === "set-cookie";
+    case 13:
+      return name === "authorization";
+    case 19:
+      return name === "proxy-authorization";
+    default:
+      return false;
   }
 }
 

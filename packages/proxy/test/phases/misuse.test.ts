@@ -1,0 +1,241 @@
+import { HttpPeer, Server } from "@sluice/core";
+import { httpProxy, ProxyError, type ProxyHttp } from "@sluice/proxy";
+import { describe, expect, test } from "vitest";
+import { OK, refusedAddress } from "../support/origin.ts";
+import { overLegs } from "../support/over-legs.ts";
+
+overLegs(({ answering, startOrigin, startProxy }) => {
+  const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  describe("an answer in a hook", () => {
+    test.each(["earlyRequestFilter", "requestFilter"] as const)(
+      "by %s ends the request there, also if the hook does not return it",
+      async (hook) => {
+        await using origin = await answering(OK);
+        await using proxy = await startProxy({
+          origin,
+          [hook]: (session: { respond(status: number): unknown }) => void session.respond(403),
+        });
+        const client = await proxy.send("DELETE /rm HTTP/1.1\r\nHost: a\r\n\r\n");
+        expect((await client.message()).status).toBe(403);
+        expect((await proxy.whenFinished()).error).toBeUndefined();
+        expect(origin.connections).toHaveLength(0);
+      },
+    );
+
+    test.each([100, 103, 199])("with the interim status %i is an error, answered with 500", async (status) => {
+      await using origin = await answering(OK);
+      await using proxy = await startProxy({ origin, requestFilter: (session) => session.respond(status) });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(500);
+    });
+
+    test("by throwing an interim status is answered with 500", async () => {
+      await using origin = await answering(OK);
+      await using proxy = await startProxy({
+        origin,
+        requestFilter() {
+          throw ProxyError.httpStatus(100);
+        },
+      });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(500);
+    });
+  });
+
+  describe("a filter of heads", () => {
+    test.each([
+      ["an interim head final", "HTTP/1.1 103 Early Hints\r\n\r\n", 203],
+      ["an interim head a tunnel", "HTTP/1.1 103 Early Hints\r\n\r\n", 101],
+      ["a final head interim", "", 103],
+    ])("that makes %s fails the request", async (_what, interim, status) => {
+      await using origin = await answering(interim, OK);
+      await using proxy = await startProxy({
+        origin,
+        responseFilter: (_session, response) => void (response.status = status),
+      });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(500);
+      expect(proxy.errors).toMatchObject([{ error: expect.stringContaining("of another kind") }]);
+    });
+  });
+
+  test("editing the method in a filter changes what goes up, not what the client waits for", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({ origin, requestFilter: (session) => void (session.request.method = "GET") });
+    const client = await proxy.connect();
+    for (let turn = 0; turn < 2; turn++) {
+      client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+      expect((await client.message({ toHead: true })).status).toBe(200);
+    }
+  });
+
+  test("what was sent decides whether it may be sent again: a GET that went up as POST is not", async () => {
+    let posts = 0;
+    await using origin = await startOrigin(async (connection) => {
+      await connection.message();
+      connection.send(OK);
+      await connection.message();
+      posts++;
+      connection.close();
+    });
+    await using proxy = await startProxy({
+      origin,
+      upstreamRequestFilter: (_session, outgoing) => void (outgoing.method = "POST"),
+    });
+    const client = await proxy.connect();
+    client.send(GET);
+    expect((await client.message()).status).toBe(200);
+    client.send(GET);
+    expect((await client.message()).status).toBe(502);
+    expect(posts).toBe(1);
+  });
+
+  describe("a synchronous hook that gives a promise", () => {
+    const rejects = (): Promise<never> => Promise.reject(new Error("late"));
+
+    test.each(["newCtx", "requestSummary", "suppressErrorLog"] as const)(
+      "%s harms nothing but its request",
+      async (hook) => {
+        const server = new Server();
+        const app = { newCtx: () => ({}), upstreamPeer: rejects, [hook]: rejects } as unknown as ProxyHttp<object>;
+        const service = httpProxy(server, app).listenTcp("127.0.0.1:0");
+        await server.addService(service).start();
+        for (let turn = 0; turn < 2; turn++) {
+          expect((await fetch(`http://${service.addresses[0]}/`)).status).toBe(500);
+        }
+        await server.stop(0);
+      },
+    );
+
+    test.each([
+      ["failToConnect", async () => undefined],
+      ["failToConnect", rejects],
+      ["failToConnect", () => true],
+    ])("%s is an error, never a success", async (hook, filter) => {
+      await using proxy = await startProxy({ origin: { address: await refusedAddress() }, [hook]: filter as never });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(502);
+      expect(proxy.errors).toMatchObject([
+        { error: expect.stringContaining("failToConnect must return a ProxyError") },
+      ]);
+    });
+
+    test.each([
+      ["errorWhileProxy", async () => undefined],
+      ["errorWhileProxy", rejects],
+    ])("%s is an error, never a success", async (hook, filter) => {
+      await using origin = await startOrigin(async (connection) => {
+        await connection.message();
+        connection.close();
+      });
+      await using proxy = await startProxy({ origin, [hook]: filter as never });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(502);
+    });
+  });
+
+  test.each([
+    ["nothing", undefined],
+    ["a string", "127.0.0.1:1"],
+    ["a promise of nothing", Promise.resolve()],
+  ])("upstreamPeer that gives %s is named in the error", async (_what, peer) => {
+    await using proxy = await startProxy({ upstreamPeer: () => peer as never });
+    const client = await proxy.send(GET);
+    expect((await client.message()).status).toBe(500);
+    expect(proxy.errors).toMatchObject([
+      { phase: "upstreamPeer", error: expect.stringContaining("must give an HttpPeer") },
+    ]);
+  });
+
+  test("whatever is thrown, logging runs", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({
+      origin,
+      requestFilter() {
+        throw Object.create(null);
+      },
+      requestSummary() {
+        throw Object.create(null);
+      },
+    });
+    const client = await proxy.send(GET);
+    expect((await client.message()).status).toBe(500);
+    expect((await proxy.whenFinished()).error?.type).toBe("InternalError");
+  });
+
+  test("requestBodyFilter that adds bytes to a request without a body fails it", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({ origin, requestBodyFilter: () => Buffer.from("x") });
+    const client = await proxy.send(GET);
+    expect((await client.message()).status).toBe(500);
+  });
+
+  test("a Content-Length that a filter adds to a request without a body does not go up", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({
+      origin,
+      requestFilter: (session) => void session.request.set("Content-Length", 5),
+    });
+    const client = await proxy.send(GET);
+    expect((await client.message()).status).toBe(500);
+  });
+
+  describe("what can be known at the start fails at the start", () => {
+    const server = new Server();
+    const app: ProxyHttp<object> = { newCtx: () => ({}), upstreamPeer: () => new HttpPeer("127.0.0.1:1") };
+
+    test.each([
+      [
+        "a misspelt hook",
+        () => httpProxy(server, { ...app, requestFiter: () => undefined } as ProxyHttp<object>),
+        /did you mean requestFilter/,
+      ],
+      ["a misspelt option", () => httpProxy(server, app, { maxAttemps: 2 } as object), /did you mean maxAttempts/],
+      [
+        "a misspelt option for clients",
+        () => httpProxy(server, app, { http1: { headMS: 2 } as object }),
+        /did you mean headMs/,
+      ],
+      [
+        "a misspelt option of a peer",
+        () => new HttpPeer("127.0.0.1:1", { conectMs: 1 } as object),
+        /did you mean connectMs/,
+      ],
+      [
+        "a time that is text",
+        () => new HttpPeer("127.0.0.1:1", { readMs: "100" as never }),
+        /readMs: expected milliseconds/,
+      ],
+    ])("%s", (_what, make, message) => {
+      expect(make).toThrow(message);
+    });
+  });
+
+  test("an upstream that sends interim heads without end is cut off", async () => {
+    await using origin = await startOrigin(async (connection) => {
+      await connection.message();
+      for (let turn = 0; turn < 1000; turn++) connection.send("HTTP/1.1 102 Processing\r\n\r\n");
+    });
+    await using proxy = await startProxy({ origin });
+    const client = await proxy.send(GET);
+    for (let turn = 0; turn < 100; turn++) await client.upTo("HTTP/1.1 102 Processing\r\n\r\n");
+    expect((await client.message()).status).toBe(502);
+  });
+
+  test("a client that leaves while a hook takes its time ends the request", async () => {
+    await using origin = await answering(OK);
+    const { promise: entered, resolve } = Promise.withResolvers<void>();
+    await using proxy = await startProxy({
+      origin,
+      requestFilter: () => {
+        resolve();
+        return new Promise(() => undefined);
+      },
+    });
+    const client = await proxy.send(GET);
+    await entered;
+    client.close();
+    expect((await proxy.whenFinished()).error).toMatchObject({ source: "downstream" });
+  });
+});

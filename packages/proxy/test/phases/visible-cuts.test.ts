@@ -1,0 +1,75 @@
+import { describe, expect, test } from "vitest";
+import { gate, get, type TestApp } from "../support/proxy.ts";
+import { overLegs } from "../support/over-legs.ts";
+
+overLegs(({ leg, startOrigin, startProxy }) => {
+  const BYTES = 300_000;
+
+  /** Ways to fail at the end of a body, when all of its bytes have come. */
+  const FAILING: Record<string, TestApp<object>> = {
+    "responseBodyFilter throws": {
+      responseBodyFilter(_session, _piece, end) {
+        if (end) throw new Error("the sum is wrong");
+      },
+    },
+    "responseBodyFilter throws after a delay of the filter before it": {
+      upstreamResponseBodyFilter: (_session, _piece, end) => (end ? { delayMs: 1 } : undefined),
+      responseBodyFilter(_session, _piece, end) {
+        if (end) throw new Error("the sum is wrong");
+      },
+    },
+    "a module rejects": {
+      initDownstreamModules(modules) {
+        class Sum {
+          async responseBody(_piece: Uint8Array | undefined, end: boolean): Promise<void> {
+            if (end) throw new Error("the sum is wrong");
+          }
+        }
+        modules.add({ type: Sum, init: () => new Sum() });
+      },
+    },
+  };
+
+  describe.for(Object.entries(FAILING))("%s at the end of a response with Content-Length", ([, app]) => {
+    test.for([1, 5, BYTES])("of %i bytes: the client does not get the last of them", async (bytes) => {
+      const rest = gate();
+      await using origin = await startOrigin(async (connection) => {
+        await connection.message();
+        connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`, Buffer.alloc(bytes - 1, "x"));
+        await rest.opened;
+        connection.send("x");
+      });
+      await using proxy = await startProxy({ origin, ...app });
+      const client = await proxy.send(get());
+      const head = await client.upTo("\r\n\r\n");
+      if (leg.downstream === 1) await client.bytes(bytes - 1);
+      else if (bytes > 2) await client.bytes(1);
+      rest.open();
+      const { error, session } = await proxy.whenFinished();
+      await client.whenEnded();
+      expect([error?.source, session.outcome.how]).toEqual(["internal", "cut"]);
+      expect(session.responseBodyBytes).toBe(bytes);
+      const received = client.receivedBytes - head.length;
+      if (leg.downstream === 1) expect(received).toBe(bytes - 1);
+      // What waits for its turn is lost with its stream, which tells that there was more: HTTP/2 counts no bytes.
+      else expect(received).toBeLessThanOrEqual(bytes);
+      if (leg.downstream === 2) expect(client.socket.cut).toBe(true);
+    });
+  });
+
+  test("a body with Content-Length that a filter lets pass arrives whole, its last byte too", async () => {
+    await using origin = await startOrigin(async (connection) => {
+      for (;;) {
+        await connection.message();
+        connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${BYTES}\r\n\r\n`, Buffer.alloc(BYTES - 1, "x"), "y");
+      }
+    });
+    await using proxy = await startProxy({ origin, responseBodyFilter: () => undefined });
+    const client = await proxy.connect();
+    for (let time = 0; time < 3; time++) {
+      client.send(get());
+      const { body } = await client.message();
+      expect([body.length, body.at(-1)]).toEqual([BYTES, 0x79]);
+    }
+  });
+});
