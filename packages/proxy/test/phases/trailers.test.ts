@@ -223,7 +223,8 @@ overLegs(({ leg, answering, startOrigin, startProxy }) => {
       const client = await proxy.send(PUT);
       expect((await client.message()).status).toBe(500);
       expect(proxy.errors).toMatchObject([{ phase: "requestTrailerFilter" }]);
-      expect(await received).not.toContain("0\r\n");
+      // By TLS the origin may not even have had the end of the handshake.
+      if (!leg.tls || origin.connections.length > 0) expect(await received).not.toContain("0\r\n");
     });
 
     test("that are not there have no filter called", async () => {

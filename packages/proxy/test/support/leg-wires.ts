@@ -62,12 +62,14 @@ function secureAccepted(version: 1 | 2, socket: Socket, secured: (socket: TLSSoc
     tlsServers.set(version, server);
   }
   const { remotePort } = socket;
-  server.on("secureConnection", function mine(own) {
+  const mine = (own: TLSSocket): void => {
     if (own.remotePort !== remotePort) return;
-    server.off("secureConnection", mine);
     own.on("error", () => undefined);
     secured(own);
-  });
+  };
+  server.on("secureConnection", mine);
+  // Also when its handshake failed.
+  socket.once("close", () => server.off("secureConnection", mine));
   server.emit("connection", socket);
 }
 
