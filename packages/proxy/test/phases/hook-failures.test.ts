@@ -294,13 +294,9 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
   ])(
     "an upstreamRequestFilter that sets a Content-Length of %s is answered with 500, and confuses no origin",
     async (_what, length, method) => {
+      const seen: string[] = [];
       await using origin = await startOrigin(async (connection) => {
-        // Of HTTP/2 nothing is seen of a request that was not sent.
-        if (leg.upstream === 1 && connection.index === 0) {
-          await connection.whenEnded();
-          return;
-        }
-        await connection.message();
+        seen.push((await connection.message()).startLine);
         connection.send(OK);
       });
       await using proxy = await startProxy({
@@ -312,10 +308,12 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
       const body = method === "POST" ? "Content-Length: 2\r\n\r\nhi" : "\r\n";
       const client = await proxy.send(`${method} /bad HTTP/1.1\r\nHost: test\r\n${body}`);
       expect((await client.message()).status).toBe(500);
-      if (leg.upstream === 1) await origin.connections[0]!.whenEnded();
+      // By HTTP/2 no stream was opened; by TLS the origin may not even have had the end of the handshake.
+      if (leg.upstream === 1 && !leg.tls) await origin.connections[0]!.whenEnded();
       expect((await proxy.whenFinished()).error?.source).toBe("internal");
       const next = await proxy.send(get("/next"));
       expect((await next.message()).status).toBe(200);
+      expect(seen).toEqual(["GET /next HTTP/1.1"]);
     },
   );
 

@@ -6,6 +6,7 @@ import { chunked, patternBytes } from "../support/message.ts";
 import { OK, type Origin, refusedAddress } from "../support/origin.ts";
 import { gate, get, type TestApp } from "../support/proxy.ts";
 import { settled } from "../support/settled.ts";
+import { opensslTls } from "../../../tls-openssl/src/index.ts";
 import { overLegs } from "../support/over-legs.ts";
 
 overLegs(({ leg, expectLast, answering, startOrigin, startProxy, peerOf }) => {
@@ -229,7 +230,9 @@ overLegs(({ leg, expectLast, answering, startOrigin, startProxy, peerOf }) => {
       };
     }
     const server = new Server();
-    const service = httpProxy(server, app as unknown as ProxyHttp<object>).listenTcp("127.0.0.1:0");
+    const service = httpProxy(server, app as unknown as ProxyHttp<object>, { tls: opensslTls() }).listenTcp(
+      "127.0.0.1:0",
+    );
     await server.addService(service).start();
     const response = await fetch(`http://${service.addresses[0]}/`, { method: "POST", body: "hi" });
     expect(await response.text()).toBe("ok");

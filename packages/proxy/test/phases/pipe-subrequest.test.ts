@@ -154,7 +154,7 @@ overLegs(({ closing, leg, answering, startOrigin, startProxy }) => {
     test("is waited for as the client was told to wait: 100 Continue passes", async () => {
       await using origin = await startOrigin(async (connection) => {
         const request = await connection.upTo("\r\n\r\n");
-        expect(request).toMatch(/\r\nExpect: 100-continue\r\n/);
+        expect(request).toMatch(/\r\nexpect: 100-continue\r\n/i);
         connection.send("HTTP/1.1 100 Continue\r\n\r\n");
         expect((await connection.bytes(2)).toString()).toBe("hi");
         connection.send(OK);

@@ -305,7 +305,7 @@ overLegs(({ closing, leg, startOrigin, startProxy, peerOf }) => {
       ["closes", (client: Wire): unknown => client.close(), "ConnectionClosed"],
       ["ends its direction", (client: Wire): unknown => client.end(), "ConnectionClosed"],
       ["resets", (client: Wire): unknown => client.reset(), "ReadError"],
-    ] as const)("but %s fails the filter and the request with one error", async (_how, leave, type) => {
+    ] as const)("but %s fails the filter and the request with one error", async (how, leave, type) => {
       let caught: unknown;
       let session: Session | undefined;
       await using proxy = await startProxy({
@@ -323,7 +323,9 @@ overLegs(({ closing, leg, startOrigin, startProxy, peerOf }) => {
       await until(() => session?.downstream.requestBodyBytes === 4);
       leave(client);
       const { error } = await proxy.whenFinished();
-      expect(error).toMatchObject({ type, source: "downstream" });
+      expect(error).toMatchObject({ source: "downstream" });
+      // A socket of TLS that closes does not read what TLS itself still says, and the system resets the connection for that.
+      expect(leg.tls && how === "closes" ? ["ConnectionClosed", "ReadError"] : [type]).toContain(error!.type);
       expect([caught === error, session!.downstream.error === error]).toEqual([true, true]);
       expect(proxy.errors).toHaveLength(1);
       expect((await client.rest()).length).toBe(0);

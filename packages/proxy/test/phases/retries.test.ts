@@ -376,7 +376,7 @@ overLegs(({ answering, startOrigin, startProxy, peerOf }) => {
       });
       const client = await proxy.send(get());
       expect((await client.message()).status).toBe(599);
-      expect(proxy.errors[0]!["error"]).toContain(`${origin.address} false ConnectionClosed`);
+      expect(proxy.errors[0]!["error"]).toContain(`${peerOf(origin.address).toString()} false ConnectionClosed`);
     });
 
     test("may have a failure of a fresh connection tried again, each attempt on its own copy of the head", async () => {

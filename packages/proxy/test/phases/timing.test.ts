@@ -161,7 +161,9 @@ overLegs(({ peerOf, answering, startOrigin, startProxy }) => {
       expect((await client.message()).status).toBe(200);
       const { timing } = (await proxy.whenFinished()).session;
       expect(timing.upstreamWritePendingMs).toBeGreaterThan(0);
-      expect(timing.upstreamWritePendingMs).toBeLessThanOrEqual(timing.requestSentAtMs! - timing.requestHeadSentAtMs!);
+      // The end of a request comes by HTTP/2 in a frame of its own: an origin that counts bytes may have answered before.
+      const sentAtMs = timing.requestSentAtMs ?? timing.endedAtMs!;
+      expect(timing.upstreamWritePendingMs).toBeLessThanOrEqual(sentAtMs - timing.requestHeadSentAtMs!);
       expect(session!.timing.upstreamWritePendingMs).toBe(timing.upstreamWritePendingMs);
     });
   });

@@ -14,7 +14,8 @@ import { Wire, type WireSocket } from "./wire.ts";
 
 /** A connection to a proxy that a test takes for one of HTTP/1.1, whatever the leg's version. */
 export async function connectWire({ downstream, tls }: Leg, port: number): Promise<Wire> {
-  const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+  // HTTP/2 has no half-open connections: nobody would close one whose other end did.
+  const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: downstream === 1, noDelay: true });
   await once(socket, "connect");
   const secured = tls ? byTls(socket, downstream) : socket;
   if (tls) await once(secured, "secureConnect");
@@ -61,12 +62,14 @@ function secureAccepted(version: 1 | 2, socket: Socket, secured: (socket: TLSSoc
     tlsServers.set(version, server);
   }
   const { remotePort } = socket;
-  server.on("secureConnection", function mine(own) {
+  const mine = (own: TLSSocket): void => {
     if (own.remotePort !== remotePort) return;
-    server.off("secureConnection", mine);
     own.on("error", () => undefined);
     secured(own);
-  });
+  };
+  server.on("secureConnection", mine);
+  // Also when its handshake failed.
+  socket.once("close", () => server.off("secureConnection", mine));
   server.emit("connection", socket);
 }
 

@@ -30,15 +30,12 @@ export interface Line {
   readonly expectLast: (client: Wire, answer: Message) => Promise<void>;
 }
 
-/** One version on both sides, without TLS. */
-const SAME_VERSION: readonly Leg[] = LEGS.filter(({ downstream, upstream, tls }) => downstream === upstream && !tls);
-
 /**
- * Runs the tests for each of the legs. They write and read messages as HTTP/1.1 spells them; where the version
+ * Runs the tests for each leg. They write and read messages as HTTP/1.1 spells them; where the version
  * of the leg is another, the same messages go by that one, and what comes is shown so. What only HTTP/1 can say is tested in `../http1`.
  */
-export function overLegs(tests: (line: Line) => void, legs: readonly Leg[] = SAME_VERSION): void {
-  describe.each(legs)("$name", (leg) => {
+export function overLegs(tests: (line: Line) => void): void {
+  describe.each(LEGS)("$name", (leg) => {
     tests(lineOf(leg));
   });
 }
