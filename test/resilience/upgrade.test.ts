@@ -55,8 +55,8 @@ test.for([
     generations.current.signal("SIGTERM");
 
     await annotate(
-      `${JSON.stringify(loads.map(({ summary }) => summary))}, HTTP/2: ${http2.done}, ${http2.sentAgain} of them ` +
-        `twice, ${http2.sentAway} connections sent away, uploads: ${uploads.map(({ done }) => done).join(" + TLS ")}, WebSockets: ${sockets.map(({ done }) => done).join(" + TLS ")}`,
+      `${JSON.stringify(loads.map(({ summary }) => summary))}, HTTP/2: ${http2.done}, ${http2.sentAway} connections ` +
+        `sent away, uploads: ${uploads.map(({ done }) => done).join(" + TLS ")}, WebSockets: ${sockets.map(({ done }) => done).join(" + TLS ")}`,
     );
     const failed = outcomes().filter((outcome) => !isGood(outcome));
     // Of a connection that was silent for a second, client and server may each think that it is idle (RFC 9112, section 9.6). No client

@@ -237,6 +237,30 @@ describe("waiting until it is ready", () => {
     process.kill(pid, "SIGKILL");
   });
 
+  test.runIf(IS_ROOT)(
+    "of one that may not signal who waits: it gives up after daemon_notify_timeout_seconds",
+    async () => {
+      const at = place();
+      const more = {
+        user: "nobody",
+        daemon_wait_for_ready: true,
+        daemon_notify_timeout_seconds: 1,
+        daemon_ready_timeout_seconds: 10,
+      };
+      // The starting process stays root.
+      const staysRoot = "data:text/javascript,if (!process.env.SLUICE_ROLE) process.setuid = () => undefined;";
+      await using starter = new LifeProcess({ ...at.settings, ...more }, { execArgv: ["--import", staysRoot] });
+      const log = (): string => (existsSync(at.error_log) ? readFileSync(at.error_log, "utf8") : "");
+      await expect
+        .poll(log, { timeout: 9000 })
+        .toContain("could not tell the starting process that the daemon is ready");
+      expect(log()).toContain("EPERM");
+      expect(await starter.exited).toBe(1);
+      expect(starter.stderr).toContain("it was not ready within 10 s, and goes on");
+      process.kill(pidOf(at), "SIGKILL");
+    },
+  );
+
   test("of one that dies: exit code 1", async () => {
     const at = place();
     await using starter = new LifeProcess({ ...at.settings, slowStartMs: 60_000, daemon_wait_for_ready: true });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, constants, type ClientHttp2Session } from "node:http2";
+import { connect, type ClientHttp2Session } from "node:http2";
 import { buffer } from "node:stream/consumers";
 import type { Call } from "./client.ts";
 import { isGood } from "./page-load.ts";
@@ -9,20 +9,19 @@ const STREAMS = 4;
 
 /**
  * Clients that speak HTTP/2 by TLS, several requests at once on each connection. After a GOAWAY they begin no more there, and connect
- * anew; what was refused since it came behind that, and so was not begun (RFC 9113, section 8.7), they send again.
+ * anew; what they had sent by then is to be answered (RFC 9113, section 6.8). What they had not, they send on the next one.
  */
 export class Http2Load {
   /** Requests that were answered rightly. */
   done = 0;
   /** How many connections were told to go away. */
   sentAway = 0;
-  /** Requests that had to be sent again; each of them was answered in the end, or is a failure. */
-  sentAgain = 0;
   /** What became of the others. */
   readonly failures: string[] = [];
   readonly #port: number;
   readonly #next: () => Call;
-  readonly #refused: Call[] = [];
+  /** Never sent: a GOAWAY came first. */
+  readonly #unsent: Call[] = [];
   readonly #running: Promise<void>;
   #stopping = false;
 
@@ -39,7 +38,7 @@ export class Http2Load {
   }
 
   async #run(): Promise<void> {
-    while (!this.#stopping || this.#refused.length > 0) {
+    while (!this.#stopping || this.#unsent.length > 0) {
       const session = connect(`https://127.0.0.1:${this.#port}`, { rejectUnauthorized: false });
       const closed = once(session, "close");
       session.on("error", () => undefined).once("goaway", () => this.sentAway++);
@@ -50,9 +49,11 @@ export class Http2Load {
   }
 
   async #ask(session: ClientHttp2Session): Promise<void> {
-    while ((!this.#stopping || this.#refused.length > 0) && !session.closed && !session.destroyed) {
-      const call = this.#refused.shift() ?? this.#next();
+    while ((!this.#stopping || this.#unsent.length > 0) && !session.closed && !session.destroyed) {
+      const call = this.#unsent.shift() ?? this.#next();
       const stream = session.request({ ":method": call.method, ":path": call.target });
+      let isSent = true;
+      stream.once("frameError", () => (isSent = false));
       const answered = once(stream, "response") as Promise<[{ ":status"?: number }]>;
       const reading = buffer(stream);
       stream.end(call.method === "POST" ? "work" : undefined);
@@ -62,9 +63,8 @@ export class Http2Load {
         if (isGood(outcome)) this.done++;
         else this.failures.push(`${call.target}: ${outcome.status}, ${body.length} bytes`);
       } catch (error) {
-        if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) {
-          this.sentAgain++;
-          this.#refused.push(call);
+        if (!isSent) {
+          this.#unsent.push(call);
           continue;
         }
         this.failures.push(`${call.target}: ${String(error)}`);
