@@ -12,7 +12,7 @@ export class BodyPieces {
   pieces: Uint8Array[] = [];
   bytes = 0;
   /** More than that will never be added. */
-  protected mostBytes = Number.POSITIVE_INFINITY;
+  protected mostBytes: number = Number.POSITIVE_INFINITY;
   /** Where small pieces go. */
   #block: Buffer | undefined = undefined;
   #blockUsed = 0;

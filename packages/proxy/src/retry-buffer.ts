@@ -17,7 +17,7 @@ export class RetryBuffer extends BodyPieces {
   begun = false;
   /** Where the modules have their place on the way; `undefined` without modules that would see it. */
   intake: BodyIntake | undefined = undefined;
-  protected override mostBytes = MAX_BYTES;
+  protected override mostBytes: number = MAX_BYTES;
 
   /** Returns whether the piece is kept in its own memory. */
   override add(piece: Uint8Array): boolean {

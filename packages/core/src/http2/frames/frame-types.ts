@@ -23,6 +23,6 @@ export const LEAST_MAX_FRAME_BYTES = 16_384;
 /** Section 6.9.2: windows before SETTINGS and WINDOW_UPDATE say otherwise. */
 export const DEFAULT_WINDOW_BYTES = 65_535;
 /** Section 6.9.1. */
-export const MAX_WINDOW_BYTES = 2 ** 31 - 1;
+export const MAX_WINDOW_BYTES: number = 2 ** 31 - 1;
 /** Section 5.1.1. */
-export const MAX_STREAM_ID = 2 ** 31 - 1;
+export const MAX_STREAM_ID: number = 2 ** 31 - 1;
