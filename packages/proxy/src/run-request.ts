@@ -7,6 +7,7 @@ import { failRequest, failWithoutContext } from "./fail-request.ts";
 import { asProxyError, hookError, lateHookError } from "./hook-errors.ts";
 import { errorFromHook, isPromise, nameOf, refusePromise } from "./hook.ts";
 import type { HttpProxy } from "./http-proxy.ts";
+import { maxForwardsOf, respondAsLast } from "./max-forwards.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
 import { checkBodyIsThere } from "./request-body.ts";
 import type { Responded } from "./responded.ts";
@@ -93,6 +94,11 @@ export async function runRequest<Ctx>(
       session.phase = "proxyUpstreamFilter";
       const result = app.proxyUpstreamFilter(session, ctx);
       checkAnswered(session, isPromise(result) ? await untilGone(session, result) : result);
+    }
+
+    if (!session.answered && maxForwardsOf(session.request) === 0) {
+      session.phase = "proxyUpstreamFilter";
+      respondAsLast(session);
     }
 
     if (session.ownModules?.answering !== undefined) {

@@ -32,6 +32,11 @@ test("of HTTP/2, TE: trailers goes on, as HTTP/1.1 says it", () => {
   expect(upstreamRequest(request, PEER, "me").raw).toEqual(["Host", "a", "Via", "1.1 me"]);
 });
 
+test("two Max-Forwards say nothing, and go on", () => {
+  const request = RequestHeader.build("TRACE", "/", { Host: "a", "Max-Forwards": ["0", "3"] });
+  expect(upstreamRequest(request, PEER, undefined).getAll("max-forwards")).toEqual(["0", "3"]);
+});
+
 describe("checkContentLength", () => {
   const head = (...lengths: string[]): RequestHeader =>
     RequestHeader.build("PUT", "/", { "Content-Length": lengths.length === 1 ? lengths[0]! : lengths });

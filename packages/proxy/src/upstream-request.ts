@@ -1,11 +1,12 @@
 import { removeHopByHop, type HttpPeer, type RequestBody } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import type { RequestHeader } from "@sluice/http";
+import { maxForwardsOf } from "./max-forwards.ts";
 
 /**
  * The head to send to an upstream: a copy of the client's without the fields that spoke of its own connection only (RFC
  * 9110, section 7.6.1), as HTTP/1.1 whatever the client spoke (section 2.5), and with our name in Via (section 7.6.3). To an
- * HTTP/2 upstream the session makes pseudo-header fields of it.
+ * HTTP/2 upstream the session makes pseudo-header fields of it. Max-Forwards is counted down (section 7.6.2).
  * A client of HTTP/1.0 may have sent no Host, which HTTP/1.1 demands: then the peer's address stands there, as with nginx, or
  * the target of a CONNECT (RFC 9112, section 3.2.3).
  * @param via Our name; `undefined` adds none.
@@ -28,6 +29,8 @@ export function upstreamRequest(
   if (upgrade !== undefined) outgoing.added.push("Upgrade", upgrade);
   // We pass trailers on, and say so where HTTP/2 is spoken, for gRPC servers insist on it (RFC 9110, section 10.1.4).
   if (takesTrailers) outgoing.added.push("TE", "trailers");
+  const maxForwards = maxForwardsOf(request);
+  if (maxForwards !== undefined) outgoing.set("Max-Forwards", Math.max(maxForwards - 1, 0));
   if (via !== undefined) outgoing.added.push("Via", `${received} ${via}`);
   return outgoing;
 }

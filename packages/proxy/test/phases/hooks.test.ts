@@ -432,18 +432,22 @@ overLegs(({ leg, expectLast, answering, startOrigin, startProxy, peerOf }) => {
     test("that takes its time stops the client: only a bounded amount is read meanwhile", async () => {
       await using origin = await echoOrigin();
       const { opened, open } = gate();
+      const fourth = gate();
       let calls = 0;
       let reading: Session["downstream"] | undefined;
       await using proxy = await startProxy({
         origin,
         requestBodyFilter(session) {
           reading = session.downstream;
-          return calls++ < 3 ? undefined : opened;
+          if (++calls < 4) return undefined;
+          fourth.open();
+          return opened;
         },
       });
       const body = patternBytes(24_000_000);
       const client = await proxy.send(`PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\n\r\n`, body);
-      expect(await settled(() => reading?.requestBodyBytes ?? 0)).toBeLessThan(8_000_000);
+      await fourth.opened;
+      expect(await settled(() => reading!.requestBodyBytes)).toBeLessThan(8_000_000);
       expect(calls).toBe(4);
       open();
       expect((await client.message()).body.equals(body)).toBe(true);
