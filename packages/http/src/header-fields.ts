@@ -70,16 +70,16 @@ export class HeaderFields {
   /** The values of all fields of that name, in order. */
   getAll(name: string): string[] {
     const { lines, added } = this;
-    const values: string[] = [];
+    let values: string[] | undefined;
     if (lines !== undefined) {
       for (let line = lines.indexOf(name, 0, this.gone); line >= 0; line = lines.indexOf(name, line + 1, this.gone)) {
-        values.push(lines.value(line));
+        values = withValue(values, lines.value(line));
       }
     }
     for (let at = indexOfName(added, name, 0); at >= 0; at = indexOfName(added, name, at + 2)) {
-      values.push(added[at + 1] as string);
+      values = withValue(values, added[at + 1] as string);
     }
-    return values;
+    return values ?? [];
   }
 
   has(name: string): boolean {
@@ -198,6 +198,13 @@ function indexOfName(raw: readonly string[], name: string, from: number): number
     if (sameName(raw[at] as string, name)) return at;
   }
   return -1;
+}
+
+/** Most fields stand there once, and an empty array that is pushed to takes room for 17. */
+function withValue(values: string[] | undefined, value: string): string[] {
+  if (values === undefined) return [value];
+  values.push(value);
+  return values;
 }
 
 function removeFrom(raw: string[], name: string, from: number): void {
