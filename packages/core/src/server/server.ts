@@ -227,7 +227,7 @@ export class Server {
     const ignored = keysWithoutEffect(this.conf);
     if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
-    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, errorLog) : undefined;
+    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, role) : undefined;
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
     const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon, this.#ends.signal);
     const unwatchSignals = watchSignals({
@@ -247,7 +247,7 @@ export class Server {
       await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
       if (this.#stopping === undefined) {
         await this.#tellServing(bootstrap);
-        daemon?.started();
+        daemon?.serves();
         this.#phases.enter("Running");
       }
       await this.#over.promise;
