@@ -302,6 +302,12 @@ describe("a daemon that cannot start: exit code 1, the reason is told to who wai
     expect(starter.stderr).toContain("/no/such/folder");
   });
 
+  test("sockets of a service manager, which are for the process that it has started", async () => {
+    await using starter = new LifeProcess({ ...place().settings, inherited: { "127.0.0.1:80": 3 } });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("daemon: the sockets of the service manager (127.0.0.1:80) are for this process");
+  });
+
   test("a log that cannot be opened", async () => {
     const at = place();
     await using starter = new LifeProcess({ ...at.settings, error_log: "/no/such/folder/error.log" });

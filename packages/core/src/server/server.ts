@@ -212,7 +212,10 @@ export class Server {
       log.info({}, "the configuration is valid");
       return;
     }
-    if (role.kind === "main" && this.conf.daemon) process.exit(await startDaemon(this.conf));
+    if (role.kind === "main" && this.conf.daemon) {
+      this.#checkInherited();
+      process.exit(await startDaemon(this.conf));
+    }
     const unwatchErrors = watchUncaughtErrors((error) => this.#onUncaught(error));
     try {
       await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role));
@@ -221,6 +224,15 @@ export class Server {
     }
     // Nobody should take the end for a good one.
     if (this.#uncaught !== undefined) throw this.#uncaught.error;
+  }
+
+  /** A daemon is another process: it would find the addresses taken. */
+  #checkInherited(): void {
+    const { inherited } = this.options;
+    if (inherited === undefined || inherited.size === 0) return;
+    const addresses = [...inherited.keys()].join(", ");
+    const what = `daemon: the sockets of the service manager (${addresses}) are for this process; run it in the foreground`;
+    throw ProxyError.internal("InternalError", what);
   }
 
   async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>): Promise<void> {
