@@ -24,9 +24,8 @@ export function checkReferences(conf: Referring, context: z.RefinementCtx): void
     report(["listeners", index, "address"], `${text} is already the address of listeners[${earlier}]`);
   }
   if (conf.metrics !== undefined) {
-    const [repeated] = repeatedAddresses([...conf.listeners, conf.metrics]).filter(
-      ({ index }) => index === conf.listeners.length,
-    );
+    const addresses = repeatedAddresses([...conf.listeners, conf.metrics]);
+    const repeated = addresses.find(({ index }) => index === conf.listeners.length);
     if (repeated !== undefined) {
       report(["metrics", "address"], `${repeated.text} is already the address of listeners[${repeated.earlier}]`);
     }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
-import path from "node:path";
+import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import type { WorkerEndCause } from "../src/index.ts";
 import { get, Held, LifeProcess, type Told } from "./life-process.ts";
@@ -133,7 +133,7 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
   test.runIf(process.platform === "linux")(
     "nothing that it would report stays, also of a server that is killed",
     async () => {
-      const TMPDIR = mkdtempSync(path.join(tmpdir(), "sluice-workers-"));
+      const TMPDIR = mkdtempSync(join(tmpdir(), "sluice-workers-"));
       try {
         await using server = new LifeProcess({ listen: ["127.0.0.1:0"], threads: 2 }, { env: { TMPDIR } });
         await server.running();

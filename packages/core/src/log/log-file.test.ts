@@ -95,7 +95,7 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
     const disk = path.join(folder, "disk");
     symlinkSync("/dev/full", disk);
     const log = new LogFile(disk, { bufferBytes: 0, maxBytes: 100 });
-    await expect(write(log, "one\n")).rejects.toThrow(/ENOSPC/);
+    await expect(writeNow(log, "one\n")).rejects.toThrow(/ENOSPC/);
     for (let n = 0; n < 50; n++) log.write("0123456789\n");
     await expect(log.flush()).rejects.toThrow(/ENOSPC/);
     expect(messages()).toEqual(["a log file cannot be written"]);
@@ -160,7 +160,7 @@ describe.runIf(process.platform === "linux")("a pipe", () => {
   });
 });
 
-function write(log: LogFile, line: string): Promise<void> {
+function writeNow(log: LogFile, line: string): Promise<void> {
   log.write(line);
   return log.flush();
 }
