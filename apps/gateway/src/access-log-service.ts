@@ -1,4 +1,3 @@
-import { closeSync, openSync } from "node:fs";
 import type { Service } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { AccessLog, type Session } from "@sluice/proxy";
@@ -18,9 +17,14 @@ export class AccessLogService implements Service {
     this.#conf = conf;
   }
 
+  /** Rejects as {@link checkAccessLog} throws. */
   start(): Promise<void> {
+    try {
+      this.#log = open(this.#conf);
+    } catch (error) {
+      return Promise.reject(error instanceof ProxyError ? error.moreContext("access_log.path") : (error as Error));
+    }
     this.#started = true;
-    this.#log = open(this.#conf);
     return Promise.resolve();
   }
 
@@ -32,11 +36,12 @@ export class AccessLogService implements Service {
   /** Counts for requests that end from now on. In a process that does not serve nothing is opened. */
   replace(conf: AccessLogConf): void {
     const isSame = conf?.path === this.#conf?.path && conf?.format === this.#conf?.format;
+    if (!isSame && this.#started) {
+      const before = this.#log;
+      this.#log = open(conf);
+      before?.close();
+    }
     this.#conf = conf;
-    if (isSame || !this.#started) return;
-    const before = this.#log;
-    this.#log = open(conf);
-    before?.close();
   }
 
   write(session: Session, error: ProxyError | undefined): void {
@@ -44,16 +49,17 @@ export class AccessLogService implements Service {
   }
 }
 
-/** @throws ProxyError `ConfigError` when the file cannot be written to. It is there afterwards. */
+/** @throws ProxyError `ConfigError` when the file cannot be opened. It is there afterwards. */
 export function checkAccessLog(conf: AccessLogConf): void {
-  if (conf === undefined) return;
-  try {
-    closeSync(openSync(conf.path, "a"));
-  } catch (cause) {
-    throw ProxyError.internal("ConfigError", `cannot open ${conf.path}: ${(cause as Error).message}`, cause);
-  }
+  open(conf)?.close();
 }
 
+/** @throws as {@link checkAccessLog}. */
 function open(conf: AccessLogConf): AccessLog | undefined {
-  return conf === undefined ? undefined : new AccessLog({ to: conf.path, format: conf.format });
+  if (conf === undefined) return undefined;
+  try {
+    return new AccessLog({ to: conf.path, format: conf.format });
+  } catch (cause) {
+    throw ProxyError.internal("ConfigError", `cannot open ${conf.path}: ${(cause as Error).message}`);
+  }
 }

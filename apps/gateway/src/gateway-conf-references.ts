@@ -6,6 +6,7 @@ interface Addressed {
 }
 
 interface Referring {
+  metrics?: Addressed | undefined;
   listeners: readonly (Addressed & { readonly [key: string]: unknown })[];
   upstreams: Readonly<Record<string, { servers: readonly Addressed[]; tls?: object | undefined; http: string }>>;
   routes: readonly { host?: string | undefined; path_prefix: string; upstream: string }[];
@@ -21,6 +22,13 @@ export function checkReferences(conf: Referring, context: z.RefinementCtx): void
 
   for (const { index, text, earlier } of repeatedAddresses(conf.listeners)) {
     report(["listeners", index, "address"], `${text} is already the address of listeners[${earlier}]`);
+  }
+  if (conf.metrics !== undefined) {
+    const addresses = repeatedAddresses([...conf.listeners, conf.metrics]);
+    const repeated = addresses.find(({ index }) => index === conf.listeners.length);
+    if (repeated !== undefined) {
+      report(["metrics", "address"], `${repeated.text} is already the address of listeners[${repeated.earlier}]`);
+    }
   }
   for (const [index, listener] of conf.listeners.entries()) {
     const isUnix = listener.address.startsWith("unix:");

@@ -81,11 +81,32 @@ describe("a configuration that is not valid: a line for each problem, exit 1", (
     expect(stderr).toMatch(/^.*gateway\.yaml:5:1: a character is missing here, such as a closing quote.*\n$/);
   });
 
+  test("an address that listens already, for metrics", async () => {
+    const file = await confFile("127.0.0.1:6188", "metrics: { address: 127.0.0.1:6188 }\n");
+    const { code, stderr } = await outcome(["-c", file, "-t"]);
+    expect(code).toBe(1);
+    expect(stderr).toBe(`${file}:4:21: metrics.address: 127.0.0.1:6188 is already the address of listeners[0]\n`);
+  });
+
   test("no such file", async () => {
     const { code, stderr } = await outcome(["-c", `${folder}/missing.yaml`]);
     expect({ code, stderr }).toEqual({ code: 1, stderr: `${folder}/missing.yaml: cannot read: no such file\n` });
   });
 });
+
+test.each([1, 2])(
+  "an access log that cannot be opened: one line that names the key, exit 1; threads: %i",
+  async (threads) => {
+    const file = await confFile(
+      `unix:${folder}/log.sock`,
+      `access_log: { path: "${folder}/none/access.log" }\nthreads: ${threads}\n`,
+    );
+    const { code, stderr } = await outcome(["-c", file], { SLUICE_LOG: "silent" });
+    expect(code).toBe(1);
+    expect(stderr).toContain(`access_log.path: cannot open ${folder}/none/access.log: ENOENT`);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  },
+);
 
 test("a taken port: one line that names the address and what to do, exit 1", async () => {
   const other = createServer().listen(0, "127.0.0.1");

@@ -189,8 +189,11 @@ function openUpload(where: string): { write: (bytes: Buffer) => void; end: () =>
   return { write: (bytes) => void sent.write(bytes), end: () => (sent.end(), answer) };
 }
 
+/** For longer: `SLUICE_RELOADS=200`. */
+const RELOADS = Number(process.env["SLUICE_RELOADS"] ?? 20);
+
 test.each([1, 2])(
-  "threads: %i: 20 reloads under load, and 5 that are refused: nothing fails, whatever goes on meanwhile",
+  `threads: %i: ${RELOADS} reloads under load, and ${Math.floor(RELOADS / 4)} that are refused: nothing fails, whatever goes on meanwhile`,
   async (threads) => {
     const named = (name: string): Promise<Origin> => Origin.start((_request, response) => response.end(name));
     await using one = await named("one");
@@ -234,7 +237,7 @@ routes:
     const load = new Load(clients);
 
     let sent = 0;
-    for (let round = 1; round <= 20; round++) {
+    for (let round = 1; round <= RELOADS; round++) {
       const block = randomBytes(10_000);
       sent += block.length;
       upload.write(block);
@@ -252,7 +255,7 @@ routes:
     expect(await upload.end()).toBe(`200 ${sent}`);
     webSocket.end();
   },
-  60_000,
+  40_000 + RELOADS * 1000,
 );
 
 describe("a reload", () => {

@@ -302,6 +302,12 @@ describe("a daemon that cannot start: exit code 1, the reason is told to who wai
     expect(starter.stderr).toContain("/no/such/folder");
   });
 
+  test("sockets of a service manager, which are for the process that it has started", async () => {
+    await using starter = new LifeProcess({ ...place().settings, inherited: { "127.0.0.1:80": 3 } });
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain("daemon: the sockets of the service manager (127.0.0.1:80) are for this process");
+  });
+
   test("a log that cannot be opened", async () => {
     const at = place();
     await using starter = new LifeProcess({ ...at.settings, error_log: "/no/such/folder/error.log" });
@@ -328,10 +334,56 @@ test("the next server is told to be ready when it waits for the sockets, so that
     await untilGone(old);
     // Its end has not removed the file of the one that goes on.
     expect(pidOf(at)).toBe(pid);
+    expect(existsSync(`${at.pid_file}.old`)).toBe(false);
   });
 });
 
-describe("rotation of logs, under load: no line is lost and none is there twice", () => {
+describe("the next server, when it does not take over: the one before has its pid file again, under its own name", () => {
+  const waiting = { handover: "order", listen: ["127.0.0.1:0"] };
+  test.each([
+    ["for nobody came", 0, undefined],
+    ["for it was told to end", 60, "SIGTERM"],
+  ] as const)("%s", async (_, upgrade_sock_connect_accept_max_retries, signal) => {
+    const at = place();
+    await withDaemon(at, waiting, async (old) => {
+      const more = { ...waiting, upgrade: true, upgrade_sock_connect_accept_max_retries };
+      await using next = new LifeProcess({ ...at.settings, ...more });
+      // Who has started it may have heard that it waits, or already that it ended.
+      await next.exited;
+      const pid = existsSync(at.pid_file) ? pidOf(at) : old;
+      if (signal !== undefined) process.kill(pid, signal);
+      if (pid !== old) await untilGone(pid);
+      expect(pidOf(at)).toBe(old);
+      process.kill(old, "SIGTERM");
+      await untilGone(old);
+      expect([existsSync(at.pid_file), existsSync(`${at.pid_file}.old`)]).toEqual([false, false]);
+    });
+  });
+});
+
+test.runIf(IS_ROOT)("a log that its account may not open again: that is told, and it goes on", async () => {
+  const at = place();
+  const logs = path.join(path.dirname(at.pid_file), "logs");
+  mkdirSync(logs);
+  const error_log = path.join(logs, "error.log");
+  await withDaemon(at, { user: "nobody", error_log, threads: 2, daemon_wait_for_ready: true }, async (pid) => {
+    renameSync(error_log, `${error_log}.1`);
+    process.kill(pid, "SIGUSR1");
+    const told = /"the log cannot be opened again; goes on with the file it had"/g;
+    // The process that was signalled, and both workers.
+    await expect.poll(() => readFileSync(`${error_log}.1`, "utf8").match(told)?.length, { timeout: 10_000 }).toBe(3);
+    await get(at.address, "/log?n=7");
+    expect(readFileSync(`${error_log}.1`, "utf8")).toContain('"n":7');
+    expect(readFileSync(`${error_log}.1`, "utf8")).not.toContain("nobody caught");
+    process.kill(pid, "SIGTERM");
+    await untilGone(pid);
+  });
+});
+
+/** For longer: `SLUICE_ROTATIONS=100`. */
+const ROTATIONS = Number(process.env["SLUICE_ROTATIONS"] ?? 5);
+
+describe(`${ROTATIONS} rotations of logs, under load: no line is lost and none is there twice`, () => {
   test.each<[string, number, "log" | "file"]>([
     ["error_log, one process", 1, "log"],
     ["error_log, two workers", 2, "log"],
@@ -353,7 +405,7 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
             while (!over.signal.aborted) await get(at.address, `/${kind}?n=${asked++}`, agent);
           };
           const load = Array.from({ length: 8 }, ask);
-          for (let turn = 1; turn <= 5; turn++) {
+          for (let turn = 1; turn <= ROTATIONS; turn++) {
             await expect.poll(() => asked, { timeout: 10_000 }).toBeGreaterThan(turn * 200);
             renameSync(rotated, `${rotated}.${turn}`);
             process.kill(pid, "SIGUSR1");
@@ -367,9 +419,9 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
           agent.destroy();
           process.kill(pid, "SIGTERM");
           await untilGone(pid);
+          const turns = Array.from({ length: ROTATIONS }, (_turn, index) => index + 1);
           const text =
-            [1, 2, 3, 4, 5].map((turn) => readFileSync(`${rotated}.${turn}`, "utf8")).join("") +
-            readFileSync(rotated, "utf8");
+            turns.map((turn) => readFileSync(`${rotated}.${turn}`, "utf8")).join("") + readFileSync(rotated, "utf8");
           const numbers =
             kind === "log"
               ? [...text.matchAll(/"name":"life","n":(\d+)/g)].map(([, n]) => Number(n))
@@ -382,7 +434,7 @@ describe("rotation of logs, under load: no line is lost and none is there twice"
         },
       );
     },
-    40_000,
+    40_000 + ROTATIONS * 2000,
   );
 });
 

@@ -1,4 +1,7 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { Agent } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import type { WorkerEndCause } from "../src/index.ts";
 import { get, Held, LifeProcess, type Told } from "./life-process.ts";
@@ -125,6 +128,32 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     expect(end).toMatchObject({ cause: "out-of-memory", message: expect.stringMatching(/out of memory/) as string });
     await server.until(ready, 3);
     expect((await servingPids(address, 2)).size).toBe(2);
+  });
+
+  test.runIf(process.platform === "linux")(
+    "nothing that it would report stays, also of a server that is killed",
+    async () => {
+      const TMPDIR = mkdtempSync(join(tmpdir(), "sluice-workers-"));
+      try {
+        await using server = new LifeProcess({ listen: ["127.0.0.1:0"], threads: 2 }, { env: { TMPDIR } });
+        await server.running();
+        expect(readdirSync(TMPDIR)).toEqual([]);
+        server.signal("SIGKILL");
+        await server.exited;
+        expect(readdirSync(TMPDIR)).toEqual([]);
+      } finally {
+        rmSync(TMPDIR, { recursive: true });
+      }
+    },
+  );
+
+  test.runIf(process.platform === "linux")("where there is no room for a report, that is told", async () => {
+    await using server = new LifeProcess({ ...LISTEN, threads: 2 }, { env: { TMPDIR: "/no/such/folder" } });
+    const address = await server.running();
+    expect(server.stderr).toContain("out of memory will be guessed");
+    void get(address, "/abort").catch(() => undefined);
+    expect((await server.until(ended))[0]).toMatchObject({ signal: "SIGABRT" });
+    await server.until(ready, 3);
   });
 
   test("one whose event loop is blocked for too long", async () => {

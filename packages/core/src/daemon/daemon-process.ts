@@ -2,6 +2,7 @@ import path from "node:path";
 import type { ServerConf } from "../config/server-conf.ts";
 import { standardLog } from "../log/log-sinks.ts";
 import { logger } from "../log/logger.ts";
+import type { ProcessRole } from "../server/process-role.ts";
 import { tellParent } from "../server/tell-parent.ts";
 import type { DaemonMessage } from "./daemon-messages.ts";
 import { PidFile } from "./pid-file.ts";
@@ -20,9 +21,12 @@ export class DaemonProcess {
   readonly #pidFile: PidFile;
   readonly #parent: number = process.ppid;
   #told = false;
+  /** The server before has a pid file to get back, should this one not serve. */
+  #owesPidFile: boolean;
 
-  private constructor(conf: ServerConf) {
+  private constructor(conf: ServerConf, hadPidFile: boolean) {
     this.#conf = conf;
+    this.#owesPidFile = hadPidFile;
     this.#pidFile = new PidFile(path.resolve(conf.pid_file));
   }
 
@@ -30,7 +34,10 @@ export class DaemonProcess {
    * Leaves where it was started, and writes to its log. Rejects when the folder or the log is not there, which the process that has
    * started this one is told.
    */
-  static async begin(conf: ServerConf, errorLog: string | undefined): Promise<DaemonProcess> {
+  static async begin(
+    conf: ServerConf,
+    { errorLog, hadPidFile }: Extract<ProcessRole, { kind: "daemon" }>,
+  ): Promise<DaemonProcess> {
     try {
       if (errorLog !== undefined) standardLog.toFile(errorLog);
       process.chdir(daemonFolder(conf));
@@ -39,7 +46,7 @@ export class DaemonProcess {
       throw error;
     }
     process.umask(UMASK);
-    return new DaemonProcess(conf);
+    return new DaemonProcess(conf, hadPidFile);
   }
 
   /** @throws ProxyError when the pid file cannot be written. */
@@ -56,17 +63,35 @@ export class DaemonProcess {
     else void tellParent({ daemon: "started" } satisfies DaemonMessage).then(() => this.#leave());
   }
 
+  /** This process serves, in the place of the server before if there was one. */
+  serves(): void {
+    this.#owesPidFile = false;
+    this.started();
+  }
+
   /** This process ends: the one that has started it is told why, if it still waits. */
   failed(error: unknown): Promise<void> {
-    this.#pidFile.remove();
+    this.#leavePidFile();
     if (this.#told) return Promise.resolve();
     this.#told = true;
     return tellFailure(error);
   }
 
   ended(): void {
-    this.#pidFile.remove();
+    this.#leavePidFile();
     this.#leave();
+  }
+
+  #leavePidFile(): void {
+    this.#pidFile.remove();
+    if (!this.#owesPidFile) return;
+    this.#owesPidFile = false;
+    try {
+      this.#pidFile.restore();
+    } catch (err) {
+      const { path: pid_file } = this.#pidFile;
+      logger("core").error({ err, pid_file }, "could not give the pid file of the server before its name back");
+    }
   }
 
   #notify(giveUpAtMs: number): void {

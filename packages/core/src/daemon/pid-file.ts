@@ -1,4 +1,14 @@
-import { chownSync, closeSync, constants, openSync, readFileSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchownSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { ProxyError } from "@sluice/error";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -27,13 +37,12 @@ export class PidFile {
     }
   }
 
-  /** The server before goes on, for this one could not start: its file gets its name back, unless another is there. */
+  /**
+   * The server before goes on, for this one could not start or take over: its file gets its name back, unless another is there, or it
+   * has ended and taken its file with it.
+   */
   restore(): void {
-    try {
-      readFileSync(this.path);
-    } catch {
-      renameSync(this.old, this.path);
-    }
+    if (!existsSync(this.path) && existsSync(this.old)) renameSync(this.old, this.path);
   }
 
   /**
@@ -42,23 +51,31 @@ export class PidFile {
    * @throws ProxyError when it cannot, or a file is there.
    */
   write(owner?: { readonly uid: number; readonly gid: number }): void {
+    let fd: number | undefined;
     try {
       // Nobody who put a link there, in a folder for all, has us write elsewhere.
-      const fd = openSync(this.path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o644);
-      writeSync(fd, `${process.pid}\n`);
-      closeSync(fd);
-      if (owner !== undefined) chownSync(this.path, owner.uid, owner.gid);
+      fd = openSync(this.path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o644);
+      writeFileSync(fd, `${process.pid}\n`);
+      if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
     } catch (error) {
+      // An empty one, as a full disk leaves it, would be in the way of that of the server before.
+      if (fd !== undefined) unlinkSync(this.path);
       throw refused(`pid_file: cannot write ${this.path}`, error);
+    } finally {
+      if (fd !== undefined) closeSync(fd);
     }
   }
 
-  /** Removes the file if it names this process. What cannot be removed stays. */
+  /**
+   * Removes the file if it names this process, also where the next server has renamed it. What cannot be removed stays.
+   */
   remove(): void {
-    try {
-      if (Number(readFileSync(this.path, "utf8")) === process.pid) unlinkSync(this.path);
-    } catch {
-      // It is gone, or in a folder that only root may write to.
+    for (const file of [this.path, this.old]) {
+      try {
+        if (Number(readFileSync(file, "utf8")) === process.pid) unlinkSync(file);
+      } catch {
+        // It is gone, or in a folder that only root may write to.
+      }
     }
   }
 }

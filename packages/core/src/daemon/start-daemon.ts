@@ -4,7 +4,7 @@ import path from "node:path";
 import { ProxyError } from "@sluice/error";
 import type { ServerConf } from "../config/server-conf.ts";
 import { logger } from "../log/logger.ts";
-import { roleEnvironment } from "../server/process-role.ts";
+import { roleEnvironment, type ProcessRole } from "../server/process-role.ts";
 import type { DaemonMessage } from "./daemon-messages.ts";
 import { PidFile } from "./pid-file.ts";
 import { lookUpAccount, type Account } from "./privileges.ts";
@@ -31,7 +31,7 @@ export async function startDaemon(conf: ServerConf): Promise<0 | 1> {
   // Before there is a daemon: the signal of one that is quick would end this process.
   const ready = Promise.withResolvers<void>();
   process.on("SIGUSR1", () => ready.resolve());
-  const child = start(conf, errorLog, output);
+  const child = start(conf, { kind: "daemon", errorLog, hadPidFile: hadOne }, output);
   if (output !== undefined) closeSync(output);
   // The daemon may not signal root; and there is nothing left to do that only root may.
   if (conf.daemon_wait_for_ready && account?.user !== undefined && process.geteuid?.() === 0) {
@@ -86,10 +86,10 @@ function problemOf(
   });
 }
 
-function start(conf: ServerConf, errorLog: string | undefined, output: number | undefined): ChildProcess {
+function start(conf: ServerConf, role: ProcessRole, output: number | undefined): ChildProcess {
   const [, program, ...args] = process.argv;
   if (program === undefined) throw refused("daemon: runs the program that was started, and there is none");
-  const env: NodeJS.ProcessEnv = { ...process.env, ...roleEnvironment({ kind: "daemon", errorLog }) };
+  const env: NodeJS.ProcessEnv = { ...process.env, ...roleEnvironment(role) };
   if (conf.max_blocking_threads !== undefined) env["UV_THREADPOOL_SIZE"] = String(conf.max_blocking_threads);
   return spawn(process.execPath, [...process.execArgv, program, ...args], {
     // Its own session: no terminal's signals reach it.

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -80,18 +81,38 @@ test("a Unix socket: its permissions are those asked for", async () => {
   expect(second).toBeDefined();
 });
 
-test("a Unix socket file that is there is replaced", async () => {
+test("a Unix socket file that a dead process has left is replaced", async () => {
   const path = join(directory, "stale.sock");
-  writeFileSync(path, "left by a process that died");
+  const leave = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.exit())`;
+  execFileSync(process.execPath, ["-e", leave]);
+  expect(statSync(path).isSocket()).toBe(true);
   using on = await listening(`unix:${path}`);
   using client = await tcpClient(`unix:${path}`);
   expect(await on.accepted).toBeDefined();
   expect(client).toBeDefined();
 });
 
+test("a file that is no socket is not replaced", async () => {
+  const path = join(directory, "precious");
+  writeFileSync(path, "somebody's");
+  const listener = new Listener(SocketAddress.unix(path), {}, () => undefined);
+  await expect(listener.bind()).rejects.toThrow(/precious \(there is something that is no socket; remove it/);
+  await expect(listener.reserve()).rejects.toMatchObject({ type: "BindError" });
+  expect(readFileSync(path, "utf8")).toBe("somebody's");
+});
+
 test("a Unix socket whose directory is missing", async () => {
   const listener = new Listener(SocketAddress.unix(join(directory, "no", "such.sock")), {}, () => undefined);
   await expect(listener.bind()).rejects.toMatchObject({ type: "BindError" });
+  await expect(listener.bind()).rejects.toThrow(/such\.sock \(its folder is not there, or this account may create/);
+});
+
+test("a Unix socket that no client could connect to", async () => {
+  const path = join(directory, "x".repeat(108));
+  const listener = new Listener(SocketAddress.unix(path), {}, () => undefined);
+  await expect(listener.bind()).rejects.toThrow(/the path of a socket has at most \d+ bytes/);
+  await expect(listener.reserve()).rejects.toThrow(/at most/);
+  expect(existsSync(path)).toBe(false);
 });
 
 test("after close nobody is accepted, and what was accepted stays", async () => {

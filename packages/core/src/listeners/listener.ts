@@ -6,7 +6,7 @@ import { AcceptGate } from "./accept-gate.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { checkListenOptions, type ListenOptions } from "./listen-options.ts";
 import { reservedSocketOf, reserveSocket, type ReservedSocket } from "./reserve-socket.ts";
-import { refuseLivingSocket, SocketFile } from "./socket-file.ts";
+import { checkPlace, MAX_PATH_BYTES, SocketFile } from "./socket-file.ts";
 
 /** Connections that the kernel completes and keeps until we accept them: a burst should wait, not be refused. */
 const BACKLOG = 65_535;
@@ -78,7 +78,7 @@ export class Listener {
   async reserve(): Promise<void> {
     if (this.#reserved !== undefined || this.#adopted !== undefined) return;
     try {
-      if (this.#file !== undefined) await refuseLivingSocket(this.wanted);
+      if (this.#file !== undefined) await checkPlace(this.wanted);
       this.#reserved = await reserveSocket(this.wanted, this.#file?.temporary, this.#options);
       this.#options.onBound?.(this.#reserved.fd);
       this.#file?.publish(this.#options.mode ?? 0o666);
@@ -151,7 +151,7 @@ export class Listener {
     if (this.#file === undefined) {
       await this.#listen({ host, port, ipv6Only, reusePort, backlog });
     } else {
-      await refuseLivingSocket(this.wanted);
+      await checkPlace(this.wanted);
       await this.#listen({ path: this.#file.temporary, backlog });
       this.#file.publish(mode);
     }
@@ -200,10 +200,17 @@ const HINTS: Readonly<Record<string, string>> = {
   EBADF: "the descriptor that was given for it is none",
 };
 
+const UNIX_HINTS: Readonly<Record<string, string>> = {
+  // As Node.js has it for a folder that is not there, too.
+  EACCES: "its folder is not there, or this account may create nothing in it",
+  EEXIST: "there is something that is no socket; remove it or choose another path",
+  ENAMETOOLONG: `the path of a socket has at most ${MAX_PATH_BYTES} bytes; choose a shorter one`,
+};
+
 function bindError(cause: Error, address: SocketAddress): ProxyError {
   if (cause instanceof ProxyError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? "";
-  const hint = HINTS[code] ?? "see the cause";
+  const hint = (address.path === undefined ? undefined : UNIX_HINTS[code]) ?? HINTS[code] ?? cause.message;
   return ProxyError.internal("BindError", `cannot listen on ${address.text} (${hint})`, cause);
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, renameSync, statSync, unlinkSync } from "node:fs";
+import { chmodSync, renameSync, statSync, unlinkSync } from "node:fs";
 import path from "node:path";
 import { ProxyError } from "@sluice/error";
 import { connectSocket } from "../net/connect.ts";
@@ -59,16 +59,28 @@ export class SocketFile {
   }
 }
 
+/** `sun_path` of Linux, and of the others, without the zero at its end. */
+export const MAX_PATH_BYTES: number = process.platform === "linux" ? 107 : 103;
+
 /**
- * A socket file outlives its process; that of a living one is not to be replaced.
- * @throws Error with the code EADDRINUSE when somebody accepts there.
+ * A socket file outlives its process; that of a living one is not to be replaced, and nothing that is no socket.
+ * @throws Error with a code: EADDRINUSE when somebody accepts there, EEXIST for another kind of file, ENAMETOOLONG for a path that no
+ *   client could connect to.
  */
-export async function refuseLivingSocket(address: SocketAddress): Promise<void> {
-  if (!existsSync(address.path!)) return;
+export async function checkPlace(address: SocketAddress): Promise<void> {
+  const file = address.path!;
+  if (Buffer.byteLength(file) > MAX_PATH_BYTES) throw withCode("ENAMETOOLONG", "the path of a socket is limited");
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return;
+  if (!stats.isSocket()) throw withCode("EEXIST", "what is there is no socket");
   const living = await connectSocket(address).catch(connectionOf);
   if (living === undefined) return;
   living.destroy();
-  throw Object.assign(new Error("a connection was accepted"), { code: "EADDRINUSE" });
+  throw withCode("EADDRINUSE", "a connection was accepted");
+}
+
+function withCode(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 /** Nobody is there, or nobody can be told to be. */

@@ -3,7 +3,12 @@ export type ProcessRole =
   /** Started by whoever wanted the server. */
   | { readonly kind: "main" }
   /** The server in the background. */
-  | { readonly kind: "daemon"; readonly errorLog: string | undefined }
+  | {
+      readonly kind: "daemon";
+      readonly errorLog: string | undefined;
+      /** The pid file of the server before was renamed for this one. */
+      readonly hadPidFile: boolean;
+    }
   /** One of those that serve. */
   | {
       readonly kind: "worker";

@@ -212,7 +212,10 @@ export class Server {
       log.info({}, "the configuration is valid");
       return;
     }
-    if (role.kind === "main" && this.conf.daemon) process.exit(await startDaemon(this.conf));
+    if (role.kind === "main" && this.conf.daemon) {
+      this.#checkInherited();
+      process.exit(await startDaemon(this.conf));
+    }
     const unwatchErrors = watchUncaughtErrors((error) => this.#onUncaught(error));
     try {
       await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role));
@@ -223,11 +226,20 @@ export class Server {
     if (this.#uncaught !== undefined) throw this.#uncaught.error;
   }
 
+  /** A daemon is another process: it would find the addresses taken. */
+  #checkInherited(): void {
+    const { inherited } = this.options;
+    if (inherited === undefined || inherited.size === 0) return;
+    const addresses = [...inherited.keys()].join(", ");
+    const what = `daemon: the sockets of the service manager (${addresses}) are for this process; run it in the foreground`;
+    throw ProxyError.internal("InternalError", what);
+  }
+
   async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>): Promise<void> {
     const ignored = keysWithoutEffect(this.conf);
     if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
-    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, errorLog) : undefined;
+    const daemon = role.kind === "daemon" ? await DaemonProcess.begin(this.conf, role) : undefined;
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
     const bootstrap = new Bootstrap(this.conf, this.options, this.#sockets, this.#phases, daemon, this.#ends.signal);
     const unwatchSignals = watchSignals({
@@ -247,7 +259,7 @@ export class Server {
       await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
       if (this.#stopping === undefined) {
         await this.#tellServing(bootstrap);
-        daemon?.started();
+        daemon?.serves();
         this.#phases.enter("Running");
       }
       await this.#over.promise;

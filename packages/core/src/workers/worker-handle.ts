@@ -4,7 +4,7 @@ import { isBusMessage } from "../bus/bus-message.ts";
 import { validConfigTexts } from "../config/config-texts.ts";
 import type { BusPeer } from "../bus/server-bus.ts";
 import { CONFIG_FD, FIRST_LISTENING_FD, roleEnvironment } from "../server/process-role.ts";
-import type { FatalReports } from "./fatal-reports.ts";
+import { FatalReport } from "./fatal-report.ts";
 import type { WorkerEndCause } from "./worker-channels.ts";
 import type { PrimaryMessage, WorkerMessage } from "./worker-messages.ts";
 
@@ -17,7 +17,6 @@ export interface WorkerSpec {
   readonly fds: ReadonlyMap<string, number>;
   readonly errorLog: string | undefined;
   readonly threadPoolSize: number | undefined;
-  readonly reports: FatalReports;
 }
 
 /** What becomes of a worker. Each is called at most once, but for messages. */
@@ -40,18 +39,23 @@ export class WorkerHandle implements BusPeer {
   message = "";
   #heapUse = 0;
   readonly #child: ChildProcess;
-  readonly #reports: FatalReports;
+  readonly #report = new FatalReport();
 
   constructor(spec: WorkerSpec, events: WorkerEvents) {
     this.id = spec.id;
-    this.#reports = spec.reports;
-    this.#child = start(spec);
+    try {
+      this.#child = start(spec, this.#report);
+    } catch (error) {
+      this.#report.close();
+      throw error;
+    }
     this.#child.on("message", (message) => events.message(this, message as WorkerMessage));
     // A message to one that has ended has nobody to fail for; one that could not be started ends by `close`, too.
     this.#child.on("error", (error) => (this.message ||= error.message));
     // And not `exit`: then all that it told has arrived.
     this.#child.once("close", (code, signal) => {
       if (signal === "SIGABRT") this.#onAbort();
+      this.#report.close();
       events.ended(this, code, signal);
     });
   }
@@ -91,14 +95,14 @@ export class WorkerHandle implements BusPeer {
 
   /** Whatever it was to end of before. */
   #onAbort(): void {
-    const report = this.#reports.take(this.pid);
+    const report = this.#report.read(this.pid);
     const outOfMemory = report?.outOfMemory ?? this.#heapUse > NEARLY_FULL;
     this.expectedEnd = outOfMemory ? "out-of-memory" : "aborted";
     if (report !== undefined) this.message = report.what;
   }
 }
 
-function start({ id, fds, errorLog, threadPoolSize, reports }: WorkerSpec): ChildProcess {
+function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec, report: FatalReport): ChildProcess {
   const [, program, ...args] = process.argv;
   if (program === undefined) throw new Error("workers run the program that was started, and there is none");
   const keys = [...fds.keys()];
@@ -113,9 +117,20 @@ function start({ id, fds, errorLog, threadPoolSize, reports }: WorkerSpec): Chil
   const child = fork(program, args, {
     env,
     // Of several that are to be inspected at the same address, all but one would fail.
-    execArgv: [...process.execArgv.filter((option) => !option.startsWith("--inspect")), ...reports.execArgv],
+    execArgv: [
+      ...process.execArgv.filter((option) => !option.startsWith("--inspect")),
+      ...report.execArgv(FIRST_LISTENING_FD + fds.size),
+    ],
     serialization: "advanced",
-    stdio: ["ignore", "inherit", "inherit", "ipc", "pipe", ...fds.values()],
+    stdio: [
+      "ignore",
+      "inherit",
+      "inherit",
+      "ipc",
+      "pipe",
+      ...fds.values(),
+      ...(report.fd === undefined ? [] : [report.fd]),
+    ],
   });
   const config = child.stdio[CONFIG_FD] as Socket;
   // A worker need not read it.

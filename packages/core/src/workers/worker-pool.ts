@@ -3,7 +3,6 @@ import { isBusMessage } from "../bus/bus-message.ts";
 import type { ServerBus } from "../bus/server-bus.ts";
 import { logger } from "../log/logger.ts";
 import type { GracePeriod } from "../services/grace-period.ts";
-import { FatalReports } from "./fatal-reports.ts";
 import { RestartBackoff } from "./restart-backoff.ts";
 import { workerChannels } from "./worker-channels.ts";
 import { WorkerHandle, type WorkerSpec } from "./worker-handle.ts";
@@ -47,7 +46,6 @@ export class WorkerPool {
   readonly #workers = new Map<WorkerHandle, (() => void) | undefined>();
   readonly #reloading = new Map<WorkerHandle, (error: string | undefined) => void>();
   readonly #heartbeatMs: number;
-  readonly #reports = new FatalReports();
   #watchdog: NodeJS.Timeout | undefined = undefined;
   #started: { readonly ready: () => void; readonly failed: (error: ProxyError) => void } | undefined = undefined;
   #stopping: Promise<void> | undefined = undefined;
@@ -116,7 +114,7 @@ export class WorkerPool {
     slot.timer = undefined;
     const { fds, errorLog, threadPoolSize } = this.#options;
     try {
-      slot.current = new WorkerHandle({ id: slot.id, fds, errorLog, threadPoolSize, reports: this.#reports }, this);
+      slot.current = new WorkerHandle({ id: slot.id, fds, errorLog, threadPoolSize }, this);
     } catch (cause) {
       // Such as a machine that has no more processes.
       this.#started?.failed(ProxyError.internal("InternalError", `worker ${slot.id} could not be started`, cause));

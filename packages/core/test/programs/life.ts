@@ -30,12 +30,14 @@ interface Settings extends Partial<ServerConf> {
   handover?: string;
   /** A file for many lines. */
   logFile?: string;
+  /** Descriptors by address. */
+  inherited?: Record<string, number>;
   /** A file that reloading reads. */
   reload?: string;
 }
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
-const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, ...conf } = settings;
+const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, inherited, ...conf } = settings;
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify({ from: process.pid, ...what })}\n`);
 
@@ -98,6 +100,7 @@ const app: HttpApp = {
 
 const server = new Server(conf, {
   ...(upgrade !== undefined && { upgrade }),
+  ...(inherited !== undefined && { inherited: new Map(Object.entries(inherited)) }),
   ...(handover !== undefined && { handover: orderOnlyHandover(handover) }),
 });
 server.onPhase((phase) => tell({ phase }));
