@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { answer, respond, type Handler } from "../../../test/harness.ts";
 import { collect, exchange, Http2Served, open, POST } from "../../../test/http2-harness.ts";
+import { FLAG, FRAME, requestFields } from "../../testing/index.ts";
+import { FLOW_CONTROL_ERROR } from "../error-codes.ts";
 
 const UPLOAD = [...POST.slice(0, -1), "/upload"];
 /** Three times the connection's window. */
@@ -35,4 +37,18 @@ test("so are those that were reset in their middle, read or not", async () => {
     await over;
   }
   expect((await exchange(client, UPLOAD, LARGE)).status).toBe(200);
+});
+
+test("what was on its way to a stream that we reset is no offence, also by the window of SETTINGS that were not acknowledged", async () => {
+  await using served = await Http2Served.start(beside(({ session }) => session.abort()));
+  const client = await served.frames({ acknowledge: false });
+  client.headers(1, requestFields("POST"), FLAG.END_HEADERS);
+  await client.reset(1);
+  client.send(FRAME.SETTINGS, FLAG.ACK, 0);
+  // As much as a stream may send by our settings.
+  for (let bytes = 0; bytes < 262_144; bytes += 16_384) client.data(1, Buffer.alloc(16_384));
+  client.headers(3, requestFields("GET", "/upload"));
+  expect(await client.status(3)).toBe(200);
+  client.data(1, "a");
+  expect((await client.goaway()).code).toBe(FLOW_CONTROL_ERROR);
 });
