@@ -618,6 +618,24 @@ describe("an exchange that fails", () => {
     expect(connection.heard.filter(({ type }) => type === HEADERS).map(({ streamId }) => streamId)).toEqual([1, 3]);
   });
 
+  test("by a rule that is broken before its head could leave, may be sent elsewhere at once", async () => {
+    await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 2 ** 31 - 1 });
+    const peer = h2c(origin);
+    const upload = ask(await connector.connect(peer), { method: "POST", body: "unknown-length" });
+    const connection = await origin.connection();
+    await connection.request();
+    connection.socket.pause();
+    // It opens the window, and the system's buffers are filled.
+    connection.send(grant(0, 2 ** 31 - 1 - 65_535), head(1, { ":status": "103" }));
+    await new Promise<void>((resolve) => after(upload, "onInformational", () => resolve()));
+    while (upload.session.writeBody(Buffer.alloc(1_000_000))) continue;
+    const waiting = ask(connector.reuse(peer)!);
+    connection.send(grant(0, 0));
+    expect((await upload.over).error).toMatchObject({ type: "InvalidH2", retry: false });
+    expect((await waiting.over).error).toMatchObject({ type: "ConnectionClosed", retry: true, source: "upstream" });
+    connection.socket.destroy();
+  });
+
   test("when the origin sends what is no HTTP/2", async () => {
     const { error } = await exchange((connection) => connection.send(Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")));
     expect(error).toMatchObject({ type: "InvalidH2", retry: false });

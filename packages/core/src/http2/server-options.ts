@@ -50,7 +50,7 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
   maxResets: number;
   /**
    * PING, SETTINGS, WINDOW_UPDATE and other frames that carry nothing, within ten seconds, before the connection ends with
-   * ENHANCE_YOUR_CALM. Default 1000; each head, and each frame of a body either way, allows four more.
+   * ENHANCE_YOUR_CALM. Default 1000; each head, each frame of a body either way, and each KiB that we send allow four more.
    */
   maxControlFrames: number;
 }

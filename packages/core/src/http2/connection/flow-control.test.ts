@@ -52,3 +52,20 @@ test("what was on its way to a stream that we reset is no offence, also by the w
   client.data(1, "a");
   expect((await client.goaway()).code).toBe(FLOW_CONTROL_ERROR);
 });
+
+test("who takes its bytes has a window, as long as those that wait leave any", async () => {
+  await using served = await Http2Served.start((seen) =>
+    seen.session.request.target === "/stuck" ? new Promise<void>(() => undefined) : answer(seen),
+  );
+  const client = await served.frames();
+  // Which allow 1 MB on the connection, and 256 KB on a stream.
+  await client.next(FRAME.SETTINGS);
+  const upload = (id: number, path: string): void => {
+    client.headers(id, requestFields("POST", path), FLAG.END_HEADERS);
+    for (let bytes = 0; bytes < 262_144; bytes += 16_384) client.data(id, Buffer.alloc(16_384));
+  };
+  for (const id of [1, 3, 5]) upload(id, "/stuck");
+  upload(7, "/");
+  // None of the window is left, until what was taken is given back.
+  await client.next(FRAME.WINDOW_UPDATE, 0, ({ payload }) => payload.readUInt32BE(0) === 131_072);
+});

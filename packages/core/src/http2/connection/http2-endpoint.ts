@@ -35,7 +35,7 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   readonly head: HeadWriter;
   /** @internal */
-  readonly closedStreams: ClosedStreams = new ClosedStreams();
+  readonly closedStreams: ClosedStreams;
   /** @internal */
   readonly guard: FloodGuard;
   /** @internal Flow control of the connection. */
@@ -73,6 +73,7 @@ export class Http2Endpoint implements ChunkReceiver {
     this.output = new FrameOutput(stream);
     this.head = new HeadWriter(this.output);
     this.guard = new FloodGuard(settings);
+    this.closedStreams = new ClosedStreams(settings.maxConcurrentStreams);
     this.#frames = new FrameReader(new IncomingFrames(this), settings.maxFrameBytes);
     this.#stream[ENDPOINT] = this;
     this.#preface = new PrefaceReader(settings.role === "server");
@@ -141,7 +142,7 @@ export class Http2Endpoint implements ChunkReceiver {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
     stream.receiveWindowBytes = this.#newStreamWindowBytes;
     this.streams.set(stream.id, stream);
-    this.guard.allow();
+    this.guard.allow(0);
   }
 
   get #newStreamWindowBytes(): number {
@@ -182,7 +183,7 @@ export class Http2Endpoint implements ChunkReceiver {
     stream.sendWindowBytes -= end - from;
     this.sendWindowBytes -= end - from;
     this.output.data(stream.id, chunk, from, end, false);
-    this.guard.allow();
+    this.guard.allow(end - from);
     return end;
   }
 
@@ -207,9 +208,11 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   giveBack(bytes: number): void {
     this.#unreturnedBytes += bytes;
-    if (this.#unreturnedBytes * 2 < this.settings.connectionWindowBytes || this.finished) return;
-    this.output.windowUpdate(0, this.#unreturnedBytes);
-    this.receiveWindowBytes += this.#unreturnedBytes;
+    const unreturned = this.#unreturnedBytes;
+    // Half of what is not held by bytes that wait: those who do take theirs must not run dry beside them.
+    if (unreturned < this.receiveWindowBytes || unreturned === 0 || this.finished) return;
+    this.output.windowUpdate(0, unreturned);
+    this.receiveWindowBytes += unreturned;
     this.#unreturnedBytes = 0;
   }
 

@@ -30,9 +30,14 @@ export class IncomingBlock {
   /** @throws Http2ConnectionError ENHANCE_YOUR_CALM for too much, or too many parts: who stops decoding cannot go on. */
   add(buffer: Buffer, from: number, end: number): void {
     this.#bytes += end - from;
-    if (this.#bytes > this.#maxBytes) throw tooMuch(`a head of more than ${this.#maxBytes} bytes as it is sent`);
+    this.check(this.#bytes);
     if (this.#parts.length > MAX_CONTINUATIONS) throw tooMuch(`more than ${MAX_CONTINUATIONS} CONTINUATION frames`);
     this.#parts.push(Buffer.from(buffer.subarray(from, end)));
+  }
+
+  /** @throws Http2ConnectionError ENHANCE_YOUR_CALM for a block of so many bytes, be it in one frame. */
+  check(bytes: number): void {
+    if (bytes > this.#maxBytes) throw tooMuch(`a head of more than ${this.#maxBytes} bytes as it is sent`);
   }
 
   /** All of it came. */

@@ -154,7 +154,7 @@ export class IncomingFrames implements FrameReceiver {
     const stream = this.#dataStream;
     this.#dataStream = undefined;
     const beside = this.#besideContent;
-    if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow();
+    if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow(0);
     // Less content than padding, or none at all: only once in a stream's life that is of use.
     else if (!this.#dataEnds || stream === undefined) this.#useless();
     if (stream === undefined) this.#endpoint.returnToConnection(beside);
