@@ -267,6 +267,23 @@ describe("a service that stops", () => {
     await stopped;
   });
 
+  test("leaves it also to one whose windows are so large that it says nothing for a while", async () => {
+    const body = "x".repeat(1_500_000);
+    await using served = await Http2Served.start(({ session }) => respond(session, 200, body), { lingerMs: 20 });
+    const client = await served.frames({ settings: [[4, 2 ** 31 - 1]] });
+    client.windowUpdate(0, 2 ** 30).get(1);
+    await client.next(FRAME.HEADERS, 1);
+    client.stream.pause();
+    const stopped = served.service.stop(patient());
+    // It is slow, and then it asks for more.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    client.get(3).stream.resume();
+    await client.closed;
+    expect(client.dataBytes(1)).toBe(body.length);
+    client.stream.destroy();
+    await stopped;
+  });
+
   test("without patience closes also what was about to close", async () => {
     await using served = await Http2Served.start(answer, { keepAliveMs: 20, lingerMs: 60_000 });
     const socket = connect({ host: "127.0.0.1", port: Number(served.address.split(":")[1]), allowHalfOpen: true });

@@ -26,6 +26,10 @@ const BUSY_LATELY_MS = 1000;
 const MAX_CUT_MS = 100;
 /** How often a client that goes on reading gets its time to close once more. */
 const MAX_LINGERS = 20;
+/** A response of more may stand before a client that reads slowly, in the buffers of both systems, when it has left us. */
+const LARGE_BYTES = 65_536;
+/** How long it may stand there without a word of the client, if `writeMs` sets no less. */
+const MAX_UNHEARD_MS = 60_000;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
@@ -72,6 +76,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #requests = 0;
   /** It is over, and all that was asked for was answered. */
   #isWhole = false;
+  /** When the last large response had left. */
+  #largeAtMs = Number.NEGATIVE_INFINITY;
   /** Bytes that had come when last looked at, and how often it was waited for more. */
   #heardBytes = 0;
   #lingers = 0;
@@ -180,6 +186,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #close(): void {
     this.#isWhole = true;
     this.#heardBytes = this.#stream.bytesRead ?? 0;
+    // Who answers has read all that stands before it.
+    if (this.#mayStillRead) this.#endpoint.ping();
     this.#cut(NO_ERROR, "", this.options.lingerMs);
   }
 
@@ -187,8 +195,13 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #endWaiting(): void {
     if (!this.#isWhole) this.#stream.destroy();
     else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
-    else if (this.#readsOn()) this.#deadline.set(this.options.lingerMs);
+    else if (this.#readsOn() || (this.#lingers === 0 && this.#mayStillRead)) this.#deadline.set(this.options.lingerMs);
     else this.#stream.destroy();
+  }
+
+  /** By windows as large as its response, a client has no need to say that it reads. */
+  get #mayStillRead(): boolean {
+    return nowMs() - this.#largeAtMs < Math.min(this.options.writeMs || MAX_UNHEARD_MS, MAX_UNHEARD_MS);
   }
 
   /**
@@ -257,7 +270,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   }
 
   /** @internal */
-  onStreamClosed(_stream: Http2Stream, _how: StreamClose): void {
+  onStreamClosed(stream: Http2Stream, _how: StreamClose): void {
+    if ((stream as Http2ServerSession).responseBodyBytes > LARGE_BYTES) this.#largeAtMs = nowMs();
     if (!this.over && !this.#busy) this.#awaitRequest();
   }
 

@@ -36,7 +36,8 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
   maxRequests: number;
   /**
    * Time for a client to close its side after we have closed ours, and to answer our PING at a shutdown before that. Default 5000.
-   * Again, at most twenty times, while bytes of it come: it may still be reading what the system has for it.
+   * Again, at most twenty times, while bytes of it come: it may still be reading what the system has for it. So it may behind a
+   * response of more than 64 KiB without a word, for `writeMs` or 60 s, whichever is less.
    */
   lingerMs: number;
   /** See `Http1ServerOptions`. */
