@@ -809,4 +809,5 @@ test("section 5.1: who may have many streams open may be late on as many", async
   for (let id = 1; id < 800; id += 2) client.headers(id, [["x-a", "b"]]);
   client.ping(Buffer.from("all read"));
   await client.next(PING, 0, ({ payload }) => payload.toString() === "all read");
+  expect(client.frames.filter(({ type }) => type === GOAWAY)).toEqual([]);
 });

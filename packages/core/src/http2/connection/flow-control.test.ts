@@ -67,5 +67,6 @@ test("who takes its bytes has a window, as long as those that wait leave any", a
   for (const id of [1, 3, 5]) upload(id, "/stuck");
   upload(7, "/");
   // None of the window is left, until what was taken is given back.
-  await client.next(FRAME.WINDOW_UPDATE, 0, ({ payload }) => payload.readUInt32BE(0) === 131_072);
+  const given = await client.next(FRAME.WINDOW_UPDATE, 0, ({ payload }) => payload.readUInt32BE(0) <= 262_144);
+  expect(given.payload.readUInt32BE(0)).toBe(131_072);
 });

@@ -27,7 +27,7 @@ export class IncomingHeads {
       this.#block.begin(streamId, endStream, buffer, from, end);
       return;
     }
-    this.#block.check(end - from);
+    this.#block.checkWhole(end - from);
     this.#onBlock(streamId, endStream, buffer, from, end);
   }
 
