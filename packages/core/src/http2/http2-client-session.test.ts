@@ -323,6 +323,53 @@ describe("a response", () => {
     expect([seen.ended, seen.body, seen.error]).toEqual([true, "early", undefined]);
   });
 
+  describe("whose end is a reset with NO_ERROR, when all bytes that Content-Length says are there,", () => {
+    const FIVE = { ...OK, "content-length": "5" };
+
+    test("is whole", async () => {
+      const seen = await exchange((connection, stream) =>
+        connection.send(head(stream, FIVE), data(stream, "hello"), reset(stream, constants.NGHTTP2_NO_ERROR)),
+      );
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "hello", undefined]);
+    });
+
+    test("is whole also if nobody reads it yet, or the connection ends with it", async () => {
+      await using origin = await FrameOrigin.start(async (connection) => {
+        const stream = await connection.request();
+        connection.send(head(stream, FIVE), data(stream, "hello"), reset(stream, constants.NGHTTP2_NO_ERROR));
+        connection.socket.end();
+      });
+      const session = await connector.connect(h2c(origin));
+      const seen = ask(session, { method: "POST", body: "unknown-length" });
+      after(seen, "onResponseHeader", () => session.pause());
+      await (await origin.connection()).whenClosed();
+      expect([seen.ended, seen.body]).toEqual([false, ""]);
+      session.resume();
+      await seen.over;
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "hello", undefined]);
+      session.release();
+    });
+
+    test("is whole if there can be none", async () => {
+      const seen = await exchange(
+        (connection, stream) => connection.send(head(stream, FIVE), reset(stream, constants.NGHTTP2_NO_ERROR)),
+        { method: "HEAD" },
+      );
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "", undefined]);
+    });
+
+    test.each([
+      ["another code", "hello", constants.NGHTTP2_CANCEL],
+      ["a byte too few", "hell", constants.NGHTTP2_NO_ERROR],
+    ])("but not by %s", async (_, body, code) => {
+      const seen = await exchange((connection, stream) =>
+        connection.send(head(stream, FIVE), data(stream, body), reset(stream, code)),
+      );
+      expect([seen.ended, seen.body]).toEqual([false, body]);
+      expect(seen.error).toMatchObject({ type: "H2Error", detail: "response-body" });
+    });
+  });
+
   test("that is paused keeps all that came, and its end, for later", async () => {
     await using origin = await FrameOrigin.start(async (connection) => {
       const stream = await connection.request();

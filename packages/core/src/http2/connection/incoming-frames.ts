@@ -3,6 +3,7 @@ import {
   ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
   FRAME_SIZE_ERROR,
+  NO_ERROR,
   PROTOCOL_ERROR,
   STREAM_CLOSED,
 } from "../error-codes.ts";
@@ -217,7 +218,9 @@ export class IncomingFrames implements FrameReceiver {
       this.#useless();
       return;
     }
-    endpoint.close(stream, "peer-reset", buffer.readUInt32BE(from));
+    const code = buffer.readUInt32BE(from);
+    if (code === NO_ERROR && stream.isWhole) stream.endWhole();
+    endpoint.close(stream, "peer-reset", code);
     endpoint.guard.reset();
   }
 
