@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { describe, expect, test } from "vitest";
-import { answer, type Handler } from "../../test/harness.ts";
+import { answer, respond, type Handler } from "../../test/harness.ts";
 import { exchange, GET, Http2Served } from "../../test/http2-harness.ts";
 import { encodeHeaderBlock, FLAG, FRAME, requestFields, type Http2FrameClient } from "../testing/index.ts";
 import { ENHANCE_YOUR_CALM } from "./error-codes.ts";
@@ -217,6 +218,22 @@ test("many small responses that are taken one by one are no flood", async () => 
   const client = served.client();
   for (let round = 0; round < 300; round++) expect((await exchange(client, GET)).status).toBe(200);
   expect(served.logs).toEqual([]);
+});
+
+test("a client that gives its windows back in steps of what it reads, however small, is no flood", async () => {
+  await using served = await Http2Served.start(({ session }) => respond(session, 200, "x".repeat(2_000_000)));
+  const client = await served.frames({ settings: [[4, 2 ** 24]] });
+  client.windowUpdate(0, 2 ** 24).get(1);
+  for (let taken = 0, seen = 0; taken < 2_000_000; seen++) {
+    while (client.frames.length === seen) await once(client.stream, "data");
+    const { type, payload } = client.frames[seen]!;
+    if (type !== FRAME.DATA) continue;
+    taken += payload.length;
+    for (let left = payload.length; left > 0; left -= 1024) {
+      client.windowUpdate(0, Math.min(left, 1024)).windowUpdate(1, Math.min(left, 1024));
+    }
+  }
+  expect(await client.get(3).status(3)).toBe(200);
 });
 
 test("streams that take nothing hold a bounded amount of memory each", async () => {

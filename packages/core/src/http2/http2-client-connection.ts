@@ -49,7 +49,8 @@ export interface Http2ConnectionSettings {
 const LINGER_MS = 5000;
 const MAX_FRAME_BYTES = 65_536;
 /**
- * Frames without content that an origin may send within ten seconds; each head and each piece of a body either way allows four more.
+ * Frames without content that an origin may send within ten seconds; each head, each piece of a body either way, and each KiB that we
+ * send allow four more.
  * Resets are not counted beside them: there is one for each request that we made.
  */
 const MAX_CONTROL_FRAMES = 1000;
@@ -291,6 +292,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     }
     this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
     this.#retire();
+    this.#tellNoMoreStreams();
     this.#linger();
   }
 

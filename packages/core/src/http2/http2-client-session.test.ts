@@ -323,6 +323,53 @@ describe("a response", () => {
     expect([seen.ended, seen.body, seen.error]).toEqual([true, "early", undefined]);
   });
 
+  describe("whose end is a reset with NO_ERROR, when all bytes that Content-Length says are there,", () => {
+    const FIVE = { ...OK, "content-length": "5" };
+
+    test("is whole", async () => {
+      const seen = await exchange((connection, stream) =>
+        connection.send(head(stream, FIVE), data(stream, "hello"), reset(stream, constants.NGHTTP2_NO_ERROR)),
+      );
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "hello", undefined]);
+    });
+
+    test("is whole also if nobody reads it yet, or the connection ends with it", async () => {
+      await using origin = await FrameOrigin.start(async (connection) => {
+        const stream = await connection.request();
+        connection.send(head(stream, FIVE), data(stream, "hello"), reset(stream, constants.NGHTTP2_NO_ERROR));
+        connection.socket.end();
+      });
+      const session = await connector.connect(h2c(origin));
+      const seen = ask(session, { method: "POST", body: "unknown-length" });
+      after(seen, "onResponseHeader", () => session.pause());
+      await (await origin.connection()).whenClosed();
+      expect([seen.ended, seen.body]).toEqual([false, ""]);
+      session.resume();
+      await seen.over;
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "hello", undefined]);
+      session.release();
+    });
+
+    test("is whole if there can be none", async () => {
+      const seen = await exchange(
+        (connection, stream) => connection.send(head(stream, FIVE), reset(stream, constants.NGHTTP2_NO_ERROR)),
+        { method: "HEAD" },
+      );
+      expect([seen.ended, seen.body, seen.error]).toEqual([true, "", undefined]);
+    });
+
+    test.each([
+      ["another code", "hello", constants.NGHTTP2_CANCEL],
+      ["a byte too few", "hell", constants.NGHTTP2_NO_ERROR],
+    ])("but not by %s", async (_, body, code) => {
+      const seen = await exchange((connection, stream) =>
+        connection.send(head(stream, FIVE), data(stream, body), reset(stream, code)),
+      );
+      expect([seen.ended, seen.body]).toEqual([false, body]);
+      expect(seen.error).toMatchObject({ type: "H2Error", detail: "response-body" });
+    });
+  });
+
   test("that is paused keeps all that came, and its end, for later", async () => {
     await using origin = await FrameOrigin.start(async (connection) => {
       const stream = await connection.request();
@@ -616,6 +663,24 @@ describe("an exchange that fails", () => {
     other.session.release();
     await connection.whenClosed();
     expect(connection.heard.filter(({ type }) => type === HEADERS).map(({ streamId }) => streamId)).toEqual([1, 3]);
+  });
+
+  test("by a rule that is broken before its head could leave, may be sent elsewhere at once", async () => {
+    await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 2 ** 31 - 1 });
+    const peer = h2c(origin);
+    const upload = ask(await connector.connect(peer), { method: "POST", body: "unknown-length" });
+    const connection = await origin.connection();
+    await connection.request();
+    connection.socket.pause();
+    // It opens the window, and the system's buffers are filled.
+    connection.send(grant(0, 2 ** 31 - 1 - 65_535), head(1, { ":status": "103" }));
+    await new Promise<void>((resolve) => after(upload, "onInformational", () => resolve()));
+    while (upload.session.writeBody(Buffer.alloc(1_000_000))) continue;
+    const waiting = ask(connector.reuse(peer)!);
+    connection.send(grant(0, 0));
+    expect((await upload.over).error).toMatchObject({ type: "InvalidH2", retry: false });
+    expect((await waiting.over).error).toMatchObject({ type: "ConnectionClosed", retry: true, source: "upstream" });
+    connection.socket.destroy();
   });
 
   test("when the origin sends what is no HTTP/2", async () => {

@@ -174,7 +174,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
   onDue(): void {
     this.dueAtMs = Number.POSITIVE_INFINITY;
     if (this.#events === undefined) return;
-    if (this.#isWhole && !this.#tunnel) {
+    if (this.isWhole && !this.#tunnel) {
       this.#end();
       this.#events?.onResponseBatch();
       return;
@@ -363,8 +363,11 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
     this.#events?.onResponseEnd(this.#trailersDown);
   }
 
-  /** Every byte that Content-Length says has come. */
-  get #isWhole(): boolean {
+  /**
+   * Every byte that Content-Length says has come. If the origin then resets the stream by NO_ERROR, that is its end: Node's does so in
+   * the place of END_STREAM when it has much to send.
+   */
+  override get isWhole(): boolean {
     return this.#state === "body" && this.contentLength >= 0 && this.bodyBytes >= this.contentLength;
   }
 
@@ -383,7 +386,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
       this.dueAtMs = Number.POSITIVE_INFINITY;
       return;
     }
-    const graceMs = this.#isWhole ? END_GRACE_MS : Number.POSITIVE_INFINITY;
+    const graceMs = this.isWhole ? END_GRACE_MS : Number.POSITIVE_INFINITY;
     const waitMs = Math.min(readMs > 0 ? readMs : Number.POSITIVE_INFINITY, graceMs);
     if (waitMs === Number.POSITIVE_INFINITY) return;
     this.dueAtMs = nowMs() + waitMs;

@@ -1,4 +1,5 @@
 import type { Channel } from "node:diagnostics_channel";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { answer, respond, wholeBody, type SeenRequest } from "../../test/harness.ts";
@@ -241,6 +242,60 @@ describe("a service that stops", () => {
     await stopped;
     expect(served.requests).toHaveLength(2);
     expect(watch.closed[0]).toMatchObject({ reason: "server-stop", requests: 2 });
+  });
+
+  test("leaves a client that reads slowly what the system has for it", async () => {
+    const body = "x".repeat(1_500_000);
+    await using served = await Http2Served.start(({ session }) => respond(session, 200, body), { lingerMs: 150 });
+    const client = await served.frames({ settings: [[4, 2 ** 31 - 1]] });
+    client.windowUpdate(0, 2 ** 30).get(1);
+    await client.next(FRAME.HEADERS, 1);
+    client.stream.pause();
+    expect(served.requests[0]!.session.responseDone).toBe(true);
+    const stopped = served.service.stop(patient());
+    while (client.dataBytes(1) < body.length) {
+      // It is slow.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      client.stream.resume();
+      await Promise.race([once(client.stream, "data"), client.closed]);
+      client.stream.pause();
+      if (client.stream.readableEnded || client.stream.destroyed) break;
+      client.windowUpdate(0, 1);
+    }
+    expect(client.dataBytes(1)).toBe(body.length);
+    client.stream.destroy();
+    await stopped;
+  });
+
+  test("leaves it also to one whose windows are so large that it says nothing for a while", async () => {
+    const body = "x".repeat(1_500_000);
+    await using served = await Http2Served.start(({ session }) => respond(session, 200, body), { lingerMs: 20 });
+    const client = await served.frames({ settings: [[4, 2 ** 31 - 1]] });
+    client.windowUpdate(0, 2 ** 30).get(1);
+    await client.next(FRAME.HEADERS, 1);
+    client.stream.pause();
+    const stopped = served.service.stop(patient());
+    // It is slow, and then it asks for more.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    client.get(3).stream.resume();
+    await client.closed;
+    expect(client.dataBytes(1)).toBe(body.length);
+    client.stream.destroy();
+    await stopped;
+  });
+
+  test("without patience closes also what was about to close", async () => {
+    await using served = await Http2Served.start(answer, { keepAliveMs: 20, lingerMs: 60_000 });
+    const socket = connect({ host: "127.0.0.1", port: Number(served.address.split(":")[1]), allowHalfOpen: true });
+    socket
+      .on("error", () => undefined)
+      .resume()
+      .write(PREFACE);
+    socket.write(frameBytes(FRAME.SETTINGS, 0, 0));
+    await once(socket, "end");
+    await served.service.stop(AbortSignal.abort());
+    expect(served.service.connectionCount).toBe(0);
+    socket.destroy();
   });
 
   test("closes an idle connection at once, also one that answers nothing", async () => {

@@ -24,6 +24,12 @@ import { Http2RequestHead } from "./server-request.ts";
 const BUSY_LATELY_MS = 1000;
 /** How long the client may take to close after a GOAWAY that tells of an error. */
 const MAX_CUT_MS = 100;
+/** How often a client that goes on reading gets its time to close once more. */
+const MAX_LINGERS = 20;
+/** A response of more may stand before a client that reads slowly, in the buffers of both systems, when it has left us. */
+const LARGE_BYTES = 65_536;
+/** How long it may stand there without a word of the client, if `writeMs` sets no less. */
+const MAX_UNHEARD_MS = 60_000;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
@@ -70,6 +76,11 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #requests = 0;
   /** It is over, and all that was asked for was answered. */
   #isWhole = false;
+  /** When the last large response had left. */
+  #largeAtMs = Number.NEGATIVE_INFINITY;
+  /** Bytes that had come when last looked at, and how often it was waited for more. */
+  #heardBytes = 0;
+  #lingers = 0;
   /** Streams that were reset before anybody saw them, and why the first one was. */
   #refused = 0;
   #refusedWhy = "";
@@ -123,7 +134,12 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   destroy(): void {
     this.shuttingDown = true;
-    if (this.over) return;
+    if (this.over) {
+      // What is still leaving has had its time.
+      this.#isWhole = false;
+      this.#deadline.set(MAX_CUT_MS);
+      return;
+    }
     this.#reason = this.#busy ? "cut" : "server-stop";
     this.#failAll(() => clientErrors.serverStops());
     this.#cut(NO_ERROR, "the server stops");
@@ -169,14 +185,34 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** All is done; the client is to close, too. */
   #close(): void {
     this.#isWhole = true;
+    this.#heardBytes = this.#stream.bytesRead ?? 0;
+    // Who answers has read all that stands before it.
+    if (this.#mayStillRead) this.#endpoint.ping();
     this.#cut(NO_ERROR, "", this.options.lingerMs);
   }
 
   /** The client had its time to close; but the last of its responses may still be leaving. */
   #endWaiting(): void {
-    const isLeaving = this.#isWhole && this.#stream.writableLength > 0 && !this.#takesNothing();
-    if (isLeaving) this.#deadline.set(this.#sweepMs);
+    if (!this.#isWhole) this.#stream.destroy();
+    else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
+    else if (this.#readsOn() || (this.#lingers === 0 && this.#mayStillRead)) this.#deadline.set(this.options.lingerMs);
     else this.#stream.destroy();
+  }
+
+  /** By windows as large as its response, a client has no need to say that it reads. */
+  get #mayStillRead(): boolean {
+    return nowMs() - this.#largeAtMs < Math.min(this.options.writeMs || MAX_UNHEARD_MS, MAX_UNHEARD_MS);
+  }
+
+  /**
+   * Of what the system has for it, a client that takes its time still makes known by WINDOW_UPDATE that it has read some. If we closed
+   * now, the system would answer the next one by a reset, and what it has not sent yet would be lost.
+   */
+  #readsOn(): boolean {
+    const heard = this.#stream.bytesRead ?? 0;
+    const readsOn = heard > this.#heardBytes && this.#lingers++ < MAX_LINGERS;
+    this.#heardBytes = heard;
+    return readsOn;
   }
 
   /** There are no streams: how long that may be so. */
@@ -234,7 +270,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   }
 
   /** @internal */
-  onStreamClosed(_stream: Http2Stream, _how: StreamClose): void {
+  onStreamClosed(stream: Http2Stream, _how: StreamClose): void {
+    if ((stream as Http2ServerSession).responseBodyBytes > LARGE_BYTES) this.#largeAtMs = nowMs();
     if (!this.over && !this.#busy) this.#awaitRequest();
   }
 

@@ -784,3 +784,30 @@ test("RFC 9113, section 6.8: GOAWAY tells the last stream that was looked at, an
   expect([frame.payload.readUInt32BE(0), frame.payload.readUInt32BE(4)]).toEqual([3, PROTOCOL_ERROR]);
   expect(frame.payload.subarray(8).toString()).toBe("WINDOW_UPDATE by 0");
 });
+
+test("a head beyond the limits as it is sent ends the connection, in one frame as in several", async () => {
+  await using large = await Http2Served.start(answer, { maxFrameBytes: 2 ** 24 - 1 });
+  const client = await large.frames();
+  // Indexed fields: a byte each.
+  client.send(HEADERS, ALL, 1, Buffer.alloc(500_000, 0x82));
+  expect((await client.goaway()).code).toBe(ENHANCE_YOUR_CALM);
+});
+
+test("section 5.1: who may have many streams open may be late on as many", async () => {
+  const gate = Promise.withResolvers<void>();
+  const limits = { maxConcurrentStreams: 400, maxResets: 1000 };
+  await using many = await Http2Served.start(async ({ session }) => {
+    await gate.promise;
+    session.abort();
+  }, limits);
+  const client = await many.frames();
+  for (let id = 1; id < 800; id += 2) client.headers(id, POST, END_HEADERS);
+  await many.request(400);
+  gate.resolve();
+  await client.reset(799);
+  // Trailers that had left before.
+  for (let id = 1; id < 800; id += 2) client.headers(id, [["x-a", "b"]]);
+  client.ping(Buffer.from("all read"));
+  await client.next(PING, 0, ({ payload }) => payload.toString() === "all read");
+  expect(client.frames.filter(({ type }) => type === GOAWAY)).toEqual([]);
+});

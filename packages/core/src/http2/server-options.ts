@@ -36,7 +36,8 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
   maxRequests: number;
   /**
    * Time for a client to close its side after we have closed ours, and to answer our PING at a shutdown before that. Default 5000.
-   * Again, at most twenty times, while bytes of it come: it may still be reading what the system has for it.
+   * Again, at most twenty times, while bytes of it come: it may still be reading what the system has for it. So it may behind a
+   * response of more than 64 KiB without a word, for `writeMs` or 60 s, whichever is less.
    */
   lingerMs: number;
   /** See `Http1ServerOptions`. */
@@ -50,7 +51,7 @@ export interface Http2ServerOptions extends HeadLimits, SessionLimitValues {
   maxResets: number;
   /**
    * PING, SETTINGS, WINDOW_UPDATE and other frames that carry nothing, within ten seconds, before the connection ends with
-   * ENHANCE_YOUR_CALM. Default 1000; each head, and each frame of a body either way, allows four more.
+   * ENHANCE_YOUR_CALM. Default 1000; each head, each frame of a body either way, and each KiB that we send allow four more.
    */
   maxControlFrames: number;
 }

@@ -1,7 +1,15 @@
 import { constants } from "node:http2";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { tcpServer } from "../../test/net-harness.ts";
-import { GOAWAY, MAX_CONCURRENT_STREAMS, PING, settingsFrame, type Frame } from "../../test/http2-frames.ts";
+import {
+  ACK,
+  GOAWAY,
+  MAX_CONCURRENT_STREAMS,
+  PING,
+  SETTINGS,
+  settingsFrame,
+  type Frame,
+} from "../../test/http2-frames.ts";
 import { ask, h2c, nodeH2Origin, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { observe, upstreamChannels } from "../diagnostics.ts";
@@ -319,6 +327,21 @@ describe("the end of a connection", () => {
     expect((await finished(busy)).body).toBe("ok");
     await (await origin.connection(0)).find(isGoaway);
     await origin.connections[0]!.whenClosed();
+  });
+
+  test("one that takes no streams any more while it is idle is closed by the next request", async () => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      connection.send(ok(await connection.request()));
+    });
+    await finished(ask(await sessionTo(h2c(origin))));
+    const first = await origin.connection(0);
+    first.send(settingsFrame({ [MAX_CONCURRENT_STREAMS]: 0 }));
+    await eventually(() => first.heard.filter(({ type, flags }) => type === SETTINGS && flags === ACK).length === 2);
+    const next = await sessionTo(h2c(origin));
+    expect(origin.connections).toHaveLength(2);
+    await first.find(isGoaway);
+    await first.whenClosed();
+    next.destroy();
   });
 
   test("an origin that keeps its side open does not keep the connection", async () => {

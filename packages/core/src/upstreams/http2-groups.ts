@@ -122,6 +122,11 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
       this.idle(idle, peer.idleMs);
       return undefined;
     }
+    if (idle.room <= 0) {
+      // The origin has taken its streams back; in the group nobody would look after it.
+      idle.retire();
+      return undefined;
+    }
     const group = this.#group(peer.reuseKey);
     group.add(idle);
     return group.take(peer, false);

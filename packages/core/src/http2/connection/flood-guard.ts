@@ -6,13 +6,16 @@ import { Http2ConnectionError } from "./http2-connection-error.ts";
 export interface FloodLimits {
   /** Streams that end by a reset that is not our decision. */
   readonly maxResets: number;
-  /** Frames that carry nothing; each request, and each piece of a body either way, allows four more. */
+  /** Frames that carry nothing; each head, each piece of a body either way, and each KiB that we send allow four more. */
   readonly maxControlFrames: number;
 }
 
 /** What is counted within. */
 const WINDOW_MS = 10_000;
-/** Frames without content that each piece of content allows: gRPC measures the connection by a PING beside its data. */
+/**
+ * Frames without content that each piece of content allows: gRPC measures the connection by a PING beside its data. Of those that
+ * we send, each KiB counts as a piece more: whoever reads them gives both windows back in the steps in which it reads.
+ */
 const FRAMES_PER_PIECE = 4;
 
 /** Counts what a peer sends that costs us something and carries nothing, in windows of ten seconds. */
@@ -23,15 +26,17 @@ export class FloodGuard {
   #windowEndsAtMs = 0;
   #resets = 0;
   #controlFrames = 0;
+  /** When this window began, and the one before: what was sent at its end is answered in this. */
   #piecesAtWindow = 0;
+  #piecesAtLastWindow = 0;
 
   constructor(limits: FloodLimits) {
     this.#limits = limits;
   }
 
-  /** A head, or a piece of a body, either way. */
-  allow(): void {
-    this.#pieces++;
+  /** A head, or a piece of a body, either way. @param sentBytes Of a piece that we sent. */
+  allow(sentBytes: number): void {
+    this.#pieces += 1 + (sentBytes >> 10);
   }
 
   /**
@@ -51,7 +56,7 @@ export class FloodGuard {
   controlFrame(): void {
     this.#turnWindow();
     const { maxControlFrames } = this.#limits;
-    const pieces = this.#pieces - this.#piecesAtWindow;
+    const pieces = this.#pieces - this.#piecesAtLastWindow;
     if (++this.#controlFrames > maxControlFrames + pieces * FRAMES_PER_PIECE) {
       throw flood(`more than ${maxControlFrames} frames without content`);
     }
@@ -63,6 +68,7 @@ export class FloodGuard {
     this.#windowEndsAtMs = now + WINDOW_MS;
     this.#resets = 0;
     this.#controlFrames = 0;
+    this.#piecesAtLastWindow = this.#piecesAtWindow;
     this.#piecesAtWindow = this.#pieces;
   }
 }

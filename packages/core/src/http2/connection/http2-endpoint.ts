@@ -35,7 +35,7 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   readonly head: HeadWriter;
   /** @internal */
-  readonly closedStreams: ClosedStreams = new ClosedStreams();
+  readonly closedStreams: ClosedStreams;
   /** @internal */
   readonly guard: FloodGuard;
   /** @internal Flow control of the connection. */
@@ -44,6 +44,8 @@ export class Http2Endpoint implements ChunkReceiver {
   receiveWindowBytes: number = DEFAULT_WINDOW_BYTES;
   /** @internal DATA that may still come for streams that we have reset. */
   lateBytes = 0;
+  /** Streams that were closed before the peer had agreed to our settings. */
+  #closedEarly = 0;
   /** @internal The peer has agreed to our settings. */
   acknowledged = false;
   /** The highest stream that the peer has opened. */
@@ -71,6 +73,7 @@ export class Http2Endpoint implements ChunkReceiver {
     this.output = new FrameOutput(stream);
     this.head = new HeadWriter(this.output);
     this.guard = new FloodGuard(settings);
+    this.closedStreams = new ClosedStreams(settings.maxConcurrentStreams);
     this.#frames = new FrameReader(new IncomingFrames(this), settings.maxFrameBytes);
     this.#stream[ENDPOINT] = this;
     this.#preface = new PrefaceReader(settings.role === "server");
@@ -124,7 +127,7 @@ export class Http2Endpoint implements ChunkReceiver {
   refuse(streamId: number, code: number, why: string): void {
     this.sendReset(streamId, code);
     this.closedStreams.add(streamId, "reset-by-us");
-    this.lateBytes += this.#newStreamWindowBytes;
+    this.#expectLate(this.#newStreamWindowBytes);
     this.owner.onRefused(why);
     this.guard.reset();
   }
@@ -139,7 +142,7 @@ export class Http2Endpoint implements ChunkReceiver {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
     stream.receiveWindowBytes = this.#newStreamWindowBytes;
     this.streams.set(stream.id, stream);
-    this.guard.allow();
+    this.guard.allow(0);
   }
 
   get #newStreamWindowBytes(): number {
@@ -180,7 +183,7 @@ export class Http2Endpoint implements ChunkReceiver {
     stream.sendWindowBytes -= end - from;
     this.sendWindowBytes -= end - from;
     this.output.data(stream.id, chunk, from, end, false);
-    this.guard.allow();
+    this.guard.allow(end - from);
     return end;
   }
 
@@ -205,9 +208,11 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal */
   giveBack(bytes: number): void {
     this.#unreturnedBytes += bytes;
-    if (this.#unreturnedBytes * 2 < this.settings.connectionWindowBytes || this.finished) return;
-    this.output.windowUpdate(0, this.#unreturnedBytes);
-    this.receiveWindowBytes += this.#unreturnedBytes;
+    const unreturned = this.#unreturnedBytes;
+    // Half of what is not held by bytes that wait: those who do take theirs must not run dry beside them.
+    if (unreturned < this.receiveWindowBytes || unreturned === 0 || this.finished) return;
+    this.output.windowUpdate(0, unreturned);
+    this.receiveWindowBytes += unreturned;
     this.#unreturnedBytes = 0;
   }
 
@@ -242,7 +247,7 @@ export class Http2Endpoint implements ChunkReceiver {
     if (stream.closed) return;
     if (stream.id !== 0) {
       this.streams.delete(stream.id);
-      if (how !== "complete" && !stream.remoteEnded) this.lateBytes += Math.max(stream.receiveWindowBytes, 0);
+      if (how !== "complete" && !stream.remoteEnded) this.#expectLate(stream.receiveWindowBytes);
       this.closedStreams.add(
         stream.id,
         how === "complete" ? "ended" : how === "peer-reset" ? "reset-by-peer" : "reset-by-us",
@@ -254,6 +259,12 @@ export class Http2Endpoint implements ChunkReceiver {
     if (this.streams.size === 0 && this.settings.role === "server") this.memory.useOwn(false);
     stream.end(how, code, why);
     this.owner.onStreamClosed(stream, how);
+  }
+
+  /** What the peer has sent, or may send until it hears that a stream is closed. */
+  #expectLate(windowBytes: number): void {
+    this.lateBytes += Math.max(windowBytes, 0);
+    if (!this.acknowledged) this.#closedEarly++;
   }
 
   /** @internal A GOAWAY came: these were not looked at. */
@@ -310,6 +321,8 @@ export class Http2Endpoint implements ChunkReceiver {
     this.acknowledged = true;
     const more = this.settings.streamWindowBytes - DEFAULT_WINDOW_BYTES;
     for (const stream of this.streams.values()) stream.receiveWindowBytes += more;
+    // They may have grown on the other side, which had not heard of their end.
+    this.lateBytes += Math.max(more, 0) * this.#closedEarly;
   }
 
   /** @internal An answer to a PING; `false`: to none of ours. */

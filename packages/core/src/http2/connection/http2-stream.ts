@@ -251,6 +251,18 @@ export abstract class Http2Stream {
     this.endpoint.closeIfComplete(this);
   }
 
+  /** Nothing is missing of the peer's message but END_STREAM, and what came is of use without it. */
+  get isWhole(): boolean {
+    return false;
+  }
+
+  /** @internal The peer stops where its message is whole. What waits, and the end behind it, are told as ever. */
+  endWhole(): void {
+    this.remoteEnded = true;
+    this.#endWaits = true;
+    if (this.#reading) this.read(true);
+  }
+
   /** Whether what came and was not delivered is of use behind such an end. */
   protected keepsWaiting(how: StreamClose): boolean {
     return how === "complete";

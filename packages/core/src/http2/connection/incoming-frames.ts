@@ -3,6 +3,7 @@ import {
   ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
   FRAME_SIZE_ERROR,
+  NO_ERROR,
   PROTOCOL_ERROR,
   STREAM_CLOSED,
 } from "../error-codes.ts";
@@ -154,7 +155,7 @@ export class IncomingFrames implements FrameReceiver {
     const stream = this.#dataStream;
     this.#dataStream = undefined;
     const beside = this.#besideContent;
-    if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow();
+    if (this.#dataBytes > beside * 2) this.#endpoint.guard.allow(0);
     // Less content than padding, or none at all: only once in a stream's life that is of use.
     else if (!this.#dataEnds || stream === undefined) this.#useless();
     if (stream === undefined) this.#endpoint.returnToConnection(beside);
@@ -217,7 +218,9 @@ export class IncomingFrames implements FrameReceiver {
       this.#useless();
       return;
     }
-    endpoint.close(stream, "peer-reset", buffer.readUInt32BE(from));
+    const code = buffer.readUInt32BE(from);
+    if (code === NO_ERROR && stream.isWhole) stream.endWhole();
+    endpoint.close(stream, "peer-reset", code);
     endpoint.guard.reset();
   }
 

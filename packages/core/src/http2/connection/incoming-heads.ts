@@ -23,8 +23,12 @@ export class IncomingHeads {
   }
 
   begin(streamId: number, endStream: boolean, buffer: Buffer, from: number, end: number, whole: boolean): void {
-    if (whole) this.#onBlock(streamId, endStream, buffer, from, end);
-    else this.#block.begin(streamId, endStream, buffer, from, end);
+    if (!whole) {
+      this.#block.begin(streamId, endStream, buffer, from, end);
+      return;
+    }
+    this.#block.checkWhole(end - from);
+    this.#onBlock(streamId, endStream, buffer, from, end);
   }
 
   continue(buffer: Buffer, from: number, end: number, last: boolean): void {
@@ -50,7 +54,7 @@ export class IncomingHeads {
       this.#decoder.decode(block, from, end, NO_RECEIVER);
       endpoint.breakRule(stream, STREAM_CLOSED, "HEADERS behind END_STREAM");
     } else {
-      endpoint.guard.allow();
+      endpoint.guard.allow(0);
       this.#decoder.decode(block, from, end, stream.beginFields());
       stream.endFields(endStream);
       if (endStream) stream.takeEnd();
