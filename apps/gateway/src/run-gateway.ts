@@ -34,11 +34,11 @@ export interface GatewayOptions {
  */
 export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}): Promise<void> {
   const { file, intercept, onReady, upgrade = false, daemon = conf.daemon } = options;
-  const handover = linuxHandover();
+  const handover = linuxHandover({ onError: warnThat("a hand-over was not as it should be") });
   const server = new Server({ ...conf, daemon }, { upgrade, handover, inherited: activatedSockets() });
   const report = await reportToSentry(server, conf);
   await serveMetrics(server, conf);
-  reportToSystemd(server);
+  reportToSystemd(server, { onError: warnThat("systemd could not be told") });
   const routing = toRouting(conf);
   const upstreams = new Upstreams(routing.upstreams, (peer) => proxy.proxy.connector.retire(peer));
   server.addService(upstreams);
@@ -66,6 +66,11 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
     if (server.worker === undefined) await report(error);
     throw error;
   }
+}
+
+/** A line like all others, and not a warning of the runtime. */
+function warnThat(what: string): (err: unknown) => void {
+  return (err) => logger("gateway").warn({ err }, what);
 }
 
 /** What a reload changes something in. */

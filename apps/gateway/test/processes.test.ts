@@ -185,3 +185,23 @@ function ask(socketPath: string, agent: Agent): Promise<void> {
       .end();
   });
 }
+
+test.runIf(process.platform === "linux")(
+  "a service manager that cannot be told: it serves, and a line says so",
+  async () => {
+    await using origin = await Origin.start((_request, response) => response.end("ok"));
+    const file = await confFile("notify", origin, "");
+    await using gateway = new GatewayProcess(["-c", file], { NOTIFY_SOCKET: "/no/such/socket" });
+    await gateway.until(() => gateway.stderr.includes('"msg":"listening"'));
+    expect(await call(`unix:${folder}/notify.sock`, "/")).toMatchObject({ status: 200 });
+    gateway.signal("SIGTERM");
+    expect(await gateway.exited).toBe(0);
+    const lines = gateway.stderr.trim().split("\n");
+    expect(lines.filter((line) => !line.startsWith("{"))).toEqual([]);
+    const told = lines.filter((line) => line.includes('"msg":"systemd could not be told"'));
+    expect(told.map((line) => (JSON.parse(line) as { err: { message: string } }).err.message)).toEqual([
+      expect.stringContaining("READY=1"),
+      expect.stringContaining("STOPPING=1"),
+    ]);
+  },
+);

@@ -314,6 +314,14 @@ describe("a daemon that cannot start: exit code 1, the reason is told to who wai
     expect(await starter.exited).toBe(1);
     expect(starter.stderr).toContain("error_log: cannot open /no/such/folder/error.log");
   });
+
+  test.skipIf(process.platform === "win32")("a log that is a pipe which nobody reads", async () => {
+    const at = place();
+    execFileSync("mkfifo", [at.error_log]);
+    await using starter = new LifeProcess(at.settings);
+    expect(await starter.exited).toBe(1);
+    expect(starter.stderr).toContain(`error_log: cannot open ${at.error_log}`);
+  });
 });
 
 test("the next server is told to be ready when it waits for the sockets, so that the one before may be signalled", async () => {

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, fchownSync, openSync } from "node:fs";
+import { closeSync, fchownSync } from "node:fs";
 import path from "node:path";
 import { ProxyError } from "@sluice/error";
 import type { ServerConf } from "../config/server-conf.ts";
 import { logger } from "../log/logger.ts";
+import { openLogSync } from "../log/open-log.ts";
 import { roleEnvironment, type ProcessRole } from "../server/process-role.ts";
 import type { DaemonMessage } from "./daemon-messages.ts";
 import { PidFile } from "./pid-file.ts";
@@ -101,7 +102,7 @@ function start(conf: ServerConf, role: ProcessRole, output: number | undefined):
 
 function openLog(file: string, account: Account | undefined): number {
   try {
-    const fd = openSync(file, "a");
+    const fd = openLogSync(file);
     // Who is to open it again must be allowed to.
     if (account?.user !== undefined && process.geteuid?.() === 0) fchownSync(fd, account.user.uid, account.gid);
     return fd;

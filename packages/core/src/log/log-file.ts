@@ -1,7 +1,8 @@
-import { constants, open, openSync, write, writeSync } from "node:fs";
+import { write, writeSync } from "node:fs";
 import { closeQuietly } from "./close-quietly.ts";
 import { onReopen } from "./log-sinks.ts";
 import { logger, type LogDestination } from "./logger.ts";
+import { openLog, openLogSync } from "./open-log.ts";
 import { waitSync } from "./wait-sync.ts";
 
 export interface LogFileOptions {
@@ -24,11 +25,6 @@ const PIPE_AGAIN_MS = 50;
 
 /** How long a pipe that is full is waited for when the process ends. */
 const LAST_WAIT_MS = 1000;
-
-/** A pipe that nobody reads is an error, and not something to wait for. */
-const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
-
-const MODE = 0o666;
 
 const files = new Set<LogFile>();
 
@@ -77,7 +73,7 @@ export class LogFile implements LogDestination {
   ) {
     this.path = path;
     this.#options = { bufferBytes, flushMs, maxBytes };
-    this.#fd = openSync(path, FLAGS, MODE);
+    this.#fd = openLogSync(path);
     this.#forget = onReopen(this);
     if (files.size === 0) process.on("exit", flushAll);
     files.add(this);
@@ -118,7 +114,7 @@ export class LogFile implements LogDestination {
 
   /** Opens the file that has the name now. When it cannot, that is told, and the one that is open is still written to. */
   reopen(): void {
-    open(this.path, FLAGS, MODE, (err, fd) => {
+    openLog(this.path, (err, fd) => {
       if (err !== null) {
         logger("core").error(
           { err, path: this.path },

@@ -1,7 +1,8 @@
-import { openSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { closeQuietly } from "./close-quietly.ts";
 import { humanLog } from "./human-log.ts";
 import { logger } from "./logger.ts";
+import { openLogSync } from "./open-log.ts";
 import { waitSync } from "./wait-sync.ts";
 
 /** What can be opened again when its file was moved away. */
@@ -68,7 +69,7 @@ export class StandardLog {
 
   /** @throws Error when the file cannot be opened. */
   toFile(path: string): void {
-    this.#fd = openSync(path, "a");
+    this.#fd = openLogSync(path);
     this.#path = path;
     this.#toText = undefined;
     onReopen(this);
@@ -78,7 +79,7 @@ export class StandardLog {
     if (this.#path === undefined) return;
     const before = this.#fd;
     try {
-      this.#fd = openSync(this.#path, "a");
+      this.#fd = openLogSync(this.#path);
     } catch (err) {
       logger("core").error({ err, path: this.#path }, "the log cannot be opened again; goes on with the file it had");
       return;
