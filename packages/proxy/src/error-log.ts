@@ -11,7 +11,6 @@ const log = logger("proxy");
 
 /** The one line of a request that failed for good. An error in the code of the app comes with its stack. */
 export function logFailure(session: Session, error: ProxyError, summary: string | undefined): void {
-  const stack = error.source === "internal" ? error.causeStack() : undefined;
   const { response, responseDone } = session.downstream;
   // What the client was told, which an error after the head cannot change any more.
   const { status } = session.outcome;
@@ -24,15 +23,30 @@ export function logFailure(session: Session, error: ProxyError, summary: string 
       ...(cut && { cut }),
       ...(failedStatus !== undefined && failedStatus !== status && { failed_status: failedStatus }),
       ...(retriesExhausted && { retries_exhausted: true }),
-      ...(stack !== undefined && { stack }),
+      ...stackOf(error),
     },
     "request failed",
   );
 }
 
+/**
+ * The line of a hook that failed when its request was over, or had failed already: it is not why the client was told what it
+ * was told.
+ */
+export function logHookFailure(session: Session, error: ProxyError, summary: string | undefined): void {
+  const status = session.responseStatus;
+  const told = status === undefined ? undefined : { status };
+  log.error({ ...facts(session, error, summary), ...told, ...stackOf(error) }, "a hook failed");
+}
+
 /** The line of an attempt that failed and is made again. */
 export function logRetry(session: Session, error: ProxyError, summary: string | undefined): void {
   log.warn(facts(session, error, summary), "attempt failed, trying again");
+}
+
+function stackOf(error: ProxyError): object | undefined {
+  const stack = error.source === "internal" ? error.causeStack() : undefined;
+  return stack === undefined ? undefined : { stack };
 }
 
 /** What `requestSummary` says; an error in it costs nothing but itself. */
