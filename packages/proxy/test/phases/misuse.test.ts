@@ -92,23 +92,24 @@ overLegs(({ answering, startOrigin, startProxy }) => {
   });
 
   describe("what nobody could name or show", () => {
-    test.each([["a symbol", Symbol("odd")], ["no prototype", Object.create(null)], ["a number", 7]] as const)(
-      "%s for a summary costs the summary, not the request's end",
-      async (_what, summary) => {
-        await using proxy = await startProxy({
-          requestFilter() {
-            throw ProxyError.httpStatus(403);
-          },
-          requestSummary: () => summary as never,
-        });
-        const client = await proxy.send(GET);
-        expect((await client.message()).status).toBe(403);
-        await proxy.whenFinished();
-        expect(proxy.errors).toMatchObject([
-          { request: expect.stringContaining("requestSummary must return text"), status: 403 },
-        ]);
-      },
-    );
+    test.each([
+      ["a symbol", Symbol("odd")],
+      ["no prototype", Object.create(null)],
+      ["a number", 7],
+    ] as const)("%s for a summary costs the summary, not the request's end", async (_what, summary) => {
+      await using proxy = await startProxy({
+        requestFilter() {
+          throw ProxyError.httpStatus(403);
+        },
+        requestSummary: () => summary as never,
+      });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(403);
+      await proxy.whenFinished();
+      expect(proxy.errors).toMatchObject([
+        { request: expect.stringContaining("requestSummary must return text"), status: 403 },
+      ]);
+    });
 
     test.each(["requestFilter", "responseBodyFilter"] as const)(
       "an error without a readable stack, thrown by %s, ends the request as any other",
