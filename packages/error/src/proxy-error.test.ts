@@ -39,6 +39,52 @@ describe("message", () => {
   });
 });
 
+describe("what cannot be", () => {
+  test.each([0, 99, 1000, 403.5, Number.NaN, "403" as never])("status %s is refused", (status) => {
+    const message = `ProxyError: status: expected an integer from 100 to 999, got ${String(status)}`;
+    expect(() => new ProxyError("HTTPStatus", { status })).toThrow(new RangeError(message));
+    expect(() => ProxyError.httpStatus(status)).toThrow(new RangeError(message));
+  });
+
+  test("no error can be made a cause of itself", () => {
+    const inner = new ProxyError("ReadError");
+    const outer = new ProxyError("H2Error", { cause: inner });
+    for (const cause of [inner, outer]) {
+      expect(() => inner.setCause(cause)).toThrow("an error cannot be a cause of itself");
+    }
+    expect(inner.cause).toBeUndefined();
+    expect(outer.setCause(new Error("x")).message).toBe(" H2Error cause: x");
+  });
+});
+
+describe("a foreign cause that cannot be read", () => {
+  const unreadable = (name: "message" | "stack", value: unknown): Error =>
+    Object.defineProperty(new Error("x"), name, {
+      get() {
+        if (value === undefined) throw new Error("in a getter");
+        return value;
+      },
+    });
+
+  test.each([
+    [unreadable("message", undefined), "(something that cannot be shown)"],
+    [unreadable("message", Symbol("odd")), "Symbol(odd)"],
+    [Object.create(null), "(something that cannot be shown)"],
+  ])("is a cause all the same", (cause, text) => {
+    expect(new ProxyError("InternalError", { cause }).message).toBe(` InternalError cause: ${text}`);
+  });
+
+  test("has no stack", () => {
+    for (const value of [undefined, 5]) {
+      const error = new ProxyError("InternalError", { cause: unreadable("stack", value) });
+      expect(error.causeStack()).toBeUndefined();
+    }
+    expect(new ProxyError("InternalError", { cause: "text" }).causeStack()).toBeUndefined();
+    const cause = new Error("x");
+    expect(new ProxyError("InternalError", { cause }).moreContext("y").causeStack()).toBe(cause.stack);
+  });
+});
+
 describe("retry", () => {
   test("is inherited from a cause of ours, not from a foreign one", () => {
     const inner = new ProxyError("ReadError", { retry: "reusedOnly" });

@@ -53,8 +53,10 @@ export class ProxyError extends Error {
   retry: Retry;
   context: string | undefined;
 
+  /** @throws RangeError when `status` is given and is not an integer from 100 to 999. */
   constructor(type: ErrorType, options: ProxyErrorOptions = {}) {
     super();
+    if (options.status !== undefined) checkStatus(options.status);
     this.type = type;
     this.source = options.source ?? "unset";
     this.context = options.context;
@@ -86,9 +88,6 @@ export class ProxyError extends Error {
    * @throws RangeError when `status` is not an integer from 100 to 999.
    */
   static httpStatus(status: number, context?: string, cause?: unknown): ProxyError {
-    if (!Number.isInteger(status) || status < 100 || status > 999) {
-      throw new RangeError(`ProxyError.httpStatus: expected an integer from 100 to 999, got ${status}`);
-    }
     return new ProxyError("HTTPStatus", { ...given(context, cause), status });
   }
 
@@ -105,8 +104,14 @@ export class ProxyError extends Error {
     return this;
   }
 
-  /** Replaces the cause. The retry mark stays as it is. */
+  /**
+   * Replaces the cause. The retry mark stays as it is.
+   * @throws TypeError when this error is among the causes of `cause`: the chain would have no end.
+   */
   setCause(cause: unknown): this {
+    for (let link = cause; link instanceof ProxyError; link = link.cause) {
+      if (link === this) throw new TypeError("ProxyError.setCause: an error cannot be a cause of itself");
+    }
     this.cause = cause;
     return this;
   }
@@ -154,6 +159,18 @@ export class ProxyError extends Error {
     return this.cause instanceof ProxyError ? this.cause.rootCause() : this.cause;
   }
 
+  /** Where the innermost cause was thrown; `undefined` if that is no error, or has no stack that can be read. */
+  causeStack(): string | undefined {
+    const cause = this.rootCause();
+    try {
+      const stack: unknown = cause instanceof Error ? cause.stack : undefined;
+      return typeof stack === "string" ? stack : undefined;
+    } catch {
+      // It is made when it is read, by the code of whoever has a say in it.
+      return undefined;
+    }
+  }
+
   /** The whole chain on one line; the same text as `message`. */
   override toString(): string {
     return this.describe();
@@ -187,6 +204,11 @@ export function orError<T>(value: T | undefined | null, type: ErrorType, context
   return value;
 }
 
+function checkStatus(status: unknown): void {
+  if (Number.isInteger(status) && (status as number) >= 100 && (status as number) <= 999) return;
+  throw new RangeError(`ProxyError: status: expected an integer from 100 to 999, got ${String(status)}`);
+}
+
 function create(type: ErrorType, source: ErrorSource, context: string | undefined, cause: unknown): ProxyError {
   return new ProxyError(type, { ...given(context, cause), source });
 }
@@ -200,7 +222,7 @@ function given(context: string | undefined, cause: unknown): ProxyErrorOptions {
 
 function describeForeign(cause: unknown): string {
   try {
-    return cause instanceof Error ? cause.message : String(cause);
+    return String(cause instanceof Error ? cause.message : cause);
   } catch {
     // Anything can be thrown, also what has no text.
     return "(something that cannot be shown)";

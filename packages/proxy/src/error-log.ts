@@ -3,7 +3,7 @@ import type { ProxyError } from "@sluice/error";
 import { proxyStatusError } from "./error-answers.ts";
 import { errorHint } from "./error-hint.ts";
 import { hookError } from "./hook-errors.ts";
-import { notPromise } from "./hook.ts";
+import { nameOf, notPromise } from "./hook.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
 import type { Session } from "./session.ts";
 
@@ -11,8 +11,6 @@ const log = logger("proxy");
 
 /** The one line of a request that failed for good. An error in the code of the app comes with its stack. */
 export function logFailure(session: Session, error: ProxyError, summary: string | undefined): void {
-  const cause = error.rootCause();
-  const stack = error.source === "internal" && cause instanceof Error ? cause.stack : undefined;
   const { response, responseDone } = session.downstream;
   // What the client was told, which an error after the head cannot change any more.
   const { status } = session.outcome;
@@ -25,10 +23,20 @@ export function logFailure(session: Session, error: ProxyError, summary: string 
       ...(cut && { cut }),
       ...(failedStatus !== undefined && failedStatus !== status && { failed_status: failedStatus }),
       ...(retriesExhausted && { retries_exhausted: true }),
-      ...(stack !== undefined && { stack }),
+      ...stackOf(error),
     },
     "request failed",
   );
+}
+
+/**
+ * The line of a hook that failed when its request was over, or had failed already: it is not why the client was told what it
+ * was told.
+ */
+export function logHookFailure(session: Session, error: ProxyError, summary: string | undefined): void {
+  const status = session.responseStatus;
+  const told = status === undefined ? undefined : { status };
+  log.error({ ...facts(session, error, summary), ...told, ...stackOf(error) }, "a hook failed");
 }
 
 /** The line of an attempt that failed and is made again. */
@@ -36,10 +44,18 @@ export function logRetry(session: Session, error: ProxyError, summary: string | 
   log.warn(facts(session, error, summary), "attempt failed, trying again");
 }
 
+function stackOf(error: ProxyError): object | undefined {
+  const stack = error.source === "internal" ? error.causeStack() : undefined;
+  return stack === undefined ? undefined : { stack };
+}
+
 /** What `requestSummary` says; an error in it costs nothing but itself. */
 export function summaryOf<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx): string | undefined {
   try {
-    return notPromise(session, "requestSummary", app.requestSummary?.(session, ctx));
+    const given: unknown = notPromise(session, "requestSummary", app.requestSummary?.(session, ctx));
+    if (typeof given === "string") return given;
+    if (given === undefined || given === null) return undefined;
+    throw new TypeError(`requestSummary must return text; it returned ${nameOf(given)}`);
   } catch (thrown) {
     return `(${hookError(session, "requestSummary", thrown).message})`;
   }

@@ -123,7 +123,7 @@ export class Exchange<Ctx> implements ServerSessionEvents {
 
   onRequestBatch(): void {
     if (!this.over) {
-      this.#flushUp();
+      this.flushUp();
       // To a slow upstream it is still to be sent.
       if (this.upstream.holdsBytes) this.downstream.keepChunk();
     } else if (this.downstream.events === this) this.downstream.events = undefined;
@@ -148,8 +148,17 @@ export class Exchange<Ctx> implements ServerSessionEvents {
   /** Sends what is held of the request, and reads on from the client, unless somebody on the way has enough to do. */
   readOn(): void {
     if (this.over) return;
-    this.#flushUp();
+    this.flushUp();
     (this.#up ??= new RequestPipe(this)).readOn();
+  }
+
+  /**
+   * Sends what is held of the request. The head of one without body stays until its filters are through: one that fails it, fails it
+   * before it is served.
+   */
+  flushUp(): void {
+    if (!this.tunnel && !isDone(this.#request) && this.downstream.requestBodyEmpty) return;
+    if (!this.upstream.flush()) this.#up?.onFull();
   }
 
   /** The upstream can take bytes again. */
@@ -212,12 +221,6 @@ export class Exchange<Ctx> implements ServerSessionEvents {
     if (settle === undefined) return;
     this.upstream.destroy();
     settle(error);
-  }
-
-  /** The head of a request without body is held until its filters are through: one that fails it, fails it before it is served. */
-  #flushUp(): void {
-    if (!this.tunnel && !isDone(this.#request) && this.downstream.requestBodyEmpty) return;
-    if (!this.upstream.flush()) this.#up?.onFull();
   }
 
   /** Sends what a hook or an earlier attempt has read of the body, then lets the rest come. */

@@ -1,6 +1,6 @@
 import type { ProxyError } from "@sluice/error";
 import { errorStatus, isClientGone, NOTHING_SENT } from "./error-answers.ts";
-import { logFailure, summaryOf } from "./error-log.ts";
+import { logFailure, logHookFailure, summaryOf } from "./error-log.ts";
 import { toErrorPage, toFailToProxy, type FailToProxy } from "./fail-to-proxy.ts";
 import { hookError, lateHookError, uselessHookError } from "./hook-errors.ts";
 import { isPromise, notPromise } from "./hook.ts";
@@ -133,5 +133,5 @@ function isSuppressed<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx, erro
 }
 
 function hookFailed<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx, hook: Phase, thrown: unknown): void {
-  logFailure(session, hookError(session, hook, thrown), summaryOf(app, session, ctx));
+  logHookFailure(session, hookError(session, hook, thrown), summaryOf(app, session, ctx));
 }

@@ -37,9 +37,8 @@ export function uselessHookError(session: Session, phase: Phase, thrown: unknown
   const error = asProxyError(phase, thrown);
   if (!isDefect(thrown) || !isNew(session, error, thrown)) return;
   tell(session, phase, error, thrown);
-  const cause = error.rootCause();
   const { method, target } = session.request;
-  const stack = cause instanceof Error ? cause.stack : undefined;
+  const stack = error.causeStack();
   const request = `${method} ${target}`;
   log.warn({ request, phase, error: error.message, ...(stack !== undefined && { stack }) }, "a hook failed in vain");
 }

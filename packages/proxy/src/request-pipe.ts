@@ -77,10 +77,11 @@ export class RequestPipe<Ctx> extends Pipe {
 
   /** Goes on with what is kept, then with what the client sends, unless somebody on the way has enough to do. */
   readOn(): void {
-    const { downstream, intake, upstream } = this.#exchange;
+    const exchange = this.#exchange;
+    const { downstream, intake } = exchange;
     let sent = false;
     while (!this.#stopped && (this.#sendKept() || intake?.takeRead() === true)) sent = true;
-    if (sent && !upstream.flush()) this.onFull();
+    if (sent && !exchange.over) exchange.flushUp();
     if (!this.#stopped) downstream.resumeBody();
   }
 

@@ -1,7 +1,7 @@
 import { HttpPeer, nowMs, type ClientSession, type HttpModuleContext, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { tellAttempt, tellAttemptFailed, tellEnd, tellStart } from "./channels.ts";
-import { logFailure, logRetry, summaryOf } from "./error-log.ts";
+import { logHookFailure, logRetry, summaryOf } from "./error-log.ts";
 import { Exchange } from "./exchange.ts";
 import { failRequest, failWithoutContext } from "./fail-request.ts";
 import { asProxyError, hookError, lateHookError } from "./hook-errors.ts";
@@ -134,7 +134,7 @@ export async function runRequest<Ctx>(
       const waiting = app.logging(session, failure, ctx);
       if (isPromise(waiting)) await waiting;
     } catch (thrown) {
-      logFailure(session, hookError(session, "logging", thrown), summaryOf(app, session, ctx));
+      logHookFailure(session, hookError(session, "logging", thrown), summaryOf(app, session, ctx));
     }
   }
 
@@ -162,7 +162,7 @@ function persistConnection<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx)
     downstream.connectionContext = kept;
   } catch (thrown) {
     downstream.connectionContext = undefined;
-    logFailure(session, hookError(session, "persistConnectionContext", thrown), summaryOf(app, session, ctx));
+    logHookFailure(session, hookError(session, "persistConnectionContext", thrown), summaryOf(app, session, ctx));
   }
 }
 

@@ -31,16 +31,19 @@ const KEEPERS: [hook: string, app: (keep: (piece: Uint8Array | undefined) => voi
 interface BodyHooks {
   requestBody?: (piece: Uint8Array | undefined) => void;
   responseBody?: (piece: Uint8Array | undefined) => void;
+  responseDone?: () => Promise<void>;
 }
 
 /** A module that sees one of the bodies. */
 class Keeper implements BodyHooks {
   requestBody?: (piece: Uint8Array | undefined) => void;
   responseBody?: (piece: Uint8Array | undefined) => void;
+  responseDone?: () => Promise<void>;
 
   constructor(hooks: BodyHooks) {
     if (hooks.requestBody !== undefined) this.requestBody = hooks.requestBody;
     if (hooks.responseBody !== undefined) this.responseBody = hooks.responseBody;
+    if (hooks.responseDone !== undefined) this.responseDone = hooks.responseDone;
   }
 }
 
@@ -193,21 +196,43 @@ test("what a module has let pass is sent again as it was", async () => {
   expect(received.map((each) => each.equals(body))).toEqual([true, true]);
 });
 
-test("the last piece, which is held until the end is there, is whole, though the end comes with another read", async () => {
-  const { opened, open } = gate();
-  await using origin = await Origin.start(async (connection) => {
-    await connection.message();
-    connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    await opened;
-    connection.send("0\r\nX-Trailer: aaaaaaaaaaaaaaaa\r\n\r\n");
+describe("the last piece, which is held until the end is there, is whole", () => {
+  test.each([
+    ["a longer one", "5\r\nhello\r\n"],
+    ["one of a single byte", "4\r\nhell\r\n1\r\no\r\n"],
+  ])("%s, though the end comes with another read", async (_what, chunks) => {
+    const { opened, open } = gate();
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+      connection.send(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`);
+      await opened;
+      connection.send("0\r\nX-Trailer: aaaaaaaaaaaaaaaa\r\n\r\n");
+    });
+    await using proxy = await startProxy({
+      origin,
+      responseFilter: (_session, response) => void response.set("Content-Length", 5),
+      responseBodyFilter: () => undefined,
+    });
+    const client = await proxy.send(get());
+    await client.upTo("hell");
+    open();
+    expect(await client.upTo("o")).toBe("o");
   });
-  await using proxy = await startProxy({
-    origin,
-    responseFilter: (_session, response) => void response.set("Content-Length", 5),
-    responseBodyFilter: () => undefined,
+
+  test.each(["hello", "o"])("%s, though a module takes its time at the end", async (body) => {
+    await using origin = await answering(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await using proxy = await startProxy({ origin, ...withModule({ responseDone: () => setImmediate() }) });
+    const client = await proxy.send(get());
+    expect((await client.message()).body.toString()).toBe(body);
   });
-  const client = await proxy.send(get());
-  await client.upTo("hell");
-  open();
-  expect(await client.upTo("o")).toBe("o");
+
+  test.each(["hello", "o"])("%s, though a filter delays the end", async (body) => {
+    await using origin = await answering(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await using proxy = await startProxy({
+      origin,
+      responseBodyFilter: (_session, _piece, end) => (end ? { delayMs: 1 } : undefined),
+    });
+    const client = await proxy.send(get());
+    expect((await client.message()).body.toString()).toBe(body);
+  });
 });

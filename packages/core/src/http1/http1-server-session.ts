@@ -203,9 +203,9 @@ export class Http1ServerSession implements ServerSession {
 
   flush(): void {
     const last = this.#lastBytes;
-    if (last !== undefined && last.length > 1) {
-      this.#connection.writeBytes(this, last.subarray(0, -1));
-      // In memory of its own: what it came in is used again.
+    if (last !== undefined) {
+      if (last.length > 1) this.#connection.writeBytes(this, last.subarray(0, -1));
+      // In memory of its own: what it came in is used again, also if it came alone.
       this.#lastBytes = Uint8Array.of(last[last.length - 1]!);
     }
     this.#connection.write(this, "", true);

@@ -200,8 +200,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
     this.#sent = true;
     this.#state = "head";
     this.sendHead(end);
-    // A request that has no body to wait for, but is not to end by its head.
-    if (!end && this.#kind === "message" && this.#writing.done) this.sendEnd(false);
+    // A request that has no body to wait for, but is not to end by its head. Trailers, which are to follow, are its end.
+    if (!end && this.#kind === "message" && this.#writing.done && this.#trailersUp === undefined) this.sendEnd(false);
   }
 
   protected writeHead(head: HeadWriter): void {

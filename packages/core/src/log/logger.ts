@@ -50,8 +50,7 @@ export function configureLogs(options: LogOptions = {}): void {
 function serializeError(error: unknown): unknown {
   if (!(error instanceof ProxyError)) return stdSerializers.err(error as Error);
   const { type, source, message } = error;
-  const cause = error.rootCause();
-  const stack = source === "internal" && cause instanceof Error ? cause.stack : undefined;
+  const stack = source === "internal" ? error.causeStack() : undefined;
   return { type, source, message, ...(stack !== undefined && { stack }) };
 }
 

@@ -217,6 +217,8 @@ class SubrequestPipe {
         this.#onFlushWanted?.();
       };
     }
+    // The client asked one thing, and is told the id of that.
+    if (header.status !== 101) this.#session.markResponse(header);
     this.#downstream.writeHeader(header, bodyless && this.#bodyModules === undefined);
     if (header.status !== 101) return;
     this.#tunnel = true;

@@ -183,9 +183,10 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
     expect((await client.message()).status).toBe(502);
     expect((await proxy.whenFinished()).error?.type).toBe("ConnectRefused");
     expect(proxy.errors).toMatchObject([
-      { phase: "failToProxy", stack: expect.stringContaining(BOOM) },
-      { phase: "connect", status: 502 },
+      { msg: "a hook failed", phase: "failToProxy", stack: expect.stringContaining(BOOM) },
+      { msg: "request failed", phase: "connect", status: 502 },
     ]);
+    expect(proxy.errors[0]).not.toHaveProperty("status");
   });
 
   test.each(["suppressErrorLog", "requestSummary"] as const)(
@@ -209,7 +210,10 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
     expect((await client.message()).status).toBe(200);
     client.send(get());
     expect((await client.message()).status).toBe(200);
-    expect(proxy.errors).toMatchObject([{ phase: "logging", stack: expect.stringContaining(BOOM) }]);
+    // The request has not failed: whoever counts those that have must not find it.
+    expect(proxy.errors).toMatchObject([
+      { msg: "a hook failed", phase: "logging", status: 200, stack: expect.stringContaining(BOOM) },
+    ]);
   });
 
   describe.each(["upstreamResponseBodyFilter", "responseBodyFilter"] as const)(

@@ -91,6 +91,50 @@ overLegs(({ answering, startOrigin, startProxy }) => {
     expect(posts).toBe(1);
   });
 
+  describe("what nobody could name or show", () => {
+    test.each([
+      ["a symbol", Symbol("odd")],
+      ["no prototype", Object.create(null)],
+      ["a number", 7],
+    ] as const)("%s for a summary costs the summary, not the request's end", async (_what, summary) => {
+      await using proxy = await startProxy({
+        requestFilter() {
+          throw ProxyError.httpStatus(403);
+        },
+        requestSummary: () => summary as never,
+      });
+      const client = await proxy.send(GET);
+      expect((await client.message()).status).toBe(403);
+      await proxy.whenFinished();
+      expect(proxy.errors).toMatchObject([
+        { request: expect.stringContaining("requestSummary must return text"), status: 403 },
+      ]);
+    });
+
+    test.each(["requestFilter", "responseBodyFilter"] as const)(
+      "an error without a readable stack, thrown by %s, ends the request as any other",
+      async (hook) => {
+        await using origin = await answering(OK);
+        await using proxy = await startProxy({
+          origin,
+          [hook]() {
+            const odd = new Error("odd");
+            Object.defineProperty(odd, "stack", {
+              get() {
+                throw new Error("no stack");
+              },
+            });
+            throw odd;
+          },
+        });
+        await proxy.send(GET);
+        expect((await proxy.whenFinished()).error?.message).toContain("odd");
+        expect(proxy.errors).toMatchObject([{ msg: "request failed", phase: hook }]);
+        expect(proxy.errors[0]).not.toHaveProperty("stack");
+      },
+    );
+  });
+
   describe("a synchronous hook that gives a promise", () => {
     const rejects = (): Promise<never> => Promise.reject(new Error("late"));
 

@@ -382,6 +382,30 @@ overLegs(({ leg, answering, startOrigin, startProxy }) => {
       expect([bodies, calls]).toEqual([["", ""], ["- true"]]);
     });
 
+    test("does not send the head of a request without body before a slow requestBodyFilter is through", async () => {
+      await using origin = await answering(OK);
+      const inside = gate();
+      const filter = gate();
+      await using proxy = await startProxy({
+        origin,
+        ...withModules(shared({ requestBody: () => undefined })),
+        async requestBodyFilter() {
+          inside.open();
+          await filter.opened;
+          throw ProxyError.httpStatus(403);
+        },
+      });
+      const client = await proxy.send(get());
+      await inside.opened;
+      // By HTTP/2 a request that was not sent is nothing to the origin.
+      const connection = leg.upstream === 1 ? await origin.connection() : undefined;
+      for (let turn = 0; turn < 20; turn++) await setImmediate();
+      filter.open();
+      expect((await client.message()).status).toBe(403);
+      await connection?.whenEnded();
+      expect(connection?.receivedBytes ?? origin.connections.length).toBe(0);
+    });
+
     test.each([false, true])("that fails (slow: %s) fails the request, which is not tried again", async (slow) => {
       await using origin = await startOrigin((connection) => connection.rest());
       await using proxy = await startProxy({

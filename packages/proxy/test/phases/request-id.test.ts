@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Message } from "../support/message.ts";
 import { OK, refusedAddress } from "../support/origin.ts";
 import { get } from "../support/proxy.ts";
+import { piping } from "../support/subrequests.ts";
 import { overLegs } from "../support/over-legs.ts";
 
 overLegs(({ startOrigin, startProxy }) => {
@@ -55,6 +56,23 @@ overLegs(({ startOrigin, startProxy }) => {
     const got = await seen(options, [withId("mine"), withId("two words"), withId("x".repeat(129)), withId("")]);
     expect(got.map(({ session }) => session)).toEqual(["mine", "ours", "ours", "ours"]);
     expect(got.map(({ upstream }) => upstream)).toEqual(["mine", "ours", "ours", "ours"]);
+  });
+
+  test("a client that is answered by a subrequest is told the id of its own request", async () => {
+    const arrived: Message[] = [];
+    await using origin = await startOrigin(async (connection) => {
+      arrived.push(await connection.message());
+      connection.send(OK);
+    });
+    let count = 0;
+    const requestId = { generate: () => `id-${++count}` };
+    await using proxy = await startProxy({ ...piping(origin) }, { requestId });
+    const answer = await (await proxy.send(get())).message();
+    await proxy.whenFinished(2);
+    const own = proxy.finished.find(({ session }) => !session.isSubrequest)!.session.requestId;
+    expect(answer.fields.filter(([name]) => name.toLowerCase() === "x-request-id")).toEqual([["X-Request-Id", own]]);
+    expect(arrived[0]!.field("X-Request-Id")).toMatch(/^id-/);
+    expect(arrived[0]!.field("X-Request-Id")).not.toBe(own);
   });
 
   test("in another field, and not to the client", async () => {

@@ -191,6 +191,19 @@ overLegs(({ leg, answering, startOrigin, startProxy }) => {
       },
     );
 
+    test("go up behind a body of which a filter has let nothing pass", async () => {
+      const bodies: string[] = [];
+      await using origin = await recordingOrigin(bodies);
+      await using proxy = await startProxy({
+        origin,
+        requestBodyFilter: () => new Uint8Array(),
+        requestTrailerFilter: (_session, trailers) => void trailers.set("X-Sum", "0").remove("x-secret"),
+      });
+      const client = await proxy.send(PUT);
+      expect((await client.message()).status).toBe(200);
+      expect(bodies).toEqual(["0\r\nX-Sum: 0\r\n\r\n"]);
+    });
+
     test("are the client's again in the next attempt", async () => {
       const bodies: string[] = [];
       await using origin = await recordingOrigin(bodies, true);
