@@ -147,7 +147,7 @@ test("-u, and nobody hands over: exit code 1, and what was waited for", async ()
 test("-u -d: one in the background takes over from the one that runs, and is replaced itself", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const pidFile = `${folder}/next.pid`;
-  const more = `upgrade_sock: ${folder}/next-upgrade.sock\npid_file: ${pidFile}\nerror_log: ${folder}/next.log\ndaemon_wait_for_ready: true\n`;
+  const more = `upgrade_sock: ${folder}/next-upgrade.sock\npid_file: ${pidFile}\nerror_log: ${folder}/next.log\ndaemon_wait_for_ready: true\nupgrade_sock_connect_accept_max_retries: 60\n`;
   const file = await confFile("next", origin, more);
   await using first = new GatewayProcess(["-c", file]);
   await first.until(() => first.stderr.includes('"msg":"listening"'));
