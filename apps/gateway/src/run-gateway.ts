@@ -2,7 +2,7 @@ import path from "node:path";
 import { logger, Server } from "@sluice/core";
 import { activatedSockets, linuxHandover, reportToSystemd } from "@sluice/linux";
 import { httpProxy } from "@sluice/proxy";
-import { AccessLogService, type AccessLogConf } from "./access-log-service.ts";
+import { AccessLogCheck, AccessLogService, type AccessLogConf } from "./access-log-service.ts";
 import { GatewayApp, type Interceptor } from "./gateway-app.ts";
 import type { GatewayConf } from "./gateway-conf.ts";
 import { listen } from "./listen.ts";
@@ -43,7 +43,9 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   const upstreams = new Upstreams(routing.upstreams, (peer) => proxy.proxy.connector.retire(peer));
   server.addService(upstreams);
   const accessLog = new AccessLogService(conf.access_log);
-  server.addService(accessLog);
+  const accessLogCheck = new AccessLogCheck(conf.access_log);
+  server.addService(accessLogCheck, { after: [] });
+  server.addService(accessLog, { after: [accessLogCheck] });
   const app = new GatewayApp(createRouter(routing, upstreams.current), intercept, accessLog);
   const proxy = httpProxy(server, app, {
     name: "gateway",

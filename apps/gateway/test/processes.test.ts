@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { request, Agent } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -147,7 +147,7 @@ test("-u, and nobody hands over: exit code 1, and what was waited for", async ()
 test("-u -d: one in the background takes over from the one that runs, and is replaced itself", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const pidFile = `${folder}/next.pid`;
-  const more = `upgrade_sock: ${folder}/next-upgrade.sock\npid_file: ${pidFile}\nerror_log: ${folder}/next.log\ndaemon_wait_for_ready: true\n`;
+  const more = `upgrade_sock: ${folder}/next-upgrade.sock\npid_file: ${pidFile}\nerror_log: ${folder}/next.log\ndaemon_wait_for_ready: true\nupgrade_sock_connect_accept_max_retries: 60\n`;
   const file = await confFile("next", origin, more);
   await using first = new GatewayProcess(["-c", file]);
   await first.until(() => first.stderr.includes('"msg":"listening"'));
@@ -203,5 +203,37 @@ test.runIf(process.platform === "linux")(
       expect.stringContaining("READY=1"),
       expect.stringContaining("STOPPING=1"),
     ]);
+  },
+);
+
+// Whoever may write anything can open any log.
+test.runIf(process.platform === "linux" && process.geteuid?.() === 0)(
+  "a worker that replaces another serves, also when it may not open the access log any more; a reload tries again",
+  async () => {
+    await using origin = await Origin.start((_request, response) => response.end("ok"));
+    await chmod(folder, 0o755);
+    const file = await confFile("moved", origin, "threads: 2\nuser: nobody\n");
+    const log = `${folder}/moved.access`;
+    const own = async (): Promise<void> => {
+      await writeFile(log, "");
+      await chmod(log, 0o666);
+    };
+    await own();
+    await using gateway = new GatewayProcess(["-c", file], { SLUICE_LOG: "info,core=debug,gateway=info" });
+    await gateway.until(() => /"level":30[^\n]*"msg":"listening"/.test(gateway.stderr));
+    const workers = (): number[] =>
+      [...gateway.stderr.matchAll(/"pid":(\d+),.*"a worker is ready"/g)].map(([, pid]) => Number(pid));
+    await rename(log, `${log}.1`);
+    process.kill(workers()[0]!, "SIGKILL");
+    await gateway.until(() => workers().length === 3);
+    expect(gateway.stderr).toContain('"msg":"serves without an access log; a reload tries again"');
+    process.kill(workers()[1]!, "SIGKILL");
+    await gateway.until(() => workers().length === 4);
+    expect(await call(`unix:${folder}/moved.sock`, "/unlogged")).toMatchObject({ status: 200 });
+    await own();
+    gateway.signal("SIGHUP");
+    await gateway.until(() => gateway.stderr.includes('"msg":"reloaded"'));
+    for (let n = 0; n < 8; n++) await call(`unix:${folder}/moved.sock`, "/logged");
+    await expect.poll(() => accessLines("moved").length, { timeout: 10_000 }).toBe(8);
   },
 );

@@ -381,8 +381,14 @@ test.runIf(IS_ROOT)("a log that its account may not open again: that is told, an
     // The process that was signalled, and both workers.
     await expect.poll(() => readFileSync(`${error_log}.1`, "utf8").match(told)?.length, { timeout: 10_000 }).toBe(3);
     await get(at.address, "/log?n=7");
-    expect(readFileSync(`${error_log}.1`, "utf8")).toContain('"n":7');
-    expect(readFileSync(`${error_log}.1`, "utf8")).not.toContain("nobody caught");
+    const log = (): string => readFileSync(`${error_log}.1`, "utf8");
+    expect(log()).toContain('"n":7');
+    expect(log()).not.toContain("nobody caught");
+    // One that replaces another can open it no more than they could.
+    const { pid: worker } = await get(at.address, "/pid");
+    process.kill(worker, "SIGKILL");
+    await expect.poll(log, { timeout: 20_000 }).toContain('"the log cannot be opened; goes on with standard error"');
+    await expect.poll(() => log().match(/"a worker is ready"/g)?.length, { timeout: 20_000 }).toBe(3);
     process.kill(pid, "SIGTERM");
     await untilGone(pid);
   });

@@ -314,7 +314,7 @@ export class Server {
   }
 
   async #runWorker({ fds, errorLog }: Extract<ProcessRole, { kind: "worker" }>): Promise<void> {
-    if (errorLog !== undefined) standardLog.toFile(errorLog);
+    if (errorLog !== undefined) logTo(errorLog);
     this.#sockets = new ListeningSockets(this.#services(() => true).keys());
     this.#sockets.adopt(new Map(fds), []);
     const link = new PrimaryLink(this.bus, {
@@ -446,6 +446,18 @@ export class Server {
     reopenLogFiles();
     this.#pool?.broadcast({ kind: "reopen-logs" });
     log.info({}, "opened log files again");
+  }
+}
+
+/**
+ * Of a worker. One that replaces another comes when the file may have been moved away, and its account may open no new one; then it
+ * has the standard error of the server, which is the file that had the name at the start.
+ */
+function logTo(file: string): void {
+  try {
+    standardLog.toFile(file);
+  } catch (err) {
+    log.error({ err, path: file }, "the log cannot be opened; goes on with standard error");
   }
 }
 
