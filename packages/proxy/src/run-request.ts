@@ -143,7 +143,7 @@ export async function runRequest<Ctx>(
     persistConnection(app, session, ctx);
   }
   session.ownModules?.close();
-  session.family?.end();
+  session.family?.end(failure);
   tellEnd(session, failure);
 }
 

@@ -9,6 +9,7 @@ import type { InputBody } from "./input-body.ts";
 import { PipeSubrequestError, type PipedSubrequest, type PipeSubrequestState } from "./pipe-subrequest-error.ts";
 import { misuse, PipedInput } from "./piped-input.ts";
 import type { PreparedSubrequest } from "./prepared-subrequest.ts";
+import { parentGone } from "./subrequest-family.ts";
 
 export interface PipeSubrequestOptions {
   /**
@@ -255,8 +256,7 @@ class SubrequestPipe {
   #clientLost(error: ProxyError): void {
     // At once: the promises below take a turn.
     this.#over = true;
-    const context = "the client of the parent request is gone";
-    this.#prepared.handle.cancel(ProxyError.downstream("WriteError", context, error));
+    this.#prepared.handle.cancel(parentGone("the client of the parent request is gone", error));
     this.#failed.reject(error);
   }
 

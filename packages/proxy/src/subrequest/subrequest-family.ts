@@ -49,11 +49,18 @@ export class SubrequestFamily {
     this.#running.delete(handle);
   }
 
-  /** The request is over: what still runs for it has no purpose any more. */
-  end(): void {
+  /**
+   * The request is over: what still runs for it has no purpose any more.
+   * @param failure What it failed with.
+   */
+  end(failure: ProxyError | undefined): void {
     this.#over = true;
-    for (const handle of this.#running) {
-      handle.cancel(ProxyError.downstream("WriteError", "the parent of the subrequest is over"));
-    }
+    for (const handle of this.#running) handle.cancel(parentGone("the parent of the subrequest is over", failure));
   }
+}
+
+/** Nobody is there for a subrequest any more. That we cut its parent because the server stops holds for it as well. */
+export function parentGone(context: string, failure: ProxyError | undefined): ProxyError {
+  const error = ProxyError.downstream("WriteError", context, failure);
+  return failure?.detail === "server-stop" ? error.setDetail("server-stop") : error;
 }

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { connectSocket } from "@sluice/core";
-import { HttpPeer, type Session } from "@sluice/proxy";
+import { HttpPeer, pipeSubrequest, type Session } from "@sluice/proxy";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { OK, type Origin, refusedAddress } from "../support/origin.ts";
 import { gate, get, type TestApp, type TestProxy } from "../support/proxy.ts";
@@ -291,6 +291,33 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
     await stopped;
     expect(seen).toEqual([false, false, true, true]);
   });
+
+  test.each(["piped", "read"])(
+    "a subrequest (%s) of a request that is cut is counted as it is: nobody left",
+    async (how) => {
+      await using origin = await answering(OK);
+      const inside = gate();
+      await using proxy = await startProxy({
+        origin,
+        allowSpawningSubrequest: () => true,
+        async requestFilter(session) {
+          if (session.isSubrequest) {
+            inside.open();
+            return gate().opened as Promise<never>;
+          }
+          const prepared = session.subrequests!.create({ target: "/sub" });
+          if (how === "piped") return (await pipeSubrequest(session, prepared)).responded;
+          await answerOf(prepared);
+          return undefined;
+        },
+      });
+      await proxy.send(get());
+      await inside.opened;
+      await proxy.service.stop(AbortSignal.abort());
+      await proxy.whenFinished(2);
+      expect(proxy.finished.map(({ session }) => session.outcome)).toEqual([NOTHING, NOTHING]);
+    },
+  );
 
   test("a subrequest knows, too", async () => {
     await using origin = await answering(OK);
