@@ -164,7 +164,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
     // Whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
     if (this.remoteEnded && this.endIsSent) {
       // The origin may never take them, and counts the stream meanwhile.
-      if (!this.closed) this.#waitForOrigin();
+      if (!this.localEnded && !this.closed) this.#waitForOrigin();
       this.#leave();
     } else this.#cancelAndLeave();
   }
