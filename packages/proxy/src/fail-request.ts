@@ -23,6 +23,8 @@ export async function failRequest<Ctx>(
   session.failed(error);
   // What a hook had begun to answer before it failed.
   if (session.ownModules?.answering !== undefined) await whenAnswered(session, session.ownModules.answering);
+  // Modules have seen its head, and cannot take it back.
+  if (session.activeModules === undefined) downstream.takeBack?.();
   const decided = await askFailToProxy(app, session, ctx, error);
   const { status, reuse } = decided === undefined || decided === LEFT ? { status: errorStatus(error) } : decided;
   if (status !== NOTHING_SENT && session.response === undefined) {

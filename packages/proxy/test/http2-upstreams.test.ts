@@ -59,6 +59,24 @@ async function http2Client(proxy: TestProxy<object>): Promise<ClientHttp2Session
   }) as ClientHttp2Session & AsyncDisposable;
 }
 
+describe("a response of which only the end is missing, cut in the turn its head came,", () => {
+  test.each([
+    ["GET", "2", "ok"],
+    ["GET", "0", ""],
+    ["HEAD", "2", ""],
+  ])("is a 502 to a client of HTTP/1: %s, Content-Length: %s", async (method, length, body) => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      const stream = await connection.request();
+      const bytes = body === "" ? [] : [data(stream, body)];
+      connection.send(head(stream, { ":status": "200", "content-length": length }), ...bytes, reset(stream, 8));
+    });
+    await using proxy = await proxyTo(origin);
+    const client = await proxy.send(`${method} / HTTP/1.1\r\nHost: test\r\n\r\n`);
+    expect(String(await client.rest())).toMatch(/^HTTP\/1\.1 502 Bad Gateway\r\n/);
+    expect(proxy.logs[0]).toMatchObject({ type: "H2Error", status: 502 });
+  });
+});
+
 describe("a client of HTTP/1", () => {
   test("is answered, and its head becomes one of HTTP/2", async () => {
     await using origin = await echoOrigin();

@@ -126,6 +126,11 @@ export interface ServerSession {
   flush(): void;
   /** Ends the connection (HTTP/2: the stream) so that an unfinished response cannot look complete. */
   abort(): void;
+  /**
+   * Takes back a response that was begun and could not be cut so that it shows, since only its end is missing, if none of it has left:
+   * as if nothing had been written, another can be. `false` if that cannot be. Absent where it never can.
+   */
+  takeBack?(): boolean;
   /** No further request on this connection after this one. Call it before the head is written, so that the client is told. */
   disableKeepAlive(): void;
 }

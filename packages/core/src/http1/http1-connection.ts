@@ -49,6 +49,8 @@ export abstract class Http1Connection {
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
+  /** All that is held is what {@link holdBack} was given, and behind it. */
+  #takeable = false;
   /** The stream is corked until {@link flush}. */
   #gathering = false;
   #streamPaused = false;
@@ -128,6 +130,19 @@ export abstract class Http1Connection {
     if (this.#held.length > MAX_HELD_CHARS) this.flush();
   }
 
+  /** As {@link hold}, what {@link takeBack} takes back. */
+  protected holdBack(text: string): void {
+    this.#takeable = this.#held.length === 0;
+    this.hold(text);
+  }
+
+  /** Drops what is held from the last {@link holdBack} on; `false` if any of it has left. */
+  protected takeBack(): boolean {
+    if (!this.#takeable || this.#held.length === 0) return false;
+    this.#held = "";
+    return true;
+  }
+
   /** Writes bytes behind what is held. Returns `false` to ask to wait for {@link onDrained}. */
   protected send(chunk: Uint8Array): boolean {
     if (chunk.length <= MAX_COPIED_BYTES && this.#held.length > 0) {
@@ -183,6 +198,7 @@ export abstract class Http1Connection {
     if (this.#held.length === 0) return;
     const text = this.#held;
     this.#held = "";
+    this.#takeable = false;
     if (!this.closed) this.#wrote(this.stream.write(text, "latin1"), text.length);
   }
 

@@ -173,6 +173,16 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (flush) this.flush();
   }
 
+  /** @internal A final head. */
+  writeHead(session: Http1ServerSession, text: string): void {
+    if (session === this.session) this.holdBack(text);
+  }
+
+  /** @internal The final head, and what came behind it, if none of it has left. */
+  takeBackHead(session: Http1ServerSession): boolean {
+    return session === this.session && !this.closed && this.takeBack();
+  }
+
   /** @internal */
   writeBytes(session: Http1ServerSession, chunk: Uint8Array): boolean {
     if (session !== this.session) return false;

@@ -151,7 +151,7 @@ export class Http1ServerSession implements ServerSession {
     if (this.isConnect || this.ownLimits?.keepAliveMs === 0) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
     if (this.#endsByClosing) this.#connection.endsByClosing();
-    this.#connection.write(this, responseHeadText(header, this.#framing, this.#connectionValue()), false);
+    this.#connection.writeHead(this, responseHeadText(header, this.#framing, this.#connectionValue()));
   }
 
   writeBody(chunk: Uint8Array): boolean {
@@ -214,10 +214,22 @@ export class Http1ServerSession implements ServerSession {
   abort(): void {
     this.keepAlive = false;
     // What is there of a response that will show to be cut is not kept from the client.
-    if (this.#owedBytes > 0 || this.#lastBytes !== undefined || this.#framing === "chunked" || this.#endsByClosing) {
-      this.flush();
-    }
+    if (this.#willShow) this.flush();
     this.#connection.abort(this);
+  }
+
+  takeBack(): boolean {
+    if (this.response === undefined || this.responseDone || this.#tunnel || this.#willShow) return false;
+    if (!this.#connection.takeBackHead(this)) return false;
+    this.response = undefined;
+    this.responseBodyBytes = 0;
+    this.#framing = "none";
+    return true;
+  }
+
+  /** A response that ends here shows to be cut. */
+  get #willShow(): boolean {
+    return this.#owedBytes > 0 || this.#lastBytes !== undefined || this.#framing === "chunked" || this.#endsByClosing;
   }
 
   get #endsByClosing(): boolean {

@@ -239,6 +239,22 @@ describe("a request", () => {
     expect(cancelled.payload.readUInt32BE()).toBe(constants.NGHTTP2_CANCEL);
   });
 
+  test("whose rest nobody takes behind the response is given up after writeMs", async () => {
+    await using origin = await FrameOrigin.start(
+      async (connection) => connection.send(ok(await connection.request())),
+      { [INITIAL_WINDOW_SIZE]: 10 },
+    );
+    const session = await connector.connect(h2c(origin, { writeMs: 30 }));
+    const seen = await ask(session, { method: "POST", bytes: "x".repeat(100) }).over;
+    expect([seen.ended, seen.body]).toEqual([true, "ok"]);
+    session.release();
+    const { payload } = await (await origin.connection()).next(RST_STREAM);
+    expect(payload.readUInt32BE()).toBe(constants.NGHTTP2_CANCEL);
+    // Nothing holds it any more.
+    connector.close();
+    await (await origin.connection()).whenClosed();
+  });
+
   test("with less or more body than its Content-Length is an error of ours", async () => {
     await using origin = await FrameOrigin.start();
     const peer = h2c(origin);

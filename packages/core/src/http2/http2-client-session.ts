@@ -161,9 +161,12 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
   }
 
   release(): void {
-    // A tunnel whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
-    if (this.remoteEnded && this.endIsSent) this.#leave();
-    else this.#cancelAndLeave();
+    // Whose last bytes are still leaving goes on by itself; anything else that is open has nobody left.
+    if (this.remoteEnded && this.endIsSent) {
+      // The origin may never take them, and counts the stream meanwhile.
+      if (!this.localEnded && !this.closed) this.#waitForOrigin();
+      this.#leave();
+    } else this.#cancelAndLeave();
   }
 
   destroy(): void {

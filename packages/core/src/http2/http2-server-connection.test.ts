@@ -218,6 +218,18 @@ describe("a connection", () => {
   });
 });
 
+test("a client that does not answer the PING behind our GOAWAY, and is never idle, is told the last stream all the same", async () => {
+  await using served = await Http2Served.start(() => never, { maxRequests: 1, lingerMs: 20, writeMs: 40 });
+  const client = await served.frames({ acknowledge: false });
+  client.get(1);
+  expect((await client.goaway()).lastStreamId).toBe(ALL_STREAMS);
+  const last = await client.next(FRAME.GOAWAY, 0, ({ payload }) => payload.readUInt32BE(0) < ALL_STREAMS);
+  expect(last.payload.readUInt32BE(0)).toBe(1);
+  client.get(3).ping();
+  await client.next(FRAME.PING, 0, ({ flags }) => flags === FLAG.ACK);
+  expect(served.requests).toHaveLength(1);
+});
+
 describe("a service that stops", () => {
   test("lets streams in flight end, and those that were on the way begin", async () => {
     using watch = watchClosed();

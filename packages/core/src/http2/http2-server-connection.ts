@@ -73,6 +73,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** While there are streams: when to look at them; otherwise: when the client must have sent a request, or closed. */
   readonly #deadline: Deadline;
   #state: State = "open";
+  /** When the first GOAWAY was sent. */
+  #leavingAtMs = 0;
   #requests = 0;
   /** It is over, and all that was asked for was answered. */
   #isWhole = false;
@@ -170,6 +172,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #takeNoMore(): void {
     if (this.#state !== "open") return;
     this.#state = "leaving";
+    this.#leavingAtMs = nowMs();
     this.#endpoint.goaway(MAX_STREAM_ID);
     this.#endpoint.ping();
     if (!this.#busy) this.#awaitRequest();
@@ -363,6 +366,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       this.#cut(NO_ERROR, "it takes nothing");
       return;
     }
+    // By not answering our PING a client could go on for ever.
+    if (this.#state === "leaving" && nowMs() - this.#leavingAtMs >= this.options.lingerMs) this.#lastGoaway();
     if (this.#busy) this.#deadline.set(this.#sweepMs);
     else if (!this.over) this.#awaitRequest();
   }

@@ -378,6 +378,32 @@ describe("a response", () => {
     ]);
   });
 
+  test("comes behind an interim head for which the connection was too full", async () => {
+    await using served = await Http2Served.start(async (seen) => {
+      const { session } = seen;
+      session.events = seen;
+      const writable = new Promise<void>((resolve) => (seen.onDownstreamWritable = resolve));
+      if (session.request.target === "/full") {
+        session.writeHeader(ResponseHeader.build(200), false);
+        while (session.writeBody(Buffer.alloc(60_000)));
+        await writable;
+        session.finish();
+      } else {
+        if (!session.writeInformational(ResponseHeader.build(103))) await writable;
+        respond(session, 200, "ok");
+      }
+    });
+    const client = await served.frames({ settings: [[4, 2 ** 31 - 1]] });
+    await client.next(FRAME.SETTINGS);
+    client.stream.pause();
+    client.windowUpdate(0, 2 ** 30).get(1, "/full");
+    await served.request();
+    client.get(3);
+    await served.request(2);
+    client.stream.resume();
+    expect((await client.next(FRAME.DATA, 3)).payload.toString()).toBe("ok");
+  });
+
   test("that is cut is reset, with what there was before", async () => {
     await using served = await Http2Served.start(
       answerWith((session) => {

@@ -131,8 +131,9 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
     if (interim === "drop" && !(status === 100 && this.request.has("expect"))) return true;
     // RFC 9110, section 8.6: none in a 1xx.
     header.remove("content-length");
+    // Nothing of it ever waits, so there is nothing to wait for: a client that takes none does not get it.
     this.sendInterim((head) => writeInterimHead(head, header));
-    return !this.endpoint.congested;
+    return true;
   }
 
   writeHeader(header: ResponseHeader, end: boolean): void {
