@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -35,6 +35,25 @@ test("one that was put aside by the next server is removed under its other name"
   pidFile.remove();
   expect(existsSync(`${file}.old`)).toBe(false);
   new PidFile(file).restore();
+  expect(existsSync(file)).toBe(false);
+});
+
+test.each([
+  ["another text", () => writeFileSync(file, "4242 lines of somebody's\n")],
+  ["a large file", () => writeFileSync(file, "4".repeat(100))],
+  ["a folder", () => mkdirSync(file)],
+])("%s is no pid file, and stays where it is", (_what, make) => {
+  make();
+  expect(() => new PidFile(file).putAside()).toThrow(`pid_file: cannot rename ${file}`);
+  expect(existsSync(file)).toBe(true);
+});
+
+test("one that a full disk had left empty, and a link, are put aside", () => {
+  const pidFile = new PidFile(file);
+  writeFileSync(file, "");
+  expect(pidFile.putAside()).toBe(true);
+  symlinkSync(path.join(folder, "nothing"), file);
+  expect(pidFile.putAside()).toBe(true);
   expect(existsSync(file)).toBe(false);
 });
 

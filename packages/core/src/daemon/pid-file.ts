@@ -3,6 +3,7 @@ import {
   constants,
   existsSync,
   fchownSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
@@ -26,9 +27,13 @@ export class PidFile {
     return `${this.path}.old`;
   }
 
-  /** Renames the file that is there to `….old`; whether one was. */
+  /**
+   * Renames the file that is there to `….old`; whether one was.
+   * @throws ProxyError when it cannot, or what is there is no pid file, which a slip in the configuration is not to take away.
+   */
   putAside(): boolean {
     try {
+      if (!mayBePidFile(this.path)) throw new Error("there is something that is no pid file; choose another path");
       renameSync(this.path, this.old);
       return true;
     } catch (error) {
@@ -79,6 +84,15 @@ export class PidFile {
     }
   }
 }
+
+/** A number, nothing yet, or a link, which is not followed. */
+function mayBePidFile(file: string): boolean {
+  const stats = lstatSync(file);
+  if (!stats.isFile()) return stats.isSymbolicLink();
+  return stats.size <= MAX_PID_FILE_BYTES && /^\s*\d*\s*$/.test(readFileSync(file, "latin1"));
+}
+
+const MAX_PID_FILE_BYTES = 32;
 
 function refused(what: string, cause: unknown): ProxyError {
   return ProxyError.internal("InternalError", what, cause);
