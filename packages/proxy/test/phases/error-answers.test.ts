@@ -190,11 +190,12 @@ overLegs(({ leg, expectLast, closing, answering, startOrigin, startProxy, peerOf
       const body = patternBytes(16_000_000);
       await using origin = await answering(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`, body);
       await using proxy = await startProxy({
-        origin: peerOf(origin.address, { readMs: 500 }),
-        responseFilter: () => new Promise((resolve) => setTimeout(resolve, 1200)),
+        // Longer than a busy machine keeps this origin, which is one of this process, from its work.
+        origin: peerOf(origin.address, { readMs: 1000 }),
+        responseFilter: () => new Promise((resolve) => setTimeout(resolve, 1300)),
       });
       const client = (await proxy.send(get())).pause();
-      await settled(() => proxy.finished.length, 1200);
+      await settled(() => proxy.finished.length, 1300);
       client.resume();
       expect((await client.message()).body.equals(body)).toBe(true);
     });
