@@ -1,9 +1,37 @@
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+
+// Tests start many hundred processes of our own programs: what V8 compiled and Node.js stripped of types once serves them all.
+process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, "node_modules/.cache/compiled");
+
+/** Tests that leave nothing behind in their process: those of single modules, beside them, and those of the proxy's phases. */
+const SHARED = ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "packages/proxy/test/**/*.test.ts"];
+
+/** Beside those, but about what is found out once in a process. */
+const ONCE = ["packages/tls-openssl/src/write-check.test.ts"];
 
 export default defineConfig({
   test: {
-    include: ["packages/*/{src,test}/**/*.test.ts", "apps/*/{src,test}/**/*.test.ts", "{scripts,test}/**/*.test.ts"],
-    // A process of its own for each file: tests open servers, send signals and change process-wide state.
+    projects: [
+      {
+        extends: true,
+        // The start of a process would take longer than most of them do.
+        test: { name: "shared", include: SHARED, exclude: ONCE, isolate: false, setupFiles: "test/fresh-logs.ts" },
+      },
+      {
+        extends: true,
+        // A process of its own for each file: tests open servers, send signals and change process-wide state.
+        test: {
+          name: "own",
+          include: [
+            "packages/!(proxy)/test/**/*.test.ts",
+            "apps/*/test/**/*.test.ts",
+            "{scripts,test}/**/*.test.ts",
+            ...ONCE,
+          ],
+        },
+      },
+    ],
     pool: "forks",
     // Two at a time whatever the machine: tests with real time limits hold on two cores, and fail nowhere else.
     maxWorkers: 2,

@@ -22,8 +22,11 @@ upstreams: { a: { servers: ["127.0.0.1:${(origin.address() as AddressInfo).port}
 routes: [{ upstream: a }]
 `,
   );
+  // It brings a cache of its own.
+  const { NODE_COMPILE_CACHE: _, ...env } = process.env;
   const gateway = spawn(process.execPath, ["main.js", "-c", "gateway.yaml"], {
     cwd: folder,
+    env,
     stdio: ["ignore", "ignore", "pipe"],
   });
   let stderr = "";

@@ -261,8 +261,10 @@ describe("the bus", () => {
 });
 
 describe("the end", () => {
-  test("SIGTERM while workers start: all end, and it ends well", async () => {
-    await using server = new LifeProcess({ ...LISTEN, threads: 2, slowStartMs: 1000 });
+  test("SIGTERM while workers start: all end, and it ends well, with the grace period unused", async () => {
+    // Longer than any test may take.
+    const grace_period_seconds = 3600;
+    await using server = new LifeProcess({ ...LISTEN, threads: 2, slowStartMs: 1000, grace_period_seconds });
     await server.until(({ from, phase }) => from === server.pid && phase === "BootstrapComplete");
     await server.until(({ once }) => once !== undefined);
     server.signal("SIGTERM");

@@ -44,8 +44,9 @@ export class GracePeriod {
     this.#shortened.add(listener);
   }
 
-  /** Nothing is in flight any more. */
+  /** Nothing is in flight any more. Whoever limits it later sets no timer, for that would hold the process. */
   dispose(): void {
+    this.#endsAt = Number.NEGATIVE_INFINITY;
     clearTimeout(this.#timer);
     this.#shortened.clear();
   }
