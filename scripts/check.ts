@@ -8,7 +8,7 @@ import { rm } from "node:fs/promises";
 import path from "node:path";
 import { BUILD_ENV, buildCommand } from "./build.ts";
 import { runCommand, type Command } from "./run-command.ts";
-import { countTests, readTestReport, summaryLine } from "./test-report.ts";
+import { countTests, passedWhenTriedAgain, readTestReport, summaryLine } from "./test-report.ts";
 import { ROOT } from "./workspace.ts";
 
 const REPORT = path.join(ROOT, ".test-report.json");
@@ -45,7 +45,9 @@ async function runTests(): Promise<ReturnType<typeof countTests>> {
     ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${REPORT}`],
     { stream: true },
   );
-  const counts = countTests(await readTestReport(REPORT), exitCode);
+  const report = await readTestReport(REPORT);
+  const counts = countTests(report, exitCode);
+  for (const test of passedWhenTriedAgain(report)) console.log(`Passed only when tried again: ${test}`);
   console.log(`${counts.failed === 0 ? "ok    " : "FAILED"} tests (${secondsSince(start)})`);
   return counts;
 }

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { countTests, readTestReport, summaryLine } from "./test-report.ts";
+import { countTests, passedWhenTriedAgain, readTestReport, summaryLine } from "./test-report.ts";
 
 const file = (status: string, ...tests: string[]) => ({
+  name: "a.test.ts",
   status,
-  assertionResults: tests.map((one) => ({ status: one })),
+  assertionResults: tests.map((one) => ({
+    fullName: one,
+    status: one,
+    failureMessages: one === "failed" ? ["no"] : [],
+  })),
 });
 
 describe("counting tests", () => {
@@ -39,6 +44,13 @@ describe("counting tests", () => {
   test("a missing report is none", async () => {
     expect(await readTestReport("no-such-report.json")).toBeUndefined();
   });
+});
+
+test("what passed only when it was tried again is told, with what it had failed with", () => {
+  const again = { fullName: "again", status: "passed", failureMessages: ["Error: first"] };
+  const { assertionResults, ...rest } = file("failed", "passed", "failed");
+  const report = { testResults: [{ ...rest, assertionResults: [...assertionResults, again] }] };
+  expect(passedWhenTriedAgain(report)).toEqual(["a.test.ts: again\nError: first"]);
 });
 
 test("the summary tells of skipped tests only when there are some", () => {

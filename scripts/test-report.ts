@@ -10,8 +10,14 @@ export interface Counts {
 /** The part of vitest's JSON report that counts. */
 export interface TestReport {
   readonly testResults: readonly {
+    readonly name: string;
     readonly status: string;
-    readonly assertionResults: readonly { readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      /** Of every try, also where the last one passed. */
+      readonly failureMessages: readonly string[];
+    }[];
   }[];
 }
 
@@ -36,6 +42,15 @@ export function countTests(report: TestReport | undefined, exitCode: number): Co
   }
   if (failed === 0 && (exitCode !== 0 || passed === 0)) failed = 1;
   return { passed, failed, skipped };
+}
+
+/** The tests that passed only when they were tried again, each with what it had failed with: they count as passed, and are not to be forgotten. */
+export function passedWhenTriedAgain(report: TestReport | undefined): string[] {
+  return (report?.testResults ?? []).flatMap(({ name, assertionResults }) =>
+    assertionResults
+      .filter(({ status, failureMessages }) => status === "passed" && failureMessages.length > 0)
+      .map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${failureMessages.join("\n")}`),
+  );
 }
 
 /** The report in `file`, or `undefined` when it is missing or cut short. */
