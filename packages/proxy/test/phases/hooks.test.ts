@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { inspect } from "node:util";
 import { Server } from "@sluice/core";
 import { HttpPeer, httpProxy, type ProxyError, type ProxyHttp, type Session } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
@@ -146,7 +147,7 @@ overLegs(({ leg, expectLast, answering, startOrigin, startProxy, peerOf }) => {
       const client = await proxy.send(get());
       expect((await client.message()).status).toBe(599);
       const { ctx } = await proxy.whenFinished();
-      expect(ctx.calls.slice(3)).toEqual([
+      expect(ctx.calls.slice(3), inspect(proxy.errors)).toEqual([
         "upstreamPeer",
         "failToConnect true ConnectRefused",
         "failToProxy ConnectRefused",
