@@ -4,7 +4,7 @@ import type { ZodType } from "zod";
 import { inheritedConfigText, rememberConfigText } from "./config-texts.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { isSecret, keyPathText, valueAt, type KeyPath } from "./key-path.ts";
-import { describeIssue, EXPECTED, findings, type Finding } from "./schema-issues.ts";
+import { EXPECTED, findings, PARSING, type Finding } from "./schema-issues.ts";
 import { offsetOf } from "./yaml-place.ts";
 import { syntaxFaults } from "./yaml-syntax.ts";
 
@@ -52,7 +52,7 @@ export function parseYamlConfig<T>(text: string, schema: ZodType<T>, fileName: s
     throw new ConfigError(faults.map(({ offset, path, message }) => problemAt(offset, path, message)));
   }
   const value = toValue(document, () => problemAt(0, [], "its aliases repeat more than a configuration needs"));
-  const result = schema.safeParse(value, { error: describeIssue });
+  const result = schema.safeParse(value, PARSING);
   if (result.success) return result.data;
   const problems = result.error.issues
     .flatMap((issue) => findings(issue))

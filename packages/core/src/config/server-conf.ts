@@ -4,7 +4,7 @@ import { ConfigError } from "./config-error.ts";
 import { keyPathText } from "./key-path.ts";
 import { loadYamlConfig, parseYamlConfig } from "./load-yaml.ts";
 import { nearestName } from "./nearest-name.ts";
-import { describeIssue, findings } from "./schema-issues.ts";
+import { findings, PARSING } from "./schema-issues.ts";
 import { KEYS_WITHOUT_EFFECT, serverConfShape } from "./server-conf-keys.ts";
 
 /** The settings of a server. Keys and spelling are those of the YAML file, and of Pingora. */
@@ -140,7 +140,7 @@ export function defaultServerConf(): ServerConf {
  * @throws ConfigError naming each key whose value cannot be.
  */
 export function completeServerConf(given: Partial<ServerConf>): ServerConf {
-  const result = known.safeParse(given, { error: describeIssue });
+  const result = known.safeParse(given, PARSING);
   if (result.success) return result.data;
   const problems = result.error.issues
     .flatMap((issue) => findings(issue))
