@@ -21,6 +21,10 @@ export interface Protocol {
 /** The words of `--protocols`. */
 export type ProtocolName = "h1" | "tls" | "h2" | "h2-tls" | "h2-both";
 
+/** Not a rival, but the floor for what runs on Node.js. */
+const relay = (wire: Wire): Contender =>
+  nodeProgram({ name: "relay", program: "relay.ts", npmPackage: "@sluice/tls-openssl", wire });
+
 const TLS: Wire = { client: "h1", tls: true, origin: "h1" };
 const H2: Wire = { client: "h2", tls: false, origin: "h1" };
 const H2_TLS: Wire = { client: "h2", tls: true, origin: "h1" };
@@ -36,6 +40,7 @@ export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = {
       sluice(HTTP1, { name: "sluice-every-hook", program: "sluice-every-hook.ts" }),
       haproxy(HTTP1),
       nginxStockBuffers(HTTP1),
+      relay(HTTP1),
       nodeProgram({ name: "node:http+undici", program: "node-http-undici.ts", npmPackage: "undici" }),
       nodeProgram({ name: "httpxy", program: "httpxy.ts", npmPackage: "httpxy" }),
       nodeProgram({ name: "http-proxy-3", program: "http-proxy-3.ts", npmPackage: "http-proxy-3" }),
@@ -50,7 +55,7 @@ export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = {
   },
   tls: {
     workloads: ["13", "1k", "full-handshake", "resumed-handshake"],
-    contenders: [nginx(TLS), sluice(TLS), haproxy(TLS), caddy(TLS)],
+    contenders: [nginx(TLS), sluice(TLS), relay(TLS), haproxy(TLS), caddy(TLS)],
     yardstick: "nginx",
     says: "HTTP/1 by TLS 1.3 from clients, HTTP/1 to the origin",
   },
