@@ -206,6 +206,7 @@ export class Server {
    */
   async run(): Promise<void> {
     this.#begun = true;
+    const ownStartMs = performance.now();
     const role = processRole();
     if (this.options.test) {
       this.#services(() => true);
@@ -218,7 +219,7 @@ export class Server {
     }
     const unwatchErrors = watchUncaughtErrors((error) => this.#onUncaught(error));
     try {
-      await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role));
+      await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role, ownStartMs));
     } finally {
       unwatchErrors();
     }
@@ -235,7 +236,7 @@ export class Server {
     throw ProxyError.internal("InternalError", what);
   }
 
-  async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>): Promise<void> {
+  async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>, ownStartMs: number): Promise<void> {
     const ignored = keysWithoutEffect(this.conf);
     if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
@@ -256,7 +257,7 @@ export class Server {
     try {
       this.#bootstrap = () => bootstrap.run();
       if (this.#bootstrapService === undefined) await bootstrap.run();
-      await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
+      await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog, ownStartMs));
       if (this.#stopping === undefined) {
         await this.#tellServing(bootstrap);
         daemon?.serves();
@@ -288,7 +289,7 @@ export class Server {
   }
 
   /** In workers, after what runs here. */
-  #startPool(errorLog: string | undefined): Promise<void> {
+  #startPool(errorLog: string | undefined, ownStartMs: number): Promise<void> {
     const { threads, watchdog_seconds, graceful_shutdown_timeout_seconds, max_blocking_threads } = this.conf;
     this.#starting = (async () => {
       await this.#startServices(({ oncePerServer = false }) => oncePerServer);
@@ -301,6 +302,7 @@ export class Server {
         errorLog,
         timeoutMs: graceful_shutdown_timeout_seconds * 1000,
         watchdogMs: watchdog_seconds * 1000,
+        ownStartMs,
         threadPoolSize: max_blocking_threads,
       });
       try {

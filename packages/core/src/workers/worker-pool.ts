@@ -14,6 +14,13 @@ const EXIT_MS = 1000;
 const MAX_HEARTBEAT_MS = 1000;
 const MIN_HEARTBEAT_MS = 50;
 
+/**
+ * Until `run()` a worker does what the process that starts it has done, and may take this many times as long beyond the watchdog's
+ * time: what it waits for may be slower now. Nothing is lost if that is too long, for the others serve meanwhile; if it were too
+ * short, the worker would never come.
+ */
+const MIN_TIMES_OWN_START = 5;
+
 /** How long a worker may take to apply a reload before that is told; it is not given up. */
 const SLOW_RELOAD_MS = 10_000;
 
@@ -27,6 +34,8 @@ export interface WorkerPoolOptions extends Pick<WorkerSpec, "fds" | "errorLog" |
   readonly timeoutMs: number;
   /** How long an event loop may be blocked; 0: for ever. */
   readonly watchdogMs: number;
+  /** How long this process took from its start until `run()`. */
+  readonly ownStartMs: number;
 }
 
 /** A place for a worker, which is filled again when it dies. */
@@ -133,6 +142,7 @@ export class WorkerPool {
     }
     switch (message.kind) {
       case "hello":
+        worker.hello();
         this.#welcome(worker);
         break;
       case "ready":
@@ -229,7 +239,9 @@ export class WorkerPool {
   }
 
   #watch(): void {
-    const { watchdogMs } = this.#options;
+    const { watchdogMs, ownStartMs, count } = this.#options;
+    // All of them may start at once, on one processor.
+    const startMs = watchdogMs + ownStartMs * Math.max(MIN_TIMES_OWN_START, count);
     let checkedAt = performance.now();
     this.#watchdog = setInterval(() => {
       const now = performance.now();
@@ -237,10 +249,13 @@ export class WorkerPool {
       const wasAway = now - checkedAt > this.#heartbeatMs * 2;
       checkedAt = now;
       for (const worker of this.#workers.keys()) {
-        if (worker.seenAtMs === undefined) continue;
         if (wasAway) worker.seenAtMs = now;
-        if (now - worker.seenAtMs < watchdogMs) continue;
-        worker.message ||= `its event loop was blocked for ${Math.round(now - worker.seenAtMs)} ms`;
+        const silentMs = now - worker.seenAtMs;
+        if (silentMs < (worker.greeted ? watchdogMs : startMs)) continue;
+        const silence = Math.round(silentMs);
+        worker.message ||= worker.greeted
+          ? `its event loop was blocked for ${silence} ms`
+          : `it did not come to run() within ${silence} ms; it is blocked, or waits for something before`;
         worker.kill("unresponsive");
       }
     }, this.#heartbeatMs);
