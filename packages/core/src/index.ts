@@ -7,6 +7,7 @@ export type { CompressionDecision, NoCompressionReason } from "./compression/dec
 export { ResponseCompression, responseCompression } from "./compression/response-compression.ts";
 export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
+export { readConfigFiles } from "./config/inherited-files.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
   completeServerConf,

@@ -201,6 +201,20 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     expect(server.stderr).toMatch(/worker \d could not start: it did not come to run\(\)/);
   });
 
+  test("one whose program ends before it runs: it is said where to look, and is tried again", async () => {
+    const endIf = join(folder, "ends");
+    const { server, address } = await running({ endIf });
+    await using _ = server;
+    const { pid } = await get(address, "/pid");
+    writeFileSync(endIf, "");
+    process.kill(pid, "SIGKILL");
+    const [end] = await server.until(({ cause }) => cause === "could-not-start", 2);
+    expect(end).toMatchObject({ exitCode: 1, message: "it ended before run(); standard error says why" });
+    rmSync(endIf);
+    await server.until(ready, 3);
+    expect((await servingPids(address, 2)).size).toBe(2);
+  });
+
   test("one that only starts slowly, as all of them do, is left alone, however short the watchdog's time", async () => {
     const { server, address } = await running({ watchdog_seconds: 1, slowProgramMs: 1500 });
     await using _ = server;

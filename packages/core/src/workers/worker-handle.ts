@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import { isBusMessage } from "../bus/bus-message.ts";
-import { validConfigTexts } from "../config/config-texts.ts";
+import { filesForWorker } from "../config/inherited-files.ts";
 import type { BusPeer } from "../bus/server-bus.ts";
 import { CONFIG_FD, FIRST_LISTENING_FD, roleEnvironment } from "../server/process-role.ts";
 import { FatalReport } from "./fatal-report.ts";
@@ -144,6 +144,6 @@ function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec, report: FatalR
   config
     .on("error", () => undefined)
     .resume()
-    .end(validConfigTexts());
+    .end(filesForWorker());
   return child;
 }

@@ -1,6 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import { isBusMessage } from "../bus/bus-message.ts";
 import type { ServerBus } from "../bus/server-bus.ts";
+import { rememberWatchedFiles } from "../config/inherited-files.ts";
 import { logger } from "../log/logger.ts";
 import type { GracePeriod } from "../services/grace-period.ts";
 import { RestartBackoff } from "./restart-backoff.ts";
@@ -155,6 +156,9 @@ export class WorkerPool {
       case "heartbeat":
         worker.seen(message.heapUsed, message.heapLimit);
         break;
+      case "files":
+        rememberWatchedFiles(message.files);
+        break;
       case "draining":
         this.#onDraining(worker, message.reason, message.message);
         break;
@@ -199,6 +203,7 @@ export class WorkerPool {
     this.#workers.delete(worker);
     this.#reloading.get(worker)?.(undefined);
     this.#reloading.delete(worker);
+    worker.message ||= worker.greeted || signal !== null ? "" : "it ended before run(); standard error says why";
     const { id, pid, livedMs, message } = worker;
     const cause = this.#stopping !== undefined && worker.expectedEnd === undefined ? "stopped" : worker.causeOf(signal);
     const fields = {

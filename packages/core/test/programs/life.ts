@@ -25,6 +25,8 @@ interface Settings extends Partial<ServerConf> {
   slowStartMs?: number;
   /** Workers that start while the file is there are blocked for ever, before `run()`. */
   blockIf?: string;
+  /** Workers that start while the file is there end by themselves, before `run()`. */
+  endIf?: string;
   /** What each process waits for before `run()`. Milliseconds. */
   slowProgramMs?: number;
   /** Fails in the worker of this number. */
@@ -42,7 +44,7 @@ interface Settings extends Partial<ServerConf> {
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
 const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, inherited, ...others } = settings;
-const { blockIf, slowProgramMs, ...conf } = others;
+const { blockIf, endIf, slowProgramMs, ...conf } = others;
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify({ from: process.pid, ...what })}\n`);
 
@@ -165,6 +167,7 @@ if (blockIf !== undefined && server.worker !== undefined && existsSync(blockIf))
   tell({ blocks: true });
   for (;;);
 }
+if (endIf !== undefined && server.worker !== undefined && existsSync(endIf)) process.exit(1);
 if (slowProgramMs !== undefined) await new Promise((resolve) => setTimeout(resolve, slowProgramMs));
 await server.run();
 tell({ over: true });
