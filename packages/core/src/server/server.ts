@@ -13,6 +13,7 @@ import type { Service } from "../services/service.ts";
 import { PrimaryLink } from "../workers/primary-link.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { Bootstrap } from "./bootstrap.ts";
+import { checkHost } from "./check-host.ts";
 import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
 import { handoverChannel, type FdHandover } from "./fd-handover.ts";
 import { ListeningSockets } from "./listening-sockets.ts";
@@ -25,7 +26,7 @@ import { watchUncaughtErrors } from "./uncaught-errors.ts";
 export interface ServerOptions {
   /** Take over the listening sockets of the server that runs, by `handover`; as `--upgrade`. Default false. */
   readonly upgrade?: boolean;
-  /** {@link Server.run} only looks whether the services fit together; as `--test`. Default false. */
+  /** {@link Server.run} only looks whether the services fit together, and what the configuration names is there; as `--test`. Default false. */
   readonly test?: boolean;
   /** What moves listening sockets between processes. Default: SIGQUIT is refused, and so is `upgrade`. */
   readonly handover?: FdHandover;
@@ -210,6 +211,10 @@ export class Server {
     const role = processRole();
     if (this.options.test) {
       this.#services(() => true);
+      const [problem] = checkHost(this.conf);
+      if (problem !== undefined) {
+        throw ProxyError.internal("ConfigError", `${problem.key}: ${problem.message}`);
+      }
       log.info({}, "the configuration is valid");
       return;
     }
