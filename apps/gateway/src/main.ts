@@ -1,9 +1,10 @@
 import { ConfigError, configureLogs } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { LinuxError } from "@sluice/linux";
-import { checkTlsFiles } from "./check-tls-files.ts";
+import { checkStart } from "./check-start.ts";
 import { HELP, parseCommandLine, type Command } from "./command-line.ts";
 import { Demo } from "./demo.ts";
+import { reasonOf } from "./error-reason.ts";
 import { loadGatewayConf } from "./gateway-conf.ts";
 import { humanLog } from "./human-log.ts";
 import { runGateway } from "./run-gateway.ts";
@@ -43,12 +44,11 @@ async function execute(command: Command): Promise<number> {
 }
 
 async function serve({ conf: file, testOnly, daemon, upgrade }: Extract<Command, { kind: "serve" }>): Promise<number> {
-  const conf = loadGatewayConf(file);
   if (testOnly) {
-    await checkTlsFiles(conf);
+    await checkStart(file, { daemon });
     return valid(file);
   }
-  await runGateway(conf, { file, upgrade, ...(daemon && { daemon }) });
+  await runGateway(loadGatewayConf(file), { file, upgrade, ...(daemon && { daemon }) });
   return 0;
 }
 
@@ -67,15 +67,6 @@ async function demo(testOnly: boolean): Promise<number> {
     await running.stop();
   }
   return 0;
-}
-
-/** What was tried, from the outside in, and what the system said of it, unless the error has put that into words of its own. */
-function reasonOf(error: ProxyError): string {
-  const words: string[] = [];
-  let inner: unknown = error;
-  for (; inner instanceof ProxyError; inner = inner.cause) if (inner.context !== undefined) words.push(inner.context);
-  if (inner instanceof Error && error.type !== "BindError") words.push(inner.message);
-  return words.length === 0 ? error.message : words.join(": ");
 }
 
 function confFile(command: Command): string {

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { loadYamlConfig } from "@sluice/core";
-import { ProxyError } from "@sluice/error";
 import type { z } from "zod";
 import { checkAccessLog } from "./access-log-service.ts";
+import { problemsOfUpstreams } from "./check-start.ts";
+import { problemsOfSync, report } from "./conf-problems.ts";
 import { gatewayConfSchema, type GatewayConf } from "./gateway-conf.ts";
-import { toUpstreamSettings } from "./upstream-settings.ts";
 
 /** What a reload changes; everything else is the same for the whole life of a gateway. */
 const RELOADABLE: ReadonlySet<string> = new Set<keyof GatewayConf>(["upstreams", "routes", "access_log"]);
@@ -37,19 +37,12 @@ function reportFixed(conf: GatewayConf, running: GatewayConf, context: z.Refinem
   }
 }
 
-function reportFiles({ upstreams, access_log: accessLog }: GatewayConf, context: z.RefinementCtx): void {
-  const report = (path: PropertyKey[], check: () => unknown): void => {
-    try {
-      check();
-    } catch (error) {
-      if (!(error instanceof ProxyError)) throw error;
-      context.addIssue({ code: "custom", path, message: error.context ?? error.message });
-    }
-  };
-  for (const [name, upstream] of Object.entries(upstreams)) {
-    report(["upstreams", name, "tls"], () => toUpstreamSettings(name, upstream));
-  }
-  report(["access_log", "path"], () => checkAccessLog(accessLog));
+function reportFiles(conf: GatewayConf, context: z.RefinementCtx): void {
+  report(problemsOfUpstreams(conf), context);
+  report(
+    problemsOfSync(["access_log", "path"], () => checkAccessLog(conf.access_log)),
+    context,
+  );
 }
 
 /** The path of the value that differs, as deep as it is the only one; `undefined` if none does. */

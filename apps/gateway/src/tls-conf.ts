@@ -1,9 +1,9 @@
 import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import path from "node:path";
 import {
   CertificateNames,
+  readConfigFiles,
   type PeerOptions,
   type ServerConf,
   type TlsCertificate,
@@ -108,7 +108,7 @@ export function toPeerTlsOptions(conf: UpstreamTls, where: string): PeerOptions 
   return {
     tls: true,
     ...(sni !== undefined && { sni }),
-    ...(ca !== undefined && { ca: readPem(ca, `${where}.ca`, (pem) => new X509Certificate(pem)) }),
+    ...(ca !== undefined && { ca: readCa(ca, `${where}.ca`) }),
     ...(shown !== undefined && { clientCert: readClientCertificate(shown, `${where}.client_certificate`) }),
     ...(!verify && { verifyCert: false }),
   };
@@ -120,30 +120,56 @@ function ticketKeyOfAllWorkers(): Uint8Array {
   return Buffer.from(process.env["SLUICE_TICKET_KEY"], "base64");
 }
 
+function readCa(name: string, where: string): string {
+  return readPems([{ name, where, parse: toCertificate }], (pem) => pem);
+}
+
 function readClientCertificate(
   files: { cert: string; key: string },
   where: string,
 ): NonNullable<PeerOptions["clientCert"]> {
-  const cert = readPem(files.cert, `${where}.cert`, (pem) => new X509Certificate(pem));
-  const key = readPem(files.key, `${where}.key`, createPrivateKey);
-  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+  const certFile = { name: files.cert, where: `${where}.cert`, parse: toCertificate };
+  const keyFile = { name: files.key, where: `${where}.key`, parse: createPrivateKey };
+  return readPems([certFile, keyFile], (cert, key) => {
+    if (toCertificate(cert).checkPrivateKey(createPrivateKey(key))) return { cert, key };
     throw ProxyError.internal("ConfigError", `${where}: the key in ${files.key} is not that of ${files.cert}`);
-  }
-  return { cert, key };
+  });
 }
 
-/** The text of a file in which `parse` has found what it looks for. */
-function readPem(name: string, where: string, parse: (pem: string) => unknown): string {
-  let pem: string;
+function toCertificate(pem: string): X509Certificate {
+  return new X509Certificate(pem);
+}
+
+interface PemFile {
+  readonly name: string;
+  /** The key that names it. */
+  readonly where: string;
+  /** Throws if it is not what is expected. */
+  readonly parse: (pem: string) => unknown;
+}
+
+/** Files in which there is what is looked for, and which fit together, as `use` finds. */
+function readPems<T>(files: readonly PemFile[], use: (...pems: string[]) => T): T {
   try {
-    pem = readFileSync(fileAt(name), "utf8");
+    return readConfigFiles(
+      files.map(({ name }) => fileAt(name)),
+      (...pems) => {
+        for (const [at, one] of files.entries()) check(one, pems[at]!);
+        return use(...pems);
+      },
+    );
   } catch (cause) {
+    if (cause instanceof ProxyError) throw cause;
+    const { path: missing } = cause as NodeJS.ErrnoException;
+    const { name, where } = files.find((one) => fileAt(one.name) === missing) ?? files[0]!;
     throw ProxyError.internal("ConfigError", `${where}: cannot read ${name}`, cause);
   }
+}
+
+function check({ name, where, parse }: PemFile, pem: string): void {
   try {
     parse(pem);
   } catch (cause) {
     throw ProxyError.internal("ConfigError", `${where}: ${name} cannot be used, PEM is expected`, cause);
   }
-  return pem;
 }

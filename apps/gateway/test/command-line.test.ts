@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -55,6 +56,75 @@ describe("--test", () => {
   test("a valid configuration: exit 0, nothing started", async () => {
     const file = await confFile(`unix:${folder}/unused.sock`);
     expect(await outcome(["-t", "-c", file])).toEqual({ code: 0, stdout: `${file}: valid\n`, stderr: "" });
+  });
+
+  test("what is not there on this machine is named with its line; nothing is created", async () => {
+    const file = await confFile(
+      "127.0.0.1:0",
+      `user: no-such-user
+group: no-such-group
+error_log: ${folder}/none/error.log
+working_directory: ${folder}/none
+access_log: { path: ${folder}/none/access.log }
+ca_file: ${folder}/none.pem
+`,
+    );
+    const { code, stdout, stderr } = await outcome(["-t", "-c", file]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr.split("\n").map((line) => line.replace(/ENOENT: .*$/, "ENOENT"))).toEqual([
+      `${file}:4:7: user: the system knows no account "no-such-user"`,
+      `${file}:5:8: group: the system knows no group "no-such-group"`,
+      `${file}:6:12: error_log: cannot open ${folder}/none/error.log: ENOENT`,
+      `${file}:7:20: working_directory: ENOENT`,
+      `${file}:8:21: access_log.path: cannot open ${folder}/none/access.log: ENOENT`,
+      `${file}:9:10: ca_file: cannot read ${folder}/none.pem: ENOENT`,
+      "",
+    ]);
+  });
+
+  test("logs that are there stay as they are, and those that are not do not come", async () => {
+    const log = path.join(folder, "kept.log");
+    await writeFile(log, "a line\n");
+    const logs = `error_log: ${log}\naccess_log: { path: ${folder}/new.log }\n`;
+    const file = await confFile("127.0.0.1:0", logs);
+    expect(await outcome(["-t", "-c", file])).toMatchObject({ code: 0, stderr: "" });
+    expect(await readFile(log, "utf8")).toBe("a line\n");
+    expect(existsSync(`${folder}/new.log`)).toBe(false);
+  });
+
+  test("the access log of a daemon is where the daemon will be", async () => {
+    const file = await confFile(
+      "127.0.0.1:0",
+      `access_log: { path: logs/access.log }\nworking_directory: ${folder}/there\n`,
+    );
+    await mkdir(`${folder}/there/logs`, { recursive: true });
+    expect(await outcome(["-t", "-d", "-c", file])).toMatchObject({ code: 0, stderr: "" });
+    const { code, stderr } = await outcome(["-t", "-c", file]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/:4:21: access_log\.path: cannot open logs\/access\.log: ENOENT/);
+  });
+
+  test.runIf(process.geteuid?.() === 0)("what the account of the file may not open", async () => {
+    const own = await mkdtemp(path.join(tmpdir(), "gateway-account-"));
+    const file = path.join(own, "gateway.yaml");
+    const tls = `{ certificates: [{ cert: ${own}/a.pem, key: ${own}/a.key }] }`;
+    const rest = "upstreams: { api: { servers: [127.0.0.1:1] } }\nroutes: [{ upstream: api }]\n";
+    await writeFile(`${own}/a.pem`, "", { mode: 0o644 });
+    await writeFile(`${own}/a.key`, "", { mode: 0o600 });
+    await chmod(own, 0o755);
+    await writeFile(
+      file,
+      `user: nobody
+access_log: { path: ${own}/access.log }
+listeners: [{ address: 127.0.0.1:0, tls: ${tls} }]
+${rest}`,
+      { mode: 0o600 },
+    );
+    const { code, stderr } = await outcome(["-t", "-c", file]);
+    await rm(own, { recursive: true });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/:2:21: access_log\.path: cannot open .*: EACCES: .*\(as user nobody\)\n/);
+    expect(stderr).toMatch(/:3:\d+: listeners\[0\]\.tls: cannot read .*a\.key: EACCES: .*\(as user nobody\)\n/);
   });
 
   test("the demo's, too", async () => {

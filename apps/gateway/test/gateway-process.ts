@@ -60,11 +60,17 @@ export class GatewayProcess implements AsyncDisposable {
 
   /** The access lines so far. */
   get requests(): Record<string, unknown>[] {
+    return this.lines("request");
+  }
+
+  /** The lines of its log so far that say this. */
+  lines(message: string): Record<string, unknown>[] {
     return this.stderr
+      .slice(0, this.stderr.lastIndexOf("\n") + 1)
       .split("\n")
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter((line) => line["msg"] === "request");
+      .filter((line) => line["msg"] === message);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

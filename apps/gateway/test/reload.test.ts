@@ -357,7 +357,7 @@ routes:
     await using gateway = await Reloaded.start("", routing(""));
     await writeFile(`${folder}/no.pem`, "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n");
     expect(await gateway.reload(routing(`, tls: { ca: "${folder}/no.pem" }`))).toMatch(
-      /\.yaml:5:\d+: upstreams\.a\.tls: upstreams\.a\.tls\.ca: .*no\.pem cannot be used, PEM is expected/,
+      /\.yaml:5:\d+: upstreams\.a\.tls\.ca: .*no\.pem cannot be used, PEM is expected/,
     );
     expect(await gateway.reload(routing(`, tls: { ca: "${folder}/none.pem" }`))).toMatch(/cannot read .*none\.pem/);
     expect(await call(gateway.where, "/")).toEqual({ status: 200, body: "ok" });

@@ -198,7 +198,7 @@ routes: [{ upstream: a }]
 
 test.for([
   ["-c", "gateway: cannot listen on unix:/nowhere with TLS: cannot read FOLDER/none.pem: ENOENT: no such file"],
-  ["-tc", "gateway: listeners[0].tls: cannot read FOLDER/none.pem: ENOENT: no such file"],
+  ["-tc", "FOLDER/gateway.yaml:1:41: listeners[0].tls: cannot read FOLDER/none.pem: ENOENT: no such file"],
 ] as const)("%s: a certificate that is not there is named, exit code 1", async ([flags, line]) => {
   const file = path.join(folder, "gateway.yaml");
   const tls = `{ certificates: [{ cert: "${folder}/none.pem", key: "${folder}/none.key" }] }`;

@@ -75,6 +75,67 @@ daemon_wait_for_ready: true
   }
 }, 40_000);
 
+test("a worker that replaces another serves as those before it while its files are broken, and takes them when they are mended", async () => {
+  await using origin = await startTlsOrigin({ certificate, clientCa: ca.cert });
+  const shown = ca.issue({ usage: "client", commonName: "gateway" });
+  write("client.pem", shown.cert);
+  write("client.key", shown.key);
+  // More than a pipe holds at once.
+  write("ca.pem", `${ca.cert}${"# a comment\n".repeat(100_000)}`);
+  await using gateway = await GatewayProcess.start(
+    folder,
+    `listeners:
+  - address: 127.0.0.1:0
+    tls:
+      certificates: [{ cert: ${folder}/a.pem, key: ${folder}/a.key }]
+      session_ticket_key: ${folder}/ticket.key
+      client_certificates: { mode: request, ca: ${folder}/ca.pem }
+upstreams:
+  a:
+    servers: ["${origin.address}"]
+    tls:
+      sni: a.test
+      ca: ${folder}/ca.pem
+      client_certificate: { cert: ${folder}/client.pem, key: ${folder}/client.key }
+routes: [{ upstream: a }]
+threads: 2
+ca_file: ${folder}/ca.pem
+`,
+    { SLUICE_LOG: "debug" },
+  );
+  const [address = ""] = gateway.addresses;
+  const ready = (): number[] => gateway.lines("a worker is ready").map(({ pid }) => pid as number);
+  await gateway.until(() => ready().length === 2);
+
+  // A renewal that went well: those who come later begin with it, and not with what there was at the start.
+  const renewed = ca.issue({ names: ["a.test", "renewed.test"] });
+  write("a.pem", renewed.cert);
+  write("a.key", renewed.key);
+  await gateway.until(() => gateway.lines("took new TLS files").length >= 2);
+  // One that did not.
+  for (const name of ["a.pem", "ticket.key", "ca.pem", "client.pem", "client.key"]) write(name, "broken");
+  rmSync(path.join(folder, "a.key"));
+  for (const pid of ready()) process.kill(pid, "SIGKILL");
+  await gateway.until(() => ready().length === 4);
+  const served = { status: 200, names: "DNS:a.test, DNS:renewed.test" };
+  for (let call = 0; call < 8; call++) expect(await tlsCall(address, "/", client)).toMatchObject(served);
+  // They say what is wrong, as the others would.
+  const refused = (): Record<string, unknown>[] =>
+    gateway.lines("new TLS files cannot be used; those from before stay");
+  await gateway.until(() => refused().length > 0);
+  expect(JSON.stringify(refused()[0])).toContain(`cannot read ${folder}/a.key`);
+
+  write("a.pem", certificate.cert);
+  write("a.key", certificate.key);
+  write("ticket.key", randomBytes(48));
+  write("ca.pem", ca.cert);
+  await gateway.until(() => gateway.lines("took new TLS files").length >= 4);
+  for (let call = 0; call < 8; call++) {
+    expect(await tlsCall(address, "/", client)).toMatchObject({ status: 200, names: "DNS:a.test" });
+  }
+  expect(gateway.lines("a worker has ended").map(({ cause }) => cause)).toEqual(["killed", "killed"]);
+}, 90_000);
+
 test("a session that the server of before an upgrade gave is resumed by the one behind it", async () => {
   await using origin = await Origin.start((_request, response) => response.end("ok"));
   const file = write(

@@ -115,7 +115,7 @@ test("client_certificate is shown to a server that asks for it", async () => {
   expect((await ask(without))["status"]).toBe(502);
 });
 
-describe("a file that cannot be used: its key, and exit code 1", () => {
+describe("a file that cannot be used: its key, with --test its line, and exit code 1", () => {
   test.for([
     ["that is not there", '{ ca: "FOLDER/none" }', "upstreams.api.tls.ca: cannot read FOLDER/none: ENOENT"],
     ["that is no PEM", '{ ca: "FOLDER/text" }', "upstreams.api.tls.ca: FOLDER/text cannot be used, PEM is expected"],
@@ -129,10 +129,14 @@ describe("a file that cannot be used: its key, and exit code 1", () => {
     file("other.key", ca.issue().key);
     const yaml = `listeners: [{ address: 127.0.0.1:0 }]\nupstreams: { api: { servers: [127.0.0.1:1], tls: ${tls} } }\nroutes: [{ upstream: api }]\n`;
     const conf = file("bad.yaml", yaml.replaceAll("CA", `${folder}/ca.pem`).replaceAll("FOLDER", folder));
-    for (const flags of ["-c", "-tc"]) {
+    for (const [flags, where] of [
+      ["-c", /^gateway: /],
+      ["-tc", /^.*bad\.yaml:2:\d+: /],
+    ] as const) {
       await using gateway = new GatewayProcess([flags, conf]);
       expect(await gateway.exited).toBe(1);
-      expect(gateway.stderr).toContain(`gateway: ${line.replaceAll("FOLDER", folder)}`);
+      expect(gateway.stderr).toContain(`: ${line.replaceAll("FOLDER", folder)}`);
+      expect(gateway.stderr).toMatch(where);
     }
   });
 });

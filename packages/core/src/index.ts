@@ -7,6 +7,7 @@ export type { CompressionDecision, NoCompressionReason } from "./compression/dec
 export { ResponseCompression, responseCompression } from "./compression/response-compression.ts";
 export { GrpcWeb, grpcWeb } from "./grpc-web/grpc-web.ts";
 export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
+export { readConfigFiles } from "./config/inherited-files.ts";
 export { loadYamlConfig, parseYamlConfig } from "./config/load-yaml.ts";
 export {
   completeServerConf,
@@ -23,6 +24,7 @@ export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
 export { humanLog, type HumanLogOptions, type LogRecord } from "./log/human-log.ts";
+export { checkLogFile } from "./log/check-log-file.ts";
 export { LogFile, type LogFileOptions } from "./log/log-file.ts";
 export { configureLogs, logger, type LogDestination, type Logger, type LogOptions } from "./log/logger.ts";
 export {
@@ -65,6 +67,7 @@ export {
   type ReloadMessage,
   type ReloadStartMessage,
 } from "./server/reload.ts";
+export { assumeAccount, checkHost, type HostProblem } from "./server/check-host.ts";
 export { Server, type ServerOptions } from "./server/server.ts";
 export { uncaughtErrorChannel, type UncaughtErrorMessage } from "./server/uncaught-errors.ts";
 export {

@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { WorkerEndCause } from "../src/index.ts";
 import { get, Held, LifeProcess, type Told } from "./life-process.ts";
 
@@ -21,6 +21,10 @@ async function running(settings: object, execArgv: string[] = []): Promise<{ ser
     throw error;
   }
 }
+
+let folder: string;
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), "sluice-workers-"))));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const ready = ({ channel }: Told): boolean => channel === "sluice:worker:ready";
 const ended = ({ channel }: Told): boolean => channel === "sluice:worker:ended";
@@ -169,6 +173,53 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     await expect(blocked).rejects.toThrow(/ECONNRESET|socket hang up/);
     await server.until(ready, 3);
     expect((await servingPids(address, 2)).size).toBe(2);
+  });
+
+  test("one that is blocked before it has said that it is there, and is tried again", async () => {
+    const blockIf = join(folder, "blocked");
+    const { server, address } = await running({ watchdog_seconds: 1, blockIf });
+    await using _ = server;
+    const { pid } = await get(address, "/pid");
+    writeFileSync(blockIf, "");
+    process.kill(pid, "SIGKILL");
+    const blocked = ({ cause }: Told): boolean => cause === "unresponsive";
+    const [first] = await server.until(blocked);
+    expect(first).toMatchObject({
+      livedMs: 0,
+      message: expect.stringMatching(/^it did not come to run\(\) within \d+ ms; it is blocked/) as string,
+    });
+    await server.logged("a worker is replaced after a delay");
+    rmSync(blockIf);
+    await server.until(ready, 3);
+    expect((await servingPids(address, 2)).size).toBe(2);
+  });
+
+  test("one that is blocked when the server starts: the server ends, and says so", async () => {
+    const settings = { watchdog_seconds: 1, grace_period_seconds: 0, graceful_shutdown_timeout_seconds: 0 };
+    await using server = new LifeProcess({ ...LISTEN, threads: 2, ...settings, blockIf: folder });
+    expect(await server.exited).toBe(1);
+    expect(server.stderr).toMatch(/worker \d could not start: it did not come to run\(\)/);
+  });
+
+  test("one whose program ends before it runs: it is said where to look, and is tried again", async () => {
+    const endIf = join(folder, "ends");
+    const { server, address } = await running({ endIf });
+    await using _ = server;
+    const { pid } = await get(address, "/pid");
+    writeFileSync(endIf, "");
+    process.kill(pid, "SIGKILL");
+    const [end] = await server.until(({ cause }) => cause === "could-not-start", 2);
+    expect(end).toMatchObject({ exitCode: 1, message: "it ended before run(); standard error says why" });
+    rmSync(endIf);
+    await server.until(ready, 3);
+    expect((await servingPids(address, 2)).size).toBe(2);
+  });
+
+  test("one that only starts slowly, as all of them do, is left alone, however short the watchdog's time", async () => {
+    const { server, address } = await running({ watchdog_seconds: 1, slowProgramMs: 1500 });
+    await using _ = server;
+    expect((await servingPids(address, 2)).size).toBe(2);
+    expect(server.told.filter(ended)).toEqual([]);
   });
 
   test("all of them at once: those who connect meanwhile wait, and are answered", async () => {

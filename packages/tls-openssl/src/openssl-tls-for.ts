@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import type { ServerConf, TlsProvider } from "@sluice/core";
+import { readConfigFiles, type ServerConf, type TlsProvider } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { opensslTls, type OpensslTlsOptions } from "./openssl-tls.ts";
 
@@ -29,16 +28,10 @@ function upstreamTls(
   const keyLogFile = (mayLog && process.env["SSLKEYLOGFILE"]) || false;
   if (caFile === undefined) return opensslTls({ ...options, keyLogFile });
   try {
-    return opensslTls({ ...options, keyLogFile, ca: readCa(caFile) });
+    return readConfigFiles([caFile], (ca) => opensslTls({ ...options, keyLogFile, ca }));
   } catch (error) {
-    throw error instanceof ProxyError ? error.moreContext("ca_file") : error;
-  }
-}
-
-function readCa(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw ProxyError.internal("ConfigError", `cannot read ${file}`, cause);
+    if (error instanceof ProxyError) throw error.moreContext("ca_file");
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+    throw ProxyError.internal("ConfigError", `ca_file: cannot read ${caFile}`, error);
   }
 }

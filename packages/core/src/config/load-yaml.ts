@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import { LineCounter, parseDocument, type Document } from "yaml";
 import type { ZodType } from "zod";
-import { inheritedConfigText, rememberConfigText } from "./config-texts.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
+import { readConfigFiles } from "./inherited-files.ts";
 import { isSecret, keyPathText, valueAt, type KeyPath } from "./key-path.ts";
 import { EXPECTED, findings, PARSING, type Finding } from "./schema-issues.ts";
 import { offsetOf } from "./yaml-place.ts";
@@ -18,16 +17,13 @@ const SHOWN_CHARS = 60;
  * @throws ConfigError also when the file cannot be read.
  */
 export function loadYamlConfig<T>(path: string, schema: ZodType<T>): T {
-  let text: string;
   try {
-    text = inheritedConfigText(path) ?? readFileSync(path, "utf8");
+    return readConfigFiles([path], (text) => parseYamlConfig(text, schema, path));
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (error as Error).message;
+    if (!isSystemError(error)) throw error;
+    const reason = error.code === "ENOENT" ? "no such file" : error.message;
     throw new ConfigError([{ file: path, line: 0, column: 0, key: "", message: `cannot read: ${reason}` }]);
   }
-  const value = parseYamlConfig(text, schema, path);
-  rememberConfigText(path, text);
-  return value;
 }
 
 /**
@@ -58,6 +54,10 @@ export function parseYamlConfig<T>(text: string, schema: ZodType<T>, fileName: s
     .flatMap((issue) => findings(issue))
     .map((found) => problemAt(offsetOf(document, found.path, found.side), found.path, messageOf(found, value)));
   throw new ConfigError(problems.toSorted((a, b) => a.line - b.line || a.column - b.column));
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error;
 }
 
 /** The document as plain values. The parser refuses to expand aliases without measure. */

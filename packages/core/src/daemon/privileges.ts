@@ -14,9 +14,18 @@ export interface Account {
  * @throws ProxyError naming the account that the system does not know.
  */
 export function lookUpAccount({ user, group }: Pick<ServerConf, "user" | "group">): Account | undefined {
-  if (user === undefined) return group === undefined ? undefined : { user: undefined, gid: groupNumber(group) };
-  const uid = idOf("-u", user);
-  return { user: { name: user, uid }, gid: group === undefined ? idOf("-g", user) : groupNumber(group) };
+  const gid = group === undefined ? undefined : named("group", () => findGroup(group));
+  if (user === undefined) return gid === undefined ? undefined : { user: undefined, gid };
+  const { uid, gid: primary } = named("user", () => findUser(user));
+  return { user: { name: user, uid }, gid: gid ?? primary };
+}
+
+function named<T>(key: string, find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw refused(`${key}: ${(error as Error).message}`, (error as Error).cause);
+  }
 }
 
 /** In Node.js since 0.9, and not in its types. */
@@ -46,23 +55,28 @@ export function becomeAccount({ user, gid }: Account): void {
   if (user !== undefined) setuid(user.uid);
 }
 
-/** By `id`, which asks whatever directory of accounts the system has. */
-function idOf(option: "-u" | "-g", user: string): number {
+/** By `id`, which asks whatever directory of accounts the system has. @throws Error naming one that the system does not know. */
+export function findUser(user: string): { readonly uid: number; readonly gid: number } {
   try {
-    return Number(execFileSync("id", [option, user], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
-  } catch (error) {
-    throw refused(`user: the system knows no account ${JSON.stringify(user)}`, error);
+    return { uid: idOf("-u", user), gid: idOf("-g", user) };
+  } catch (cause) {
+    throw new Error(`the system knows no account ${JSON.stringify(user)}`, { cause });
   }
 }
 
-function groupNumber(group: string): number {
+/** The number of a group. @throws Error naming one that the system does not know. */
+export function findGroup(group: string): number {
   if (/^\d+$/.test(group)) return Number(group);
   try {
     const entry = execFileSync("getent", ["group", group], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
     return Number(entry.split(":")[2]);
-  } catch (error) {
-    throw refused(`group: the system knows no group ${JSON.stringify(group)}`, error);
+  } catch (cause) {
+    throw new Error(`the system knows no group ${JSON.stringify(group)}`, { cause });
   }
+}
+
+function idOf(option: "-u" | "-g", user: string): number {
+  return Number(execFileSync("id", [option, user], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
 }
 
 function refused(what: string, cause?: unknown): ProxyError {

@@ -21,7 +21,7 @@ export type ProcessRole =
 
 const VARIABLE = "SLUICE_ROLE";
 
-/** Where a worker can read what its configuration is. 3 is the way to the process that has started it. */
+/** Where a worker can read the files that it inherits. 3 is the way to the process that has started it. */
 export const CONFIG_FD = 4;
 
 /** The first of a worker's descriptors to listen on. */

@@ -211,6 +211,15 @@ test("only to be tested, it starts nothing", async () => {
   expect(lines.join("")).toContain("the configuration is valid");
 });
 
+test.each([
+  [{ user: "no-such-user" }, 'user: the system knows no account "no-such-user"'],
+  [{ group: "no-such-group" }, 'group: the system knows no group "no-such-group"'],
+  [{ error_log: "/no/such/folder/log" }, "error_log: cannot open /no/such/folder/log: ENOENT"],
+  [{ working_directory: "/no/such/folder" }, "working_directory: ENOENT"],
+])("only to be tested, it says what is not there: %j", async (conf, message) => {
+  await expect(new Server(conf, { test: true }).run()).rejects.toThrow(message);
+});
+
 test("a configuration that cannot be is refused", () => {
   expect(() => new Server({ threads: 1.5 })).toThrow("configuration: threads: expected an integer from 1 to 1024");
 });

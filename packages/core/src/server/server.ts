@@ -13,6 +13,7 @@ import type { Service } from "../services/service.ts";
 import { PrimaryLink } from "../workers/primary-link.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { Bootstrap } from "./bootstrap.ts";
+import { checkHost } from "./check-host.ts";
 import { PhaseWatch, type ExecutionPhase } from "./execution-phase.ts";
 import { handoverChannel, type FdHandover } from "./fd-handover.ts";
 import { ListeningSockets } from "./listening-sockets.ts";
@@ -25,7 +26,7 @@ import { watchUncaughtErrors } from "./uncaught-errors.ts";
 export interface ServerOptions {
   /** Take over the listening sockets of the server that runs, by `handover`; as `--upgrade`. Default false. */
   readonly upgrade?: boolean;
-  /** {@link Server.run} only looks whether the services fit together; as `--test`. Default false. */
+  /** {@link Server.run} only looks whether the services fit together, and what the configuration names is there; as `--test`. Default false. */
   readonly test?: boolean;
   /** What moves listening sockets between processes. Default: SIGQUIT is refused, and so is `upgrade`. */
   readonly handover?: FdHandover;
@@ -206,9 +207,14 @@ export class Server {
    */
   async run(): Promise<void> {
     this.#begun = true;
+    const ownStartMs = performance.now();
     const role = processRole();
     if (this.options.test) {
       this.#services(() => true);
+      const [problem] = checkHost(this.conf);
+      if (problem !== undefined) {
+        throw ProxyError.internal("ConfigError", `${problem.key}: ${problem.message}`);
+      }
       log.info({}, "the configuration is valid");
       return;
     }
@@ -218,7 +224,7 @@ export class Server {
     }
     const unwatchErrors = watchUncaughtErrors((error) => this.#onUncaught(error));
     try {
-      await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role));
+      await (role.kind === "worker" ? this.#runWorker(role) : this.#runServer(role, ownStartMs));
     } finally {
       unwatchErrors();
     }
@@ -235,7 +241,7 @@ export class Server {
     throw ProxyError.internal("InternalError", what);
   }
 
-  async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>): Promise<void> {
+  async #runServer(role: Exclude<ProcessRole, { kind: "worker" }>, ownStartMs: number): Promise<void> {
     const ignored = keysWithoutEffect(this.conf);
     if (ignored.length > 0) log.info({ keys: ignored }, "configuration keys without effect");
     const errorLog = role.kind === "daemon" ? role.errorLog : undefined;
@@ -256,7 +262,7 @@ export class Server {
     try {
       this.#bootstrap = () => bootstrap.run();
       if (this.#bootstrapService === undefined) await bootstrap.run();
-      await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog));
+      await (this.conf.threads === 1 ? this.start() : this.#startPool(errorLog, ownStartMs));
       if (this.#stopping === undefined) {
         await this.#tellServing(bootstrap);
         daemon?.serves();
@@ -288,7 +294,7 @@ export class Server {
   }
 
   /** In workers, after what runs here. */
-  #startPool(errorLog: string | undefined): Promise<void> {
+  #startPool(errorLog: string | undefined, ownStartMs: number): Promise<void> {
     const { threads, watchdog_seconds, graceful_shutdown_timeout_seconds, max_blocking_threads } = this.conf;
     this.#starting = (async () => {
       await this.#startServices(({ oncePerServer = false }) => oncePerServer);
@@ -301,6 +307,7 @@ export class Server {
         errorLog,
         timeoutMs: graceful_shutdown_timeout_seconds * 1000,
         watchdogMs: watchdog_seconds * 1000,
+        ownStartMs,
         threadPoolSize: max_blocking_threads,
       });
       try {

@@ -1,17 +1,12 @@
 import { readFile, stat } from "node:fs/promises";
 import { ProxyError, toProxyError } from "@sluice/error";
+import { inheritedWatchedFiles, rememberWatchedFiles, type WatchedFiles } from "../config/inherited-files.ts";
 import { tlsChannels } from "../diagnostics.ts";
 import { logger } from "../log/logger.ts";
+import type { WatchedFile } from "./watched-file.ts";
 
 /** Gives what a source holds: itself, or the content of the file as it was read last. */
 export type ReadSource = (source: string | Uint8Array | { readonly file: string }) => string | Uint8Array;
-
-/** A file as it was read last. */
-interface WatchedFile {
-  readonly content: Buffer;
-  /** Tells one state of the file from another. */
-  readonly state: string;
-}
 
 /** More is no certificate, nor a bundle of all that there are. */
 const MAX_FILE_BYTES = 16_777_216;
@@ -25,11 +20,13 @@ const { reloaded } = tlsChannels;
  *
  * It looks at the files now and then instead of asking the system for events: those do not come from network file systems, and links
  * that change, as with certbot and Kubernetes, would have to be followed one by one.
+ *
+ * A worker that replaces another begins with what those that serve could use last, and looks at the files after that.
  */
 export class WatchedSettings<T> {
   readonly #paths: readonly string[];
   readonly #make: (read: ReadSource) => T;
-  #files: ReadonlyMap<string, WatchedFile> = new Map();
+  #files: WatchedFiles = new Map();
   #current: T | undefined = undefined;
   /** States that were tried in vain: once because files are written one after another; twice is told. */
   #failedStates: string | undefined = undefined;
@@ -57,8 +54,9 @@ export class WatchedSettings<T> {
     make: (read: ReadSource) => T,
   ): Promise<WatchedSettings<T>> {
     const watched = new WatchedSettings(settings, make);
-    watched.#files = await readAll(watched.#paths);
-    watched.#current = watched.#makeOf(watched.#files);
+    const inherited = inheritedWatchedFiles(watched.#paths);
+    if (inherited === undefined) watched.#take(await readAll(watched.#paths));
+    else watched.#use(inherited);
     if (reloadMs > 0 && watched.#paths.length > 0) watched.#schedule(reloadMs);
     return watched;
   }
@@ -87,8 +85,7 @@ export class WatchedSettings<T> {
     try {
       const files = await readAll(this.#paths);
       if (this.#closed) return;
-      this.#current = this.#makeOf(files);
-      this.#files = files;
+      this.#take(files);
       log.info({ files: changed }, "took new TLS files");
       if (reloaded.hasSubscribers) reloaded.publish({ files: changed, error: undefined });
     } catch (thrown) {
@@ -103,10 +100,16 @@ export class WatchedSettings<T> {
     }
   }
 
-  #makeOf(files: ReadonlyMap<string, WatchedFile>): T {
-    return this.#make((source) =>
+  #take(files: WatchedFiles): void {
+    this.#use(files);
+    rememberWatchedFiles(files);
+  }
+
+  #use(files: WatchedFiles): void {
+    this.#current = this.#make((source) =>
       typeof source === "string" || source instanceof Uint8Array ? source : files.get(source.file)!.content,
     );
+    this.#files = files;
   }
 }
 
@@ -119,7 +122,10 @@ function filesIn(value: unknown): string[] {
 }
 
 async function readAll(paths: readonly string[]): Promise<Map<string, WatchedFile>> {
-  const files = await Promise.all(paths.map(read));
+  const reads = paths.map(read);
+  // Of several that cannot be read the first is named, whichever is known first.
+  await Promise.allSettled(reads);
+  const files = await Promise.all(reads);
   return new Map(files.map((file, at) => [paths[at]!, file]));
 }
 

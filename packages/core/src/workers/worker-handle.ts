@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import { isBusMessage } from "../bus/bus-message.ts";
-import { validConfigTexts } from "../config/config-texts.ts";
+import { filesForWorker } from "../config/inherited-files.ts";
 import type { BusPeer } from "../bus/server-bus.ts";
 import { CONFIG_FD, FIRST_LISTENING_FD, roleEnvironment } from "../server/process-role.ts";
 import { FatalReport } from "./fatal-report.ts";
@@ -31,8 +31,10 @@ export class WorkerHandle implements BusPeer {
   readonly startedAtMs: number = performance.now();
   /** `undefined` until its services are ready. */
   readyAtMs: number | undefined = undefined;
-  /** When it last showed that its event loop turns; `undefined` until it has for the first time. */
-  seenAtMs: number | undefined = undefined;
+  /** When it last showed that its event loop turns; its start until it has for the first time. */
+  seenAtMs: number = this.startedAtMs;
+  /** It has said that it is there. */
+  greeted = false;
   /** Why it is to end; what it ended of, if nothing else is known. */
   expectedEnd: WorkerEndCause | undefined = undefined;
   /** What it said about that. */
@@ -73,6 +75,11 @@ export class WorkerHandle implements BusPeer {
     if (isBusMessage(message)) this.#child.send(message);
     // Between `connected` and the write it may end; nobody is told of that message.
     else this.#child.send(message, () => undefined);
+  }
+
+  hello(): void {
+    this.greeted = true;
+    this.seenAtMs = performance.now();
   }
 
   seen(heapUsed: number, heapLimit: number): void {
@@ -137,6 +144,6 @@ function start({ id, fds, errorLog, threadPoolSize }: WorkerSpec, report: FatalR
   config
     .on("error", () => undefined)
     .resume()
-    .end(validConfigTexts());
+    .end(filesForWorker());
   return child;
 }

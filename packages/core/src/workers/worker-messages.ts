@@ -1,3 +1,4 @@
+import type { WatchedFiles } from "../config/inherited-files.ts";
 import type { BusMessage, RetainedMessage } from "../bus/bus-message.ts";
 
 /** What a worker tells the process that has started it. */
@@ -10,6 +11,8 @@ export type WorkerMessage =
   | { readonly kind: "failed"; readonly message: string }
   /** Its event loop turns. */
   | { readonly kind: "heartbeat"; readonly heapUsed: number; readonly heapLimit: number }
+  /** What it could use of files that are watched, for workers that come later. */
+  | { readonly kind: "files"; readonly files: WatchedFiles }
   /** It takes nothing new and ends when nothing is in flight. */
   | { readonly kind: "draining"; readonly reason: "uncaught-error" | "signal"; readonly message: string }
   /** It has done what was asked. `error` says why not. */

@@ -1,6 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import { isBusMessage } from "../bus/bus-message.ts";
 import type { ServerBus } from "../bus/server-bus.ts";
+import { rememberWatchedFiles } from "../config/inherited-files.ts";
 import { logger } from "../log/logger.ts";
 import type { GracePeriod } from "../services/grace-period.ts";
 import { RestartBackoff } from "./restart-backoff.ts";
@@ -13,6 +14,13 @@ const EXIT_MS = 1000;
 
 const MAX_HEARTBEAT_MS = 1000;
 const MIN_HEARTBEAT_MS = 50;
+
+/**
+ * Until `run()` a worker does what the process that starts it has done, and may take this many times as long beyond the watchdog's
+ * time: what it waits for may be slower now. Nothing is lost if that is too long, for the others serve meanwhile; if it were too
+ * short, the worker would never come.
+ */
+const MIN_TIMES_OWN_START = 5;
 
 /** How long a worker may take to apply a reload before that is told; it is not given up. */
 const SLOW_RELOAD_MS = 10_000;
@@ -27,6 +35,8 @@ export interface WorkerPoolOptions extends Pick<WorkerSpec, "fds" | "errorLog" |
   readonly timeoutMs: number;
   /** How long an event loop may be blocked; 0: for ever. */
   readonly watchdogMs: number;
+  /** How long this process took from its start until `run()`. */
+  readonly ownStartMs: number;
 }
 
 /** A place for a worker, which is filled again when it dies. */
@@ -133,6 +143,7 @@ export class WorkerPool {
     }
     switch (message.kind) {
       case "hello":
+        worker.hello();
         this.#welcome(worker);
         break;
       case "ready":
@@ -144,6 +155,9 @@ export class WorkerPool {
         break;
       case "heartbeat":
         worker.seen(message.heapUsed, message.heapLimit);
+        break;
+      case "files":
+        rememberWatchedFiles(message.files);
         break;
       case "draining":
         this.#onDraining(worker, message.reason, message.message);
@@ -189,6 +203,7 @@ export class WorkerPool {
     this.#workers.delete(worker);
     this.#reloading.get(worker)?.(undefined);
     this.#reloading.delete(worker);
+    worker.message ||= worker.greeted || signal !== null ? "" : "it ended before run(); standard error says why";
     const { id, pid, livedMs, message } = worker;
     const cause = this.#stopping !== undefined && worker.expectedEnd === undefined ? "stopped" : worker.causeOf(signal);
     const fields = {
@@ -229,7 +244,9 @@ export class WorkerPool {
   }
 
   #watch(): void {
-    const { watchdogMs } = this.#options;
+    const { watchdogMs, ownStartMs, count } = this.#options;
+    // All of them may start at once, on one processor.
+    const startMs = watchdogMs + ownStartMs * Math.max(MIN_TIMES_OWN_START, count);
     let checkedAt = performance.now();
     this.#watchdog = setInterval(() => {
       const now = performance.now();
@@ -237,10 +254,13 @@ export class WorkerPool {
       const wasAway = now - checkedAt > this.#heartbeatMs * 2;
       checkedAt = now;
       for (const worker of this.#workers.keys()) {
-        if (worker.seenAtMs === undefined) continue;
         if (wasAway) worker.seenAtMs = now;
-        if (now - worker.seenAtMs < watchdogMs) continue;
-        worker.message ||= `its event loop was blocked for ${Math.round(now - worker.seenAtMs)} ms`;
+        const silentMs = now - worker.seenAtMs;
+        if (silentMs < (worker.greeted ? watchdogMs : startMs)) continue;
+        const silence = Math.round(silentMs);
+        worker.message ||= worker.greeted
+          ? `its event loop was blocked for ${silence} ms`
+          : `it did not come to run() within ${silence} ms; it is blocked, or waits for something before`;
         worker.kill("unresponsive");
       }
     }, this.#heartbeatMs);

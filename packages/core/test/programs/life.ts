@@ -23,6 +23,12 @@ interface Settings extends Partial<ServerConf> {
   listen: string[];
   /** How long a service that listens waits for takes to be ready, in each worker. Milliseconds. */
   slowStartMs?: number;
+  /** Workers that start while the file is there are blocked for ever, before `run()`. */
+  blockIf?: string;
+  /** Workers that start while the file is there end by themselves, before `run()`. */
+  endIf?: string;
+  /** What each process waits for before `run()`. Milliseconds. */
+  slowProgramMs?: number;
   /** Fails in the worker of this number. */
   failIn?: string;
   upgrade?: boolean;
@@ -37,7 +43,8 @@ interface Settings extends Partial<ServerConf> {
 }
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
-const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, inherited, ...conf } = settings;
+const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, inherited, ...others } = settings;
+const { blockIf, endIf, slowProgramMs, ...conf } = others;
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify({ from: process.pid, ...what })}\n`);
 
@@ -156,5 +163,11 @@ server.addService({
   },
   stop: () => Promise.resolve(),
 });
+if (blockIf !== undefined && server.worker !== undefined && existsSync(blockIf)) {
+  tell({ blocks: true });
+  for (;;);
+}
+if (endIf !== undefined && server.worker !== undefined && existsSync(endIf)) process.exit(1);
+if (slowProgramMs !== undefined) await new Promise((resolve) => setTimeout(resolve, slowProgramMs));
 await server.run();
 tell({ over: true });
