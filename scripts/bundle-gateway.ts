@@ -9,7 +9,7 @@
  */
 
 import { execFile } from "node:child_process";
-import { cp, rm, writeFile } from "node:fs/promises";
+import { cp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { rolldown } from "rolldown";
@@ -47,12 +47,29 @@ export async function bundleGateway(folder: string): Promise<void> {
     await bundle.close();
   }
   await cp(path.join(SOURCE, "demo.yaml"), path.join(folder, "demo.yaml"));
+  await copyKoffi(path.join(folder, "node_modules"));
   // Without it Node would have to find out what the files are, wherever they are copied to.
   await writeFile(path.join(folder, "package.json"), `{ "type": "module" }\n`);
   const main = path.join(folder, "main.js");
   await writeFile(main, MAIN);
   // Compiles what each start needs, and keeps that when it ends.
   await promisify(execFile)(process.execPath, [main, "--demo", "-t"]);
+}
+
+/** By which the gateway calls the system, for upgrades and systemd. It loads a library of its own, and so cannot be bundled. */
+async function copyKoffi(modules: string): Promise<void> {
+  const koffi = await realpath(path.join(ROOT, "packages/linux/node_modules/koffi"));
+  await cp(koffi, path.join(modules, "koffi"), { recursive: true, filter: isLoaded });
+  // The library, of the system that this runs on; its installer leaves the others out.
+  const platforms = path.join(koffi, "../@koromix");
+  for (const name of await readdir(platforms)) {
+    await cp(await realpath(path.join(platforms, name)), path.join(modules, "@koromix", name), { recursive: true });
+  }
+}
+
+/** Whether it is code that runs, and not what the library is made from. */
+function isLoaded(file: string): boolean {
+  return !/[/\\](?:vendor|doc|lib)$/.test(file) && /[/\\][^.]+$|\.c?js$|package\.json$|LICENSE/.test(file);
 }
 
 if (import.meta.main) {

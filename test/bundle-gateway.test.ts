@@ -1,50 +1,69 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { bundleGateway } from "../scripts/bundle-gateway.ts";
 
-test("the bundled gateway serves, with workers, where no package is installed", async () => {
+test("the bundled gateway serves, with workers, and hands over to the next, where no package is installed", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "gateway-bundle-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
   await bundleGateway(folder);
   const origin = createServer((_request, response) => response.end("from the origin")).listen(0, "127.0.0.1");
+  onTestFinished(() => void origin.close());
   await once(origin, "listening");
   const socketPath = path.join(folder, "gateway.sock");
   await writeFile(
     path.join(folder, "gateway.yaml"),
     `threads: 2
+upgrade_sock: ${path.join(folder, "upgrade.sock")}
 listeners: [{ address: "unix:${socketPath}" }]
 upstreams: { a: { servers: ["127.0.0.1:${(origin.address() as AddressInfo).port}"] } }
 routes: [{ upstream: a }]
 `,
   );
+  const first = start(folder);
+  await first.says('"msg":"listening"');
+  expect(await bodyFrom(socketPath)).toBe("from the origin");
+  // Sockets are handed over by calls of the system, for which a library is loaded.
+  const second = start(folder, "--upgrade");
+  await second.says("waiting for the listening sockets");
+  first.gateway.kill("SIGQUIT");
+  await second.says('"msg":"listening"');
+  expect(await first.closed).toEqual([0, null]);
+  expect(await bodyFrom(socketPath)).toBe("from the origin");
+  second.gateway.kill("SIGTERM");
+  expect(await second.closed).toEqual([0, null]);
+});
+
+interface Started {
+  readonly gateway: ChildProcess;
+  readonly closed: Promise<unknown[]>;
+  /** Waits for a text in its log. */
+  says(text: string): Promise<void>;
+}
+
+/** Starts the bundle that is in `folder`. */
+function start(folder: string, ...args: string[]): Started {
   // It brings a cache of its own.
   const { NODE_COMPILE_CACHE: _, ...env } = process.env;
-  const gateway = spawn(process.execPath, ["main.js", "-c", "gateway.yaml"], {
+  const gateway = spawn(process.execPath, ["main.js", "-c", "gateway.yaml", ...args], {
     cwd: folder,
     env,
     stdio: ["ignore", "ignore", "pipe"],
   });
+  onTestFinished(() => void gateway.kill("SIGKILL"));
   let stderr = "";
   gateway.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  try {
-    await expect.poll(() => stderr, { timeout: 15_000 }).toContain('"msg":"listening"');
-    const body = await new Promise((resolve, reject) => {
-      get({ socketPath, path: "/" }, (response) => response.setEncoding("utf8").on("data", resolve)).on(
-        "error",
-        reject,
-      );
-    });
-    expect(body).toBe("from the origin");
-    gateway.kill("SIGTERM");
-    expect(await once(gateway, "close")).toEqual([0, null]);
-  } finally {
-    gateway.kill("SIGKILL");
-    origin.close();
-    await rm(folder, { recursive: true });
-  }
-});
+  const says = async (text: string): Promise<void> => expect.poll(() => stderr, { timeout: 15_000 }).toContain(text);
+  return { gateway, closed: once(gateway, "close"), says };
+}
+
+function bodyFrom(socketPath: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, path: "/" }, (response) => response.setEncoding("utf8").on("data", resolve)).on("error", reject);
+  });
+}

@@ -98,12 +98,22 @@ describe("the watchdog", () => {
     expect(heard()).toBeUndefined();
   });
 
-  test("is told about an error, and goes on", () => {
+  test("that does not hear is told of once, until it has heard again", () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
     const errors: unknown[] = [];
-    const env = { NOTIFY_SOCKET: "/nowhere/at/all", WATCHDOG_USEC: "2000000" };
+    const address = path.join(folder, "notify-later");
+    const env = { NOTIFY_SOCKET: address, WATCHDOG_USEC: "2000000" };
     const watchdog = startWatchdog((error) => void errors.push(error), undefined, env);
     onTestFinished(() => watchdog?.stop());
+    vi.advanceTimersByTime(3000);
     expect(errors).toEqual([expect.objectContaining({ code: "ENOENT" })]);
+    const heard = serviceManager(address);
+    vi.advanceTimersByTime(1000);
+    expect(heard()).toBe("WATCHDOG=1");
+    rmSync(address);
+    vi.advanceTimersByTime(3000);
+    expect(errors).toHaveLength(2);
     expect(startWatchdog(unexpected, undefined, {})).toBeUndefined();
   });
 });

@@ -19,7 +19,7 @@ export interface Watchdog {
 /**
  * Tells systemd that the event loop turns, twice as often as it asks for; when it does not turn any more, systemd ends the
  * process. The timer does not keep the process alive.
- * @param onError Called when it could not be told.
+ * @param onError Called when it could not be told, once until it can be again.
  * @param isAlive Asked each time: `false` keeps silent, so that systemd acts. Default: always alive.
  * @returns `undefined` when systemd does not ask for it.
  */
@@ -30,11 +30,15 @@ export function startWatchdog(
 ): Watchdog | undefined {
   const intervalMs = watchdogIntervalMs(env);
   if (intervalMs === undefined) return undefined;
+  let fails = false;
   const tell = (): void => {
+    if (!isAlive()) return;
     try {
-      if (isAlive()) notifySystemd({ watchdog: true }, env);
+      notifySystemd({ watchdog: true }, env);
+      fails = false;
     } catch (error) {
-      onError(error);
+      if (!fails) onError(error);
+      fails = true;
     }
   };
   tell();
