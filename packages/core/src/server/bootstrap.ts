@@ -74,11 +74,13 @@ export class Bootstrap {
     }
     const { upgrade_sock, upgrade_sock_connect_accept_max_retries } = this.#conf;
     const timeoutMs = (upgrade_sock_connect_accept_max_retries + 1) * 1000;
-    logger("core").info({ upgrade_sock, timeoutMs }, "waiting for the listening sockets of the server that runs");
     this.#received = await handover.receive(upgrade_sock, {
       timeoutMs,
-      // Now the one before may be told to send them.
-      onListening: () => this.#daemon?.started(),
+      // Now the one before may be told to send them, by whoever started this one or reads its log.
+      onListening: () => {
+        logger("core").info({ upgrade_sock, timeoutMs }, "waiting for the listening sockets of the server that runs");
+        this.#daemon?.started();
+      },
       signal: this.#ends,
       ...(owner !== undefined && { owner }),
     });

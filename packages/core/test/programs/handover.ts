@@ -2,6 +2,9 @@ import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { FdHandover } from "../../src/index.ts";
 
+/** As on a machine that is busy: whoever asks for the sockets before the new process says that it waits meets nobody. */
+const LISTENS_AFTER_MS = 100;
+
 /**
  * A hand-over that moves nothing, for tests of the order of things: the new process binds the same addresses beside the old one,
  * which has said that it shares them.
@@ -26,7 +29,8 @@ export function orderOnlyHandover(mode: string): FdHandover {
             serving: () => answer("serving"),
             failed: (reason) => void answer(`failed ${reason}`),
           });
-        }).listen(path, onListening);
+        });
+        setTimeout(() => server.listen(path, onListening), LISTENS_AFTER_MS);
         const timer = setTimeout(() => giveUp(new Error("nobody came")), timeoutMs);
       }),
     send: async (path, fds, { signal }) => {
