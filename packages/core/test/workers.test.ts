@@ -186,7 +186,7 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     const [first] = await server.until(blocked);
     expect(first).toMatchObject({
       livedMs: 0,
-      message: expect.stringMatching(/^it did not come to run\(\) within \d+ ms; it is blocked/) as string,
+      message: expect.stringMatching(/^it showed no sign of life for \d+ ms and has not come to run\(\)/) as string,
     });
     await server.logged("a worker is replaced after a delay");
     rmSync(blockIf);
@@ -198,7 +198,7 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     const settings = { watchdog_seconds: 1, grace_period_seconds: 0, graceful_shutdown_timeout_seconds: 0 };
     await using server = new LifeProcess({ ...LISTEN, threads: 2, ...settings, blockIf: folder });
     expect(await server.exited).toBe(1);
-    expect(server.stderr).toMatch(/worker \d could not start: it did not come to run\(\)/);
+    expect(server.stderr).toMatch(/worker \d could not start: it showed no sign of life/);
   });
 
   test("one whose program ends before it runs: it is said where to look, and is tried again", async () => {
@@ -217,6 +217,13 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
 
   test("one that only starts slowly, as all of them do, is left alone, however short the watchdog's time", async () => {
     const { server, address } = await running({ watchdog_seconds: 1, slowProgramMs: 1500 });
+    await using _ = server;
+    expect((await servingPids(address, 2)).size).toBe(2);
+    expect(server.told.filter(ended)).toEqual([]);
+  });
+
+  test("one that waits for much longer than the first process did is left alone while its event loop turns", async () => {
+    const { server, address } = await running({ watchdog_seconds: 1, slowWorkerMs: 10_000 });
     await using _ = server;
     expect((await servingPids(address, 2)).size).toBe(2);
     expect(server.told.filter(ended)).toEqual([]);

@@ -10,6 +10,7 @@ import { GracePeriod } from "../services/grace-period.ts";
 import { ServiceGraph } from "../services/service-graph.ts";
 import { ServiceRunner } from "../services/service-runner.ts";
 import type { Service } from "../services/service.ts";
+import { beatEvery } from "../workers/heartbeat.ts";
 import { PrimaryLink } from "../workers/primary-link.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { Bootstrap } from "./bootstrap.ts";
@@ -36,6 +37,9 @@ export interface ServerOptions {
    */
   readonly inherited?: ReadonlyMap<string, number>;
 }
+
+/** How often a worker shows that it lives before it is told how often it is to. */
+const EARLY_BEAT_MS = 500;
 
 /** What a request in flight has after SIGINT. */
 const FAST_GRACE_MS = 1000;
@@ -87,6 +91,8 @@ export class Server {
     // On sockets that were taken over, clients come from the first moment on; the server before does not know of those.
     this.#grace = new GracePeriod(options.upgrade === true ? this.conf.grace_period_seconds * 1000 : 0);
     this.#runner = new ServiceRunner(this.#grace, this.conf.graceful_shutdown_timeout_seconds);
+    // Whatever the program waits for before `run()`, it is not blocked.
+    if (this.worker !== undefined) beatEvery(EARLY_BEAT_MS);
   }
 
   /**

@@ -1,7 +1,7 @@
-import { getHeapStatistics } from "node:v8";
 import { isBusMessage, type BusMessage } from "../bus/bus-message.ts";
 import type { ServerBus } from "../bus/server-bus.ts";
 import { tellParent } from "../server/tell-parent.ts";
+import { beatEvery, stopBeating } from "./heartbeat.ts";
 import type { PrimaryMessage, WorkerMessage } from "./worker-messages.ts";
 
 /** What a worker does when it is told something. */
@@ -21,7 +21,6 @@ export class PrimaryLink {
   readonly #bus: ServerBus;
   readonly #actions: WorkerActions;
   readonly #welcome = Promise.withResolvers<Welcome>();
-  #heartbeat: NodeJS.Timeout | undefined = undefined;
 
   constructor(bus: ServerBus, actions: WorkerActions) {
     this.#bus = bus;
@@ -33,12 +32,7 @@ export class PrimaryLink {
   async connect(): Promise<Welcome> {
     void this.tell({ kind: "hello" });
     const welcome = await this.#welcome.promise;
-    const beat = (): void => {
-      const { used_heap_size: heapUsed, heap_size_limit: heapLimit } = getHeapStatistics();
-      void this.tell({ kind: "heartbeat", heapUsed, heapLimit });
-    };
-    beat();
-    this.#heartbeat = setInterval(beat, welcome.heartbeatMs).unref();
+    beatEvery(welcome.heartbeatMs);
     return welcome;
   }
 
@@ -53,7 +47,7 @@ export class PrimaryLink {
   }
 
   close(): void {
-    clearInterval(this.#heartbeat);
+    stopBeating();
     process.off("message", this.#onMessage).off("disconnect", this.#onDisconnect);
     if (process.connected) process.disconnect?.();
   }

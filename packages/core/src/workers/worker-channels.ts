@@ -5,7 +5,7 @@ import { eventChannel, type EventChannel } from "../diagnostics.ts";
  * - `stopped`: the server told it to.
  * - `signal`: somebody else did, by SIGTERM; it had drained.
  * - `uncaught-error`: nobody caught an error; it had drained.
- * - `unresponsive`: its event loop was blocked for `watchdog_seconds`, or it did not come to `run()`; it was killed.
+ * - `unresponsive`: its event loop was blocked for `watchdog_seconds`, or before it came to `run()`; it was killed.
  * - `out-of-memory`: the runtime gave up since its heap was full.
  * - `aborted`: the runtime gave up otherwise, by a fault in native code perhaps; it has written which on standard error.
  * - `killed`: by a signal that is none of ours, such as that of the system's out-of-memory killer.

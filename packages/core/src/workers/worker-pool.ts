@@ -16,8 +16,8 @@ const MAX_HEARTBEAT_MS = 1000;
 const MIN_HEARTBEAT_MS = 50;
 
 /**
- * Until `run()` a worker does what the process that starts it has done, and may take this many times as long beyond the watchdog's
- * time: what it waits for may be slower now. Nothing is lost if that is too long, for the others serve meanwhile; if it were too
+ * Until it makes its `Server` a worker does what the process that starts it has done, and may take this many times as long as that
+ * did until `run()`, beyond the watchdog's time: what it waits for may be slower now. Nothing is lost if that is too long, for the others serve meanwhile; if it were too
  * short, the worker would never come.
  */
 const MIN_TIMES_OWN_START = 5;
@@ -260,7 +260,7 @@ export class WorkerPool {
         const silence = Math.round(silentMs);
         worker.message ||= worker.greeted
           ? `its event loop was blocked for ${silence} ms`
-          : `it did not come to run() within ${silence} ms; it is blocked, or waits for something before`;
+          : `it showed no sign of life for ${silence} ms and has not come to run(); it is blocked, or makes its Server late`;
         worker.kill("unresponsive");
       }
     }, this.#heartbeatMs);

@@ -27,8 +27,10 @@ interface Settings extends Partial<ServerConf> {
   blockIf?: string;
   /** Workers that start while the file is there end by themselves, before `run()`. */
   endIf?: string;
-  /** What each process waits for before `run()`. Milliseconds. */
+  /** What each process waits for before it makes its server. Milliseconds. */
   slowProgramMs?: number;
+  /** What each worker waits for between its server and `run()`. Milliseconds. */
+  slowWorkerMs?: number;
   /** Fails in the worker of this number. */
   failIn?: string;
   upgrade?: boolean;
@@ -44,7 +46,7 @@ interface Settings extends Partial<ServerConf> {
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as Settings;
 const { listen, slowStartMs, failIn, upgrade, handover, reload, logFile, inherited, ...others } = settings;
-const { blockIf, endIf, slowProgramMs, ...conf } = others;
+const { blockIf, endIf, slowProgramMs, slowWorkerMs, ...conf } = others;
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify({ from: process.pid, ...what })}\n`);
 
@@ -105,6 +107,7 @@ const app: HttpApp = {
   },
 };
 
+if (slowProgramMs !== undefined) await new Promise((resolve) => setTimeout(resolve, slowProgramMs));
 const server = new Server(conf, {
   ...(upgrade !== undefined && { upgrade }),
   ...(inherited !== undefined && { inherited: new Map(Object.entries(inherited)) }),
@@ -168,6 +171,8 @@ if (blockIf !== undefined && server.worker !== undefined && existsSync(blockIf))
   for (;;);
 }
 if (endIf !== undefined && server.worker !== undefined && existsSync(endIf)) process.exit(1);
-if (slowProgramMs !== undefined) await new Promise((resolve) => setTimeout(resolve, slowProgramMs));
+if (slowWorkerMs !== undefined && server.worker !== undefined) {
+  await new Promise((resolve) => setTimeout(resolve, slowWorkerMs));
+}
 await server.run();
 tell({ over: true });
