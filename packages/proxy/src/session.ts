@@ -210,6 +210,16 @@ export class Session {
     return this.downstream.digest.remoteAddress;
   }
 
+  /**
+   * The client's IP address alone, IPv6 without brackets: for `X-Forwarded-For`, and as a key for [limits](../../../docs/limits.md).
+   * `undefined` on a Unix socket.
+   */
+  get clientIp(): string | undefined {
+    const address = this.clientAddress;
+    if (address === undefined || address.startsWith("unix:")) return undefined;
+    return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  }
+
   /** `host:port` that the client connected to. */
   get serverAddress(): string | undefined {
     return this.downstream.digest.localAddress;
