@@ -23,7 +23,7 @@ const app: ProxyHttp<{ tried: Backend[] }> = {
     return new HttpPeer(tried.at(-1)!);
   },
   upstreamRequestFilter(session, outgoing) {
-    outgoing.set("X-Forwarded-For", session.clientAddress ?? "unknown");
+    outgoing.set("X-Forwarded-For", session.clientIp ?? "unknown");
   },
   // Nothing was sent yet, so another backend may take the request.
   failToConnect: (_session, _peer, { tried }, error) => error.setRetry(tried.length < upstreams.length),

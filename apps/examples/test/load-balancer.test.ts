@@ -26,7 +26,7 @@ test("without addresses it says how it is used", async () => {
 
 function startOrigin(name: string): Promise<Origin> {
   return Origin.start((request, response) => {
-    const client = String(request.headers["x-forwarded-for"]).replace(/:\d+$/, "");
+    const client = String(request.headers["x-forwarded-for"]);
     response.end(`${name} from ${client}`);
   });
 }

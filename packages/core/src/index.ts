@@ -22,6 +22,7 @@ export { configJsonSchema, serverConfJsonSchema, type JsonSchema } from "./confi
 export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "./config/server-args.ts";
 export { checkOptionNames } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
+export { shown } from "./config/shown.ts";
 export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
 export { humanLog, type HumanLogOptions, type LogRecord } from "./log/human-log.ts";
 export { checkLogFile } from "./log/check-log-file.ts";

@@ -9,6 +9,7 @@ export const ERROR_DETAILS = {
   "too-large": "it is larger than the limit",
   "unknown-coding": "a transfer coding is not understood",
   "response-body": "it happened in the body of a response, whose head had come whole",
+  "content-length": "a body has more bytes than its Content-Length says",
   "cert-name": "a certificate is for other names",
   "cert-expired": "a certificate is valid no more",
   "cert-not-yet-valid": "a certificate is not valid yet",

@@ -1,4 +1,4 @@
-import { SocketAddress } from "@sluice/core";
+import { shown, SocketAddress } from "@sluice/core";
 
 /** What a {@link Backend} may be made from: `"127.0.0.1:80"`, `"unix:/run/app.sock"`, or an object with more. */
 export type BackendInput = string | SocketAddress | BackendOptions;
@@ -28,16 +28,19 @@ export class Backend {
 
   /**
    * @throws ProxyError `ConnectError` when the address cannot be read.
-   * @throws RangeError when the weight is not a positive integer.
+   * @throws RangeError when the weight is not a positive integer, TypeError when there is no address.
    */
   constructor(options: BackendOptions) {
     const { address, weight = 1, ext } = options;
+    if (typeof address !== "string" && !(address instanceof SocketAddress)) {
+      throw new TypeError(`backend: address: expected host:port, [IPv6]:port or unix:/path, got ${shown(address)}`);
+    }
     this.address = typeof address === "string" ? SocketAddress.parse(address) : address;
     this.weight = weight;
     this.ext = ext;
     if (!Number.isSafeInteger(weight) || weight < 1) {
       throw new RangeError(
-        `backend ${this.address.text}: weight: expected a positive integer, got ${String(weight)}; ` +
+        `backend ${this.address.text}: weight: expected a positive integer, got ${shown(weight)}; ` +
           `to send it nothing, leave it out or disable it`,
       );
     }

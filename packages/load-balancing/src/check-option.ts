@@ -1,3 +1,5 @@
+import { shown } from "@sluice/core";
+
 /** The longest delay a timer takes, in milliseconds: some 24 days. */
 const MAX_MS = 2 ** 31 - 1;
 
@@ -7,7 +9,7 @@ const MAX_MS = 2 ** 31 - 1;
  */
 export function checkMs(name: string, ms: number): number {
   if (typeof ms === "number" && ms > 0 && ms <= MAX_MS) return ms;
-  throw new RangeError(`${name}: expected milliseconds, more than 0 and at most ${MAX_MS}, got ${String(ms)}`);
+  throw new RangeError(`${name}: expected milliseconds, more than 0 and at most ${MAX_MS}, got ${shown(ms)}`);
 }
 
 /**
@@ -16,5 +18,5 @@ export function checkMs(name: string, ms: number): number {
  */
 export function checkCount(name: string, count: number): number {
   if (Number.isSafeInteger(count) && count > 0) return count;
-  throw new RangeError(`${name}: expected a positive integer, got ${String(count)}`);
+  throw new RangeError(`${name}: expected a positive integer, got ${shown(count)}`);
 }

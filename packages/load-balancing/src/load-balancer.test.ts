@@ -540,3 +540,41 @@ describe("successorOf", () => {
     expect(picks(after, 2)).toEqual(list);
   });
 });
+
+describe("options that cannot be", () => {
+  test.each<[options: unknown, message: string]>([
+    [{ healthcheck: 1 }, "LoadBalancer: unknown option healthcheck; did you mean healthCheck?"],
+    [{ selection: "roundRobin" }, 'LoadBalancer: selection: expected a function, such as roundRobin, got "roundRobin"'],
+    [
+      { healthCheck: tcpHealthCheck },
+      "healthCheck: expected an object with check(), such as tcpHealthCheck(), got a function",
+    ],
+    [{ name: 5 }, "LoadBalancer: name: expected a string, got 5"],
+    [{ successorOf: {} }, "LoadBalancer: successorOf: expected a LoadBalancer, got an object"],
+    [{ parallelHealthChecks: 4 }, "LoadBalancer: parallelHealthChecks: expected true or false, got 4"],
+    [null, "LoadBalancer: expected an object of options, got null"],
+  ])("%o", (options, message) => {
+    const discovery = staticDiscovery(["a:1"]);
+    const given = options === null ? options : { discovery, ...(options as object) };
+    expect(() => new LoadBalancer(given as never)).toThrow(message);
+  });
+
+  test("a balancer without discovery, and a list that is none", () => {
+    expect(() => new LoadBalancer({} as never)).toThrow("discovery: expected an object with discover()");
+    expect(() => LoadBalancer.from("a:1" as never)).toThrow(
+      'LoadBalancer.from: expected a list of backends, got "a:1"',
+    );
+    expect(() => LoadBalancer.from([{ addr: "a:1" } as never])).toThrow("backend: address: expected host:port");
+  });
+
+  test.each<[options: unknown, message: string]>([
+    [{ connectMS: 5 }, "tcpHealthCheck: unknown option connectMS; did you mean connectMs?"],
+    [
+      { connectMs: "5" },
+      'tcpHealthCheck: connectMs: expected milliseconds, more than 0 and at most 2147483647, got "5"',
+    ],
+    [{ onChange: 5 }, "tcpHealthCheck: onChange: expected a function, got 5"],
+  ])("of a check: %o", (options, message) => {
+    expect(() => tcpHealthCheck(options as never)).toThrow(message);
+  });
+});

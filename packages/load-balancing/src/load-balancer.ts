@@ -1,4 +1,4 @@
-import { backgroundService, type Service } from "@sluice/core";
+import { backgroundService, checkOptionNames, shown, type Service } from "@sluice/core";
 import { EMPTY_SET, nextBackendSet, type BackendSet } from "./backend-set.ts";
 import type { BackendState } from "./backend-state.ts";
 import type { Backend, BackendInput } from "./backend.ts";
@@ -91,9 +91,11 @@ export class LoadBalancer {
   /**
    * A balancer that has no backends until `update` has run, by its service or by hand.
    * @throws RangeError when a number is out of its range.
-   * @throws TypeError when there is an interval for health checks and no health check.
+   * @throws TypeError for an option that is not known or of another type, and for an interval for health checks without a health
+   * check.
    */
   constructor(options: DiscoveringLoadBalancerOptions) {
+    checkOptions(options);
     const { healthCheck, healthCheckIntervalMs, updateIntervalMs } = options;
     this.name = options.name ?? "load balancer";
     this.#selection = options.selection ?? roundRobin;
@@ -122,9 +124,13 @@ export class LoadBalancer {
   /**
    * A balancer over a fixed list, in that order. It selects at once; its service is needed for health checks only.
    * @throws RangeError when two have the same address, or a number is out of its range.
+   * @throws TypeError for a list that is none, and for an option that is not known or of another type.
    * @throws ProxyError `ConnectError` when an address cannot be read.
    */
   static from(list: Iterable<BackendInput>, options: LoadBalancerOptions = {}): LoadBalancer {
+    if (typeof list === "string" || typeof list?.[Symbol.iterator] !== "function") {
+      throw new TypeError(`LoadBalancer.from: expected a list of backends, got ${shown(list)}`);
+    }
     const result: DiscoveryResult = { backends: distinctBackends(list) };
     const balancer = new LoadBalancer({ ...options, discovery: { discover: () => Promise.resolve(result) } });
     balancer.#install(result);
@@ -284,4 +290,41 @@ export class LoadBalancer {
 
 function isAccepted(state: BackendState, accept: SelectOptions["accept"]): boolean {
   return accept === undefined ? state.ready : accept(state.backend, state.ready);
+}
+
+const OPTION_NAMES = [
+  "name",
+  "selection",
+  "healthCheck",
+  "healthCheckIntervalMs",
+  "successorOf",
+  "parallelHealthChecks",
+  "discovery",
+  "updateIntervalMs",
+  "discoveryTimeoutMs",
+];
+
+function checkOptions(options: DiscoveringLoadBalancerOptions): void {
+  checkOptionNames("LoadBalancer", options, OPTION_NAMES);
+  const { name, selection, healthCheck, discovery, successorOf, parallelHealthChecks } = options;
+  if (name !== undefined && typeof name !== "string") throw expected("name", "a string", name);
+  if (selection !== undefined && typeof selection !== "function") {
+    throw expected("selection", "a function, such as roundRobin", selection);
+  }
+  if (healthCheck !== undefined && typeof healthCheck?.check !== "function") {
+    throw expected("healthCheck", "an object with check(), such as tcpHealthCheck()", healthCheck);
+  }
+  if (typeof discovery?.discover !== "function") {
+    throw expected("discovery", "an object with discover(), such as staticDiscovery([…])", discovery);
+  }
+  if (successorOf !== undefined && !(successorOf instanceof LoadBalancer)) {
+    throw expected("successorOf", "a LoadBalancer", successorOf);
+  }
+  if (parallelHealthChecks !== undefined && typeof parallelHealthChecks !== "boolean") {
+    throw expected("parallelHealthChecks", "true or false", parallelHealthChecks);
+  }
+}
+
+function expected(option: string, what: string, given: unknown): TypeError {
+  return new TypeError(`LoadBalancer: ${option}: expected ${what}, got ${shown(given)}`);
 }

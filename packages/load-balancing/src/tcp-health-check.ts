@@ -1,4 +1,4 @@
-import { connectSocket } from "@sluice/core";
+import { checkOptionNames, connectSocket, shown } from "@sluice/core";
 import type { Backend } from "./backend.ts";
 import { checkCount, checkMs } from "./check-option.ts";
 import type { HealthCheck } from "./health-check.ts";
@@ -17,15 +17,21 @@ export interface TcpHealthCheckOptions {
   onChange?: (backend: Backend, healthy: boolean) => void | Promise<void>;
 }
 
+const OPTION_NAMES = ["connectMs", "consecutiveSuccess", "consecutiveFailure", "onChange"];
+
 /** `connectSocket` has its own, more telling timeout; the total only catches what that one misses. */
 const MARGIN_MS = 1000;
 
 /**
  * A backend is well if it accepts a connection, which is closed at once. That shows that a process listens, not that it
  * answers.
- * @throws RangeError when an option is out of its range.
+ * @throws RangeError when an option is out of its range, TypeError when it is not known or of another type.
  */
 export function tcpHealthCheck(options: TcpHealthCheckOptions = {}): HealthCheck {
+  checkOptionNames("tcpHealthCheck", options, OPTION_NAMES);
+  if (options.onChange !== undefined && typeof options.onChange !== "function") {
+    throw new TypeError(`tcpHealthCheck: onChange: expected a function, got ${shown(options.onChange)}`);
+  }
   const connectMs = checkMs("tcpHealthCheck: connectMs", options.connectMs ?? 1000);
   return {
     async check(backend, signal) {

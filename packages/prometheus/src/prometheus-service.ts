@@ -4,6 +4,7 @@ import {
   eventChannel,
   HttpService,
   observe,
+  shown,
   type Http1ServerOptions,
   type Server,
 } from "@sluice/core";
@@ -123,7 +124,7 @@ function checkPath(path: string): string {
 
 function checkCollectMs(collectMs: number): number {
   if (!(collectMs > 0 && collectMs <= 60_000)) {
-    throw new RangeError(`collectMs: expected more than 0 and at most 60,000 milliseconds, got ${String(collectMs)}`);
+    throw new RangeError(`collectMs: expected more than 0 and at most 60,000 milliseconds, got ${shown(collectMs)}`);
   }
   return collectMs;
 }

@@ -1,4 +1,5 @@
-import { dropPromise, isPromise, nameOf } from "./hook.ts";
+import { shown } from "@sluice/core";
+import { dropPromise, isPromise } from "./hook.ts";
 import type { Phase } from "./phase.ts";
 import type { Session } from "./session.ts";
 
@@ -30,7 +31,7 @@ export function pieceOf(session: Session, given: unknown, piece: Uint8Array | un
   if (isStep(given)) return pieceOf(session, given.piece, piece);
   dropPromise(session, session.phase, given);
   throw new TypeError(
-    `a body filter must return a Uint8Array, { piece, delayMs } or nothing; it returned ${nameOf(given)}`,
+    `a body filter must return a Uint8Array, { piece, delayMs } or nothing; it returned ${shown(given)}`,
   );
 }
 
@@ -39,7 +40,7 @@ export function bytesOf(session: Session, hook: Phase, given: unknown): Uint8Arr
   if (given === undefined || given === null) return undefined;
   if (given instanceof Uint8Array) return given;
   dropPromise(session, hook, given);
-  throw new TypeError(`${hook} must return a Uint8Array or nothing; it returned ${nameOf(given)}`);
+  throw new TypeError(`${hook} must return a Uint8Array or nothing; it returned ${shown(given)}`);
 }
 
 /** How long to wait before it does. @throws RangeError for what is no time. */
@@ -47,7 +48,7 @@ export function delayOf(given: unknown): number {
   if (!isStep(given)) return 0;
   const { delayMs } = given;
   if (typeof delayMs === "number" && delayMs >= 0 && delayMs <= MAX_DELAY_MS) return delayMs;
-  throw new RangeError(`a body filter's delayMs must be from 0 to ${MAX_DELAY_MS}; it is ${String(delayMs)}`);
+  throw new RangeError(`a body filter's delayMs must be from 0 to ${MAX_DELAY_MS}; it is ${shown(delayMs)}`);
 }
 
 function isStep(given: unknown): given is BodyStep {

@@ -54,6 +54,10 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       return "the upstream wants HTTP/1.1 for this: maxHttpVersion 1, or minHttpVersion 1 with TLS, lets it";
     case "PingTimedout":
       return "the connection is dead: was the upstream's host stopped, or does something on the way drop it?";
+    case "InternalError":
+      return root.detail === "content-length"
+        ? "a body filter gave more bytes than Content-Length says: remove that field in the filter of the head"
+        : undefined;
     case "PrematureBodyEnd":
       return "a body filter gave fewer bytes than Content-Length says: remove that field in the filter of the head";
     default:

@@ -1,9 +1,9 @@
-import { logger } from "@sluice/core";
+import { logger, shown } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
 import { proxyStatusError } from "./error-answers.ts";
 import { errorHint } from "./error-hint.ts";
 import { hookError } from "./hook-errors.ts";
-import { nameOf, notPromise } from "./hook.ts";
+import { notPromise } from "./hook.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
 import type { Session } from "./session.ts";
 
@@ -55,7 +55,7 @@ export function summaryOf<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx):
     const given: unknown = notPromise(session, "requestSummary", app.requestSummary?.(session, ctx));
     if (typeof given === "string") return given;
     if (given === undefined || given === null) return undefined;
-    throw new TypeError(`requestSummary must return text; it returned ${nameOf(given)}`);
+    throw new TypeError(`requestSummary must return text; it returned ${shown(given)}`);
   } catch (thrown) {
     return `(${hookError(session, "requestSummary", thrown).message})`;
   }
@@ -70,8 +70,10 @@ function facts(session: Session, error: ProxyError, summary: string | undefined)
     reused: session.peer === undefined ? undefined : session.upstreamReused,
     tries: session.tries,
     client: session.clientAddress,
+    request_id: session.requestId,
     source: error.source,
     type: error.type,
+    detail: error.rootError().detail,
     proxy_status: proxyStatusError(error),
     error: error.message,
     ...(hint !== undefined && { hint }),

@@ -1,5 +1,5 @@
-import { nameOf } from "./hook.ts";
-import type { RespondOptions } from "./session.ts";
+import { checkOptionNames, shown } from "@sluice/core";
+import { RESPOND_OPTION_NAMES, type RespondOptions } from "./session.ts";
 
 /** What `failToProxy` decided. */
 export interface FailToProxy {
@@ -19,13 +19,13 @@ export interface FailToProxy {
 export function toFailToProxy(given: unknown): FailToProxy {
   const { status, reuse } = (typeof given === "number" ? { status: given } : (given ?? {})) as Partial<FailToProxy>;
   if (!isStatus(status)) {
-    const got = typeof given === "object" && given !== null ? `a status of ${nameOf(status)}` : nameOf(given);
+    const got = typeof given === "object" && given !== null ? `a status of ${shown(status)}` : shown(given);
     throw new TypeError(
       `failToProxy must return the status, 0 or 200 to 999, or { status, reuse? }; it returned ${got}`,
     );
   }
   if (reuse !== undefined && typeof reuse !== "boolean") {
-    throw new TypeError(`failToProxy: expected a reuse of true or false, got ${nameOf(reuse)}`);
+    throw new TypeError(`failToProxy: expected a reuse of true or false, got ${shown(reuse)}`);
   }
   return { status, ...(reuse !== undefined && { reuse }) };
 }
@@ -33,8 +33,11 @@ export function toFailToProxy(given: unknown): FailToProxy {
 /** @throws TypeError when it is no page. */
 export function toErrorPage(given: unknown): RespondOptions {
   if (given === undefined || given === null) return {};
-  if (typeof given === "object" && !(given instanceof Uint8Array)) return given;
-  throw new TypeError(`errorPage must return { fields?, body? } or nothing; it returned ${nameOf(given)}`);
+  if (typeof given === "object" && !(given instanceof Uint8Array)) {
+    checkOptionNames("errorPage", given, RESPOND_OPTION_NAMES);
+    return given;
+  }
+  throw new TypeError(`errorPage must return { fields?, body? } or nothing; it returned ${shown(given)}`);
 }
 
 function isStatus(status: unknown): status is number {

@@ -1,3 +1,4 @@
+import { shown } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { hookError, uselessHookError } from "./hook-errors.ts";
 import type { Phase } from "./phase.ts";
@@ -39,15 +40,9 @@ export function refusePromise(session: Session | undefined, hook: Phase | InitHo
 export function errorFromHook(session: Session, hook: Phase, given: unknown, error: ProxyError): ProxyError {
   if (given instanceof ProxyError) return given;
   dropPromise(session, hook, given);
-  const misuse = `${hook} must return a ProxyError, synchronously; it returned ${nameOf(given)}`;
+  const misuse = `${hook} must return a ProxyError, synchronously; it returned ${shown(given)}`;
   hookError(session, hook, new TypeError(misuse));
   return error.moreContext(misuse);
-}
-
-/** For messages about values that are not what was expected. */
-export function nameOf(value: unknown): string {
-  if (isPromise(value)) return "a promise";
-  return value === null || typeof value !== "object" ? String(value) : `an ${value.constructor?.name ?? "object"}`;
 }
 
 function unwantedPromise(hook: Phase | InitHook): TypeError {

@@ -3,12 +3,13 @@ import {
   HttpConnector,
   HttpService,
   nearestName,
+  Server,
+  shown,
   type Http1ServerOptions,
   type Http2ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
   type HttpServiceOptions,
-  type Server,
   type ServerSession,
   type SubrequestSession,
   type TlsProvider,
@@ -49,9 +50,9 @@ export interface HttpProxyOptions {
   proxyStatus?: ProxyStatusOptions | false;
   /**
    * Give each request an id: `session.requestId`, in the access log, and in a field to the upstream and the client. Default:
-   * none; what a client sends in such a field passes as any other.
+   * none (`false`); what a client sends in such a field passes as any other.
    */
-  requestId?: RequestIdOptions | true;
+  requestId?: RequestIdOptions | boolean;
   /** How many subrequests a request may have, and how deep. */
   subrequests?: Partial<SubrequestLimits>;
   /**
@@ -91,22 +92,22 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     proxyStatus: ProxyStatusOptions | false = {},
     subrequests: Partial<SubrequestLimits> = {},
     allowConnect: boolean = false,
-    requestId?: RequestIdOptions | true,
+    requestId: RequestIdOptions | boolean = false,
   ) {
-    checkHookNames(app);
-    for (const hook of ["newCtx", "upstreamPeer"] as const) {
-      if (typeof app?.[hook] !== "function") throw new TypeError(`HttpProxy: the app has no ${hook}()`);
-    }
+    checkHooks(app);
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
-      throw new RangeError(`maxAttempts: expected an integer of at least 1, got ${maxAttempts}`);
+      throw new RangeError(`httpProxy: maxAttempts: expected an integer of at least 1, got ${shown(maxAttempts)}`);
     }
     if (via !== undefined) checkFieldValue("via", via);
+    if (typeof allowConnect !== "boolean") {
+      throw new TypeError(`httpProxy: allowConnect: expected true or false, got ${shown(allowConnect)}`);
+    }
     this.app = app;
     this.connector = connector;
     this.maxAttempts = maxAttempts;
     this.via = via;
     this.allowConnect = allowConnect;
-    this.requestIds = requestId === undefined ? undefined : new RequestIds(requestId === true ? {} : requestId);
+    this.requestIds = requestId === false ? undefined : new RequestIds(requestId === true ? {} : requestId);
     this.moduleLists = moduleLists(app);
     this.subrequestLimits = resolveSubrequestLimits(subrequests);
     if (proxyStatus !== false) checkOptionNames("proxyStatus", proxyStatus, PROXY_STATUS_NAMES);
@@ -148,8 +149,10 @@ export function httpProxy<Ctx, Conn = unknown>(
   app: ProxyHttp<Ctx, Conn>,
   options: HttpProxyOptions = {},
 ): HttpProxyService<Ctx> {
+  if (!(server instanceof Server)) throw new TypeError(`httpProxy: expected a Server first, got ${shown(server)}`);
   const { conf } = server;
   checkOptionNames("httpProxy", options, OPTION_NAMES);
+  if (options.connector !== undefined) checkOptionNames("httpProxy: connector", options.connector, CONNECTOR_NAMES);
   const connector = new HttpConnector({
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
@@ -177,6 +180,7 @@ const OPTION_NAMES = [
   "allowConnect",
   "requestId",
 ];
+const CONNECTOR_NAMES = ["maxIdle", "bindToV4", "bindToV6", "headLimits", "tls"];
 const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
 /** Every hook: the compiler sees to it that none is missing. */
@@ -211,13 +215,26 @@ const HOOKS: Readonly<Record<keyof ProxyHttp<unknown>, true>> = {
   persistConnectionContext: true,
 };
 
-/** An app may have methods of its own, but one that is nearly a hook is one that would never run. */
-function checkHookNames(app: object): void {
+/**
+ * An app may have methods of its own, but one that is nearly a hook is one that would never run.
+ * @throws TypeError for that, for a hook that is no function, and for one that must be there and is not.
+ */
+function checkHooks(app: object): void {
+  if (typeof app !== "object" || app === null) {
+    throw new TypeError(`HttpProxy: expected an app, an object with newCtx() and upstreamPeer(), got ${shown(app)}`);
+  }
   for (const name of methodNames(app)) {
     if (Object.hasOwn(HOOKS, name)) continue;
     const near = nearestName(name, Object.keys(HOOKS));
     if (near === undefined || Math.abs(near.length - name.length) > 1) continue;
     throw new TypeError(`HttpProxy: the app has ${name}(), which is no hook; did you mean ${near}()?`);
+  }
+  for (const name of Object.keys(HOOKS)) {
+    const hook: unknown = (app as Record<string, unknown>)[name];
+    const required = name === "newCtx" || name === "upstreamPeer";
+    if (typeof hook === "function" || (hook === undefined && !required)) continue;
+    if (hook === undefined) throw new TypeError(`HttpProxy: the app has no ${name}()`);
+    throw new TypeError(`HttpProxy: ${name}: expected a function, got ${shown(hook)}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { HttpPeer } from "@sluice/core";
+import { shown, type HttpPeer } from "@sluice/core";
 import { ERROR_TYPES, ProxyError } from "@sluice/error";
 import { proxyStatusError } from "./error-answers.ts";
 
@@ -30,10 +30,14 @@ export class ProxyStatus {
   constructor(options: ProxyStatusOptions, via: string | undefined) {
     const name = options.name ?? via ?? "sluice";
     if (typeof name !== "string" || name === "" || !STRING.test(name)) {
-      throw new TypeError(`proxyStatus.name: expected printable ASCII, got ${JSON.stringify(name)}`);
+      throw new TypeError(`proxyStatus.name: expected printable ASCII, got ${shown(name)}`);
     }
     if (options.on !== undefined && options.on !== "errors" && options.on !== "generated") {
-      throw new TypeError(`proxyStatus.on: expected "errors" or "generated", got ${JSON.stringify(options.on)}`);
+      throw new TypeError(`proxyStatus.on: expected "errors" or "generated", got ${shown(options.on)}`);
+    }
+    for (const option of ["nextHop", "details"] as const) {
+      if (options[option] === undefined || typeof options[option] === "boolean") continue;
+      throw new TypeError(`proxyStatus.${option}: expected true or false, got ${shown(options[option])}`);
     }
     this.#name = TOKEN.test(name) ? name : toString(name);
     this.#options = options;

@@ -1,4 +1,4 @@
-import { checkOptionNames, type ServerSession, type ServerSessionEvents } from "@sluice/core";
+import { checkOptionNames, shown, type ServerSession, type ServerSessionEvents } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { ResponseHeader, type HeaderFields, type RequestHeader } from "@sluice/http";
 import { BodyPieces } from "./body-pieces.ts";
@@ -270,11 +270,11 @@ function checkedOptions(use: Use, options: RequestBodyOptions, mostBytes: number
   const whole = mostBytes === Number.POSITIVE_INFINITY || Number.isInteger(maxBytes);
   if (typeof maxBytes !== "number" || !(maxBytes >= 0 && maxBytes <= mostBytes && whole)) {
     const wanted = mostBytes === MAX_READ_BYTES ? `an integer from 0 to ${mostBytes}` : "a number of at least 0";
-    throw new RangeError(`${use}: maxBytes: expected ${wanted}, got ${String(maxBytes)}`);
+    throw new RangeError(`${use}: maxBytes: expected ${wanted}, got ${shown(maxBytes)}`);
   }
   const mayWait = timeoutMs >= 0 && (timeoutMs <= MAX_TIMEOUT_MS || timeoutMs === Number.POSITIVE_INFINITY);
   if (typeof timeoutMs !== "number" || !mayWait) {
-    throw new RangeError(`${use}: timeoutMs: expected 0 to ${MAX_TIMEOUT_MS}, or Infinity, got ${String(timeoutMs)}`);
+    throw new RangeError(`${use}: timeoutMs: expected 0 to ${MAX_TIMEOUT_MS}, or Infinity, got ${shown(timeoutMs)}`);
   }
   return { maxBytes, timeoutMs };
 }

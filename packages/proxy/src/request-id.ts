@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { checkOptionNames, logger } from "@sluice/core";
+import { checkOptionNames, logger, shown } from "@sluice/core";
 import { checkFieldName, type RequestHeader, type ResponseHeader } from "@sluice/http";
 import type { Session } from "./session.ts";
 
@@ -29,11 +29,18 @@ export class RequestIds {
   readonly #generate: (session: Session) => string;
   readonly #toClient: boolean;
 
-  /** @throws TypeError for an option that is not known, InvalidHeaderError for a field that can be none. */
+  /** @throws TypeError for an option that is not known or of another type, InvalidHeaderError for a field that can be none. */
   constructor(options: RequestIdOptions) {
     checkOptionNames("requestId", options, OPTION_NAMES);
     const { field = "X-Request-Id", trust, generate = randomId, toClient = true } = options;
     checkFieldName(field);
+    for (const [name, given] of Object.entries({ trust, generate })) {
+      if (given === undefined || typeof given === "function") continue;
+      throw new TypeError(`requestId.${name}: expected a function, got ${shown(given)}`);
+    }
+    if (typeof toClient !== "boolean") {
+      throw new TypeError(`requestId.toClient: expected true or false, got ${shown(toClient)}`);
+    }
     this.#field = field;
     this.#trust = trust;
     this.#generate = generate;

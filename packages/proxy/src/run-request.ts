@@ -1,11 +1,11 @@
-import { HttpPeer, nowMs, type ClientSession, type HttpModuleContext, type ServerSession } from "@sluice/core";
+import { HttpPeer, nowMs, shown, type ClientSession, type HttpModuleContext, type ServerSession } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { tellAttempt, tellAttemptFailed, tellEnd, tellStart } from "./channels.ts";
 import { logHookFailure, logRetry, summaryOf } from "./error-log.ts";
 import { Exchange } from "./exchange.ts";
 import { failRequest, failWithoutContext } from "./fail-request.ts";
 import { asProxyError, hookError, lateHookError } from "./hook-errors.ts";
-import { errorFromHook, isPromise, nameOf, refusePromise } from "./hook.ts";
+import { errorFromHook, isPromise, refusePromise } from "./hook.ts";
 import type { HttpProxy } from "./http-proxy.ts";
 import { maxForwardsOf, respondAsLast } from "./max-forwards.ts";
 import type { ProxyHttp } from "./proxy-http.ts";
@@ -198,7 +198,7 @@ async function attempt<Ctx>(
   try {
     const chosen = app.upstreamPeer(session, ctx);
     peer = isPromise(chosen) ? await untilGone(session, chosen) : chosen;
-    if (!(peer instanceof HttpPeer)) throw new TypeError(`upstreamPeer must give an HttpPeer; it gave ${nameOf(peer)}`);
+    if (!(peer instanceof HttpPeer)) throw new TypeError(`upstreamPeer must give an HttpPeer; it gave ${shown(peer)}`);
     if (retryBuffer !== undefined && !retryBuffer.begun) checkBodyIsThere(session);
   } catch (thrown) {
     return hookError(session, "upstreamPeer", thrown);

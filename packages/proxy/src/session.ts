@@ -1,4 +1,6 @@
 import {
+  checkOptionNames,
+  shown,
   SubrequestSession,
   type ClientSession,
   type ConnectionDigest,
@@ -36,6 +38,9 @@ export interface RespondOptions {
   /** Text is sent as UTF-8. Default: none. */
   body?: string | Uint8Array;
 }
+
+/** Those of {@link RespondOptions}. */
+export const RESPOND_OPTION_NAMES: readonly string[] = ["fields", "body"];
 
 /** What a request must know of its proxy. */
 interface ProxyOfSession {
@@ -205,6 +210,16 @@ export class Session {
     return this.downstream.digest.remoteAddress;
   }
 
+  /**
+   * The client's IP address alone, IPv6 without brackets: for `X-Forwarded-For`, and as a key for [limits](../../../docs/limits.md).
+   * `undefined` on a Unix socket.
+   */
+  get clientIp(): string | undefined {
+    const address = this.clientAddress;
+    if (address === undefined || address.startsWith("unix:")) return undefined;
+    return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  }
+
   /** `host:port` that the client connected to. */
   get serverAddress(): string | undefined {
     return this.downstream.digest.localAddress;
@@ -244,10 +259,11 @@ export class Session {
    * Answers the request, whole. Return what it returns: `return session.respond(403)`. Only a hook that may answer can call it;
    * when the client has left, nothing happens.
    * @throws ProxyError `InternalError` when a final head was sent before, or in a hook that cannot answer;
-   * InvalidHeaderError for fields that cannot be.
+   * InvalidHeaderError for fields that cannot be; TypeError for an option that is not known.
    */
   respond(status: number, options: RespondOptions = {}): Responded {
     this.checkPlace("session.respond");
+    checkOptionNames("session.respond", options, RESPOND_OPTION_NAMES);
     return this.#answer(status, options, this.failure, this.#answerModules());
   }
 
@@ -258,6 +274,7 @@ export class Session {
   respondError(status: number, options: RespondOptions = {}): Responded {
     if (this.downstream.response !== undefined) return RESPONDED;
     this.checkPlace("session.respondError");
+    checkOptionNames("session.respondError", options, RESPOND_OPTION_NAMES);
     const fields = ResponseHeader.build(status, NOT_TO_BE_STORED);
     if (options.fields !== undefined) fields.appendAll(options.fields);
     // RFC 9110, section 15.5.6: a 405 says what is allowed.
@@ -333,7 +350,7 @@ export class Session {
     const header = ResponseHeader.build(status, options.fields);
     const given: unknown = options.body;
     if (given !== undefined && typeof given !== "string" && !(given instanceof Uint8Array)) {
-      throw new TypeError(`respond: expected a body of text or bytes, got ${typeof given}`);
+      throw new TypeError(`respond: expected a body of text or bytes, got ${shown(given)}`);
     }
     // An answer that nobody gets is not to be counted as one.
     if (isClientGone(downstream.error)) return RESPONDED;

@@ -1,4 +1,4 @@
-import { checkOptionNames } from "@sluice/core";
+import { checkOptionNames, shown } from "@sluice/core";
 import type { ErrorEvent } from "@sentry/node";
 
 export interface SentryOptions {
@@ -143,5 +143,5 @@ function checkDsn(dsn: unknown): void {
 
 function checkRange(name: string, value: number, min: number, max: number, what: string): number {
   if (value >= min && value <= max) return value;
-  throw new RangeError(`${name}: expected ${what} from ${min} to ${max}, got ${String(value)}`);
+  throw new RangeError(`${name}: expected ${what} from ${min} to ${max}, got ${shown(value)}`);
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { shown } from "../config/shown.ts";
 import { CompressionDictionary } from "./compression-dictionary.ts";
 import { CompressionSettings, type CompressionOptions } from "./compression-settings.ts";
 
@@ -20,7 +21,9 @@ describe("levels", () => {
     expect(settings.level(algorithm)).toBe(max);
     for (const level of [max + 1, -1, 1.5, Number.NaN, undefined as never, "6" as never]) {
       expect(() => settings.setLevel(algorithm, level)).toThrow(
-        new RangeError(`compression: level of ${algorithm}: expected an integer from 0 (off) to ${max}, got ${level}`),
+        new RangeError(
+          `compression: level of ${algorithm}: expected an integer from 0 (off) to ${max}, got ${shown(level)}`,
+        ),
       );
     }
     expect(settings.level(algorithm)).toBe(max);
@@ -45,7 +48,7 @@ test("switches are for all or for one", () => {
   settings.setPreserveEtag("gzip", true);
   expect([settings.preservesEtag("gzip"), settings.preservesEtag("br")]).toEqual([true, false]);
   expect(() => settings.setDecompression("dcz" as never, true)).toThrow('expected one of gzip, br, zstd, got "dcz"');
-  expect(() => settings.setDecompression("gzip", "yes" as never)).toThrow("expected true or false, got yes");
+  expect(() => settings.setDecompression("gzip", "yes" as never)).toThrow('expected true or false, got "yes"');
   expect(() => settings.setPreserveEtag(1 as never)).toThrow("preserveEtag: expected true or false, got 1");
 });
 

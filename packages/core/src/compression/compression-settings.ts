@@ -1,4 +1,5 @@
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { CompressionDictionary } from "./compression-dictionary.ts";
 import {
   COMPRESSION_ALGORITHMS,
@@ -70,7 +71,7 @@ export class CompressionSettings {
       const value = options[name] ?? this[name];
       const least = name === "flushAfterMs" ? 0 : 1;
       if (typeof value !== "number" || !(value >= least)) {
-        throw new RangeError(`compression: ${name}: expected a number of at least ${least}, got ${String(value)}`);
+        throw new RangeError(`compression: ${name}: expected a number of at least ${least}, got ${shown(value)}`);
       }
       this[name] = value;
     }
@@ -204,7 +205,7 @@ function setSwitches<Name extends string>(
 ): void {
   const on = typeof first === "string" ? second : first;
   if (typeof first === "string") checkName(first, names);
-  if (typeof on !== "boolean") throw new TypeError(`compression: ${what}: expected true or false, got ${String(on)}`);
+  if (typeof on !== "boolean") throw new TypeError(`compression: ${what}: expected true or false, got ${shown(on)}`);
   for (const name of typeof first === "string" ? [first] : names) switches[name] = on;
 }
 
@@ -215,5 +216,5 @@ function checkName(name: string, names: readonly string[]): void {
 
 function checkLevel(what: string, level: number | undefined, max: number): asserts level is number {
   if (Number.isInteger(level) && level! >= 0 && level! <= max) return;
-  throw new RangeError(`compression: ${what}: expected an integer from 0 (off) to ${max}, got ${String(level)}`);
+  throw new RangeError(`compression: ${what}: expected an integer from 0 (off) to ${max}, got ${shown(level)}`);
 }

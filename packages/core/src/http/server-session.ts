@@ -4,8 +4,7 @@ import type { ConnectionDigest } from "./connection-digest.ts";
 import type { SessionLimits } from "./session-limits.ts";
 
 /**
- * One request from a client and the response to it, whatever the protocol. The HTTP/1 session implements it; HTTP/2
- * streams and subrequests are to.
+ * One request from a client and the response to it, whatever the protocol: HTTP/1, a stream of HTTP/2, a subrequest.
  *
  * Everything passes by method calls, without promises: the body comes to `events`, `writeBody` says when to wait. Only one
  * party drives a session at a time.

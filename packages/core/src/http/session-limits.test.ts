@@ -42,13 +42,13 @@ test("keepAliveMs 0 of a service is for ever, which is not the 0 of one exchange
 test.each([
   ["bodyMs", -1, "bodyMs: expected a number of at least 0, got -1"],
   ["writeMs", Number.NaN, "writeMs: expected a number of at least 0, got NaN"],
-  ["minSendBytesPerSecond", "5", "minSendBytesPerSecond: expected a number of at least 0, got 5"],
+  ["minSendBytesPerSecond", "5", 'minSendBytesPerSecond: expected a number of at least 0, got "5"'],
   [
     "minSendBytesPerSecond",
     Number.POSITIVE_INFINITY,
     "minSendBytesPerSecond: expected a number of at least 0, got Infinity",
   ],
-  ["earlyResponse", "keep", "earlyResponse: expected close or drain, got keep"],
+  ["earlyResponse", "keep", 'earlyResponse: expected close or drain, got "keep"'],
   ["interim", undefined, "interim: expected pass or drop, got undefined"],
   ["halfClose", true, "halfClose: expected leaves or waits, got true"],
 ])("%s cannot be %s", (name, value, message) => {

@@ -1,3 +1,5 @@
+import { shown } from "../config/shown.ts";
+
 /**
  * What one exchange with a client may take, and how it is treated. Times are milliseconds; 0 waits for ever. Options of a
  * service, which hold for all its exchanges; {@link SessionLimits} are those of one.
@@ -68,11 +70,11 @@ export function checkSessionLimit<T>(name: string, value: T): T {
   const choices = CHOICES[name];
   if (choices !== undefined) {
     if (choices.includes(value as string)) return value;
-    throw new RangeError(`${name}: expected ${choices.join(" or ")}, got ${String(value)}`);
+    throw new RangeError(`${name}: expected ${choices.join(" or ")}, got ${shown(value)}`);
   }
   // Also false for NaN. For ever is a time, but no rate.
   if (typeof value === "number" && value >= 0 && (name !== RATE || value < Number.POSITIVE_INFINITY)) return value;
-  throw new RangeError(`${name}: expected a number of at least 0, got ${String(value)}`);
+  throw new RangeError(`${name}: expected a number of at least 0, got ${shown(value)}`);
 }
 
 /**

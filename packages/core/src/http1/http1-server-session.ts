@@ -261,7 +261,7 @@ export class Http1ServerSession implements ServerSession {
 
   #tooLong(bytes: number): ProxyError {
     const context = `the response body is ${bytes - this.#owedBytes} bytes or more longer than its Content-Length`;
-    return ProxyError.internal("InternalError", context);
+    return ProxyError.internal("InternalError", context).setDetail("content-length");
   }
 
   /** RFC 9110, section 7.8; and section 9.3.6, by which any 2xx to a CONNECT does. */

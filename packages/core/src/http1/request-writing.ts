@@ -55,7 +55,7 @@ export class RequestWriting {
     // What goes beyond the promised length would be read as the next request, and what fits would look like all.
     if (bytes > this.#owedBytes) {
       const context = `the request body is ${bytes - this.#owedBytes} bytes or more longer than its Content-Length`;
-      throw ProxyError.internal("InternalError", context);
+      throw ProxyError.internal("InternalError", context).setDetail("content-length");
     }
     this.#owedBytes -= bytes;
   }

@@ -1,4 +1,5 @@
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { checkSessionLimit, DEFAULT_SESSION_LIMITS, type SessionLimitValues } from "../http/session-limits.ts";
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from "./head-limits.ts";
 
@@ -49,7 +50,7 @@ export function resolveHttp1ServerOptions(given: Partial<Http1ServerOptions> = {
     }
     const least = name.endsWith("Ms") ? 0 : 1;
     if (typeof value !== "number" || Number.isNaN(value) || value < least) {
-      throw new RangeError(`${name}: expected a number of at least ${least}, got ${String(value)}`);
+      throw new RangeError(`${name}: expected a number of at least ${least}, got ${shown(value)}`);
     }
   }
   return options;

@@ -448,7 +448,7 @@ describe("options", () => {
     [{ maxResets: 1.5 }, "http2.maxResets: expected a number of at least 1, got 1.5"],
     [{ lingerMs: -1 }, "http2.lingerMs: expected a number of at least 0, got -1"],
     [{ bodyMs: Number.NaN }, "bodyMs: expected a number of at least 0, got NaN"],
-    [{ h2c: "yes" }, "http2.h2c: expected true or false, got yes"],
+    [{ h2c: "yes" }, 'http2.h2c: expected true or false, got "yes"'],
     [{ maxStreams: 5 }, "http2: unknown option maxStreams"],
   ])("%j: %s", async (options, message) => {
     await expect(Http2Served.start(answer, options as object)).rejects.toThrow(message);

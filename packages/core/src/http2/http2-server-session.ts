@@ -367,7 +367,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
 
   #tooLong(bytes: number): ProxyError {
     const context = `the response body is ${bytes - this.#owedBytes} bytes or more longer than its Content-Length`;
-    return ProxyError.internal("InternalError", context);
+    return ProxyError.internal("InternalError", context).setDetail("content-length");
   }
 
   #chooseFraming(header: ResponseHeader, end: boolean): ResponseFraming {

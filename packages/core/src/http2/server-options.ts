@@ -1,4 +1,5 @@
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { checkSessionLimit, DEFAULT_SESSION_LIMITS, type SessionLimitValues } from "../http/session-limits.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import type { Http1ServerOptions } from "../http1/server-options.ts";
@@ -125,12 +126,12 @@ function check(name: string, value: unknown): void {
   if (name in DEFAULT_SESSION_LIMITS) {
     checkSessionLimit(name, value);
   } else if (name === "h2c" || name === "extendedConnect") {
-    if (typeof value !== "boolean") throw new TypeError(`http2.${name}: expected true or false, got ${String(value)}`);
+    if (typeof value !== "boolean") throw new TypeError(`http2.${name}: expected true or false, got ${shown(value)}`);
   } else {
     const [least, most] = RANGES[name] ?? [0, Number.POSITIVE_INFINITY];
     const whole = name.endsWith("Ms") || value === Number.POSITIVE_INFINITY || Number.isInteger(value);
     if (typeof value === "number" && value >= least && value <= most && whole) return;
     const range = most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
-    throw new RangeError(`http2.${name}: expected a number ${range}, got ${String(value)}`);
+    throw new RangeError(`http2.${name}: expected a number ${range}, got ${shown(value)}`);
   }
 }

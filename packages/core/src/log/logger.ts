@@ -1,5 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import { pino, stdSerializers, type DestinationStream, type Logger as PinoLogger } from "pino";
+import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { standardLog } from "./log-sinks.ts";
 import { parseLogLevels, type LogLevel, type LogLevels } from "./levels.ts";
 
@@ -37,9 +39,15 @@ const facades = new Map<string, Logger>();
 /**
  * Sets levels and destination for all packages, also for loggers already handed out. Without a call, the environment
  * decides at the first line.
- * @throws RangeError when the levels cannot be read.
+ * @throws RangeError when the levels cannot be read, TypeError for an option that is not known or of another type.
  */
 export function configureLogs(options: LogOptions = {}): void {
+  checkOptionNames("configureLogs", options, ["levels", "destination"]);
+  if (options.destination !== undefined && typeof options.destination?.write !== "function") {
+    throw new TypeError(
+      `configureLogs: destination: expected an object with write(), got ${shown(options.destination)}`,
+    );
+  }
   levels = parseLogLevels(options.levels ?? process.env["SLUICE_LOG"] ?? "");
   const destination: DestinationStream = options.destination ?? standardLog;
   root = pino({ level: "trace", base: null, serializers: { err: serializeError } }, destination);

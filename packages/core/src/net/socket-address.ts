@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { ProxyError } from "@sluice/error";
+import { shown } from "../config/shown.ts";
 
 /** Addresses parsed lately: a peer is often made of the same text for every request. */
 const parsed = new Map<string, SocketAddress>();
@@ -42,6 +43,10 @@ export class SocketAddress {
   }
 
   static #parse(text: string): SocketAddress {
+    if (typeof text !== "string") {
+      const expected = "expected host:port, [IPv6]:port or unix:/path";
+      throw ProxyError.internal("ConnectError", `invalid address: ${expected}, got ${shown(text)}`);
+    }
     if (text.startsWith("unix:")) return SocketAddress.unix(text.slice("unix:".length));
     const colon = text.lastIndexOf(":");
     let host = text.slice(0, Math.max(colon, 0));

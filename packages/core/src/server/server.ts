@@ -1,7 +1,9 @@
 import { ProxyError } from "@sluice/error";
 import { ServerBus } from "../bus/server-bus.ts";
+import { checkOptionNames } from "../config/known-options.ts";
 import { parseServerArgs, SERVER_ARGS_HELP } from "../config/server-args.ts";
 import { completeServerConf, keysWithoutEffect, loadServerConf, type ServerConf } from "../config/server-conf.ts";
+import { shown } from "../config/shown.ts";
 import { DaemonProcess } from "../daemon/daemon-process.ts";
 import { startDaemon } from "../daemon/start-daemon.ts";
 import { reopenLogFiles, standardLog } from "../log/log-sinks.ts";
@@ -40,6 +42,7 @@ export interface ServerOptions {
 
 /** How often a worker shows that it lives before it is told how often it is to. */
 const EARLY_BEAT_MS = 500;
+const OPTION_NAMES = ["upgrade", "test", "handover", "inherited"];
 
 /** What a request in flight has after SIGINT. */
 const FAST_GRACE_MS = 1000;
@@ -83,9 +86,10 @@ export class Server {
 
   /**
    * @param conf Overrides of the defaults, by the names of the configuration file.
-   * @throws ConfigError naming each key whose value cannot be.
+   * @throws ConfigError naming each key whose value cannot be, TypeError for an option that is not known.
    */
   constructor(conf: Partial<ServerConf> = {}, options: ServerOptions = {}) {
+    checkOptionNames("Server", options, OPTION_NAMES);
     this.conf = completeServerConf(conf);
     this.options = options;
     // On sockets that were taken over, clients come from the first moment on; the server before does not know of those.
@@ -114,9 +118,17 @@ export class Server {
    * Adds a service. It starts when all that were added before it are ready.
    * @param options `after`: instead, when these are ready; they may be added later.
    * @throws ProxyError after the start, for a service that is there already, and for services that wait for each other in a circle,
-   *   with their names.
+   *   with their names. TypeError for what is no service.
    */
-  addService(service: Service, { after }: { after?: readonly Service[] } = {}): this {
+  addService(service: Service, options: { after?: readonly Service[] } = {}): this {
+    if (typeof service?.start !== "function" || typeof service.stop !== "function") {
+      throw new TypeError(`addService: expected a service, which has start() and stop(), got ${shown(service)}`);
+    }
+    checkOptionNames("addService", options, ["after"]);
+    const { after } = options;
+    if (after !== undefined && !Array.isArray(after)) {
+      throw new TypeError(`addService: after: expected an array of services, got ${shown(after)}`);
+    }
     if (this.#begun) {
       throw ProxyError.internal("InternalError", `the service ${service.name} was added after the server had started`);
     }

@@ -1,6 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader } from "@sluice/http";
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { SubrequestEvent } from "./subrequest-event.ts";
 import { SubrequestLink } from "./subrequest-link.ts";
@@ -175,7 +176,7 @@ export class SubrequestHandle implements AsyncIterable<SubrequestEvent> {
 function timeOf(options: SubrequestHandleOptions, name: "writeMs" | "bodyMs", otherwise: number): number {
   const ms: unknown = options[name] ?? otherwise;
   if (typeof ms === "number" && ms >= 0) return ms;
-  throw new RangeError(`SubrequestHandle: ${name}: expected a number of at least 0, got ${String(ms)}`);
+  throw new RangeError(`SubrequestHandle: ${name}: expected a number of at least 0, got ${shown(ms)}`);
 }
 
 function asBuffer(chunk: Uint8Array): Buffer {

@@ -256,7 +256,7 @@ export class SubrequestSession implements ServerSession {
 
   #tooLong(bytes: number): ProxyError {
     const context = `the response body is ${bytes - this.#owedBytes} bytes or more longer than its Content-Length`;
-    return ProxyError.internal("InternalError", context);
+    return ProxyError.internal("InternalError", context).setDetail("content-length");
   }
 
   /** As on a connection (RFC 9112, section 6.3), but nothing of the head is changed: whoever passes it on does that. */

@@ -1,4 +1,5 @@
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { CertificateNames } from "./certificate-names.ts";
 import { TLS_VERSIONS } from "./peer-tls.ts";
 import type { TlsCertificate, TlsListenSettings, TlsVersion } from "./tls-listen-settings.ts";
@@ -63,7 +64,7 @@ export function checkTlsListenSettings(what: string, settings: TlsListenSettings
   for (const name of ["reloadMs", "handshakeMs", "sessionSeconds"] as const) {
     const value = settings[name];
     if (value === undefined || (typeof value === "number" && value >= 0 && value <= 2_147_483_647)) continue;
-    throw new RangeError(`${name}: expected a number from 0 to 2147483647, got ${String(value)}`);
+    throw new RangeError(`${name}: expected a number from 0 to 2147483647, got ${shown(value)}`);
   }
 }
 
@@ -111,7 +112,7 @@ function checkVersions(min: TlsVersion = "1.2", max: TlsVersion = "1.3"): void {
     ["maxVersion", max],
   ] as const) {
     if (TLS_VERSIONS.includes(version)) continue;
-    throw new RangeError(`${name}: expected one of ${TLS_VERSIONS.join(", ")}, got ${version}`);
+    throw new RangeError(`${name}: expected one of ${TLS_VERSIONS.map(shown).join(", ")}, got ${shown(version)}`);
   }
   if (TLS_VERSIONS.indexOf(min) <= TLS_VERSIONS.indexOf(max)) return;
   throw new RangeError(`minVersion: expected at most maxVersion, which is ${max}, got ${min}`);

@@ -60,12 +60,12 @@ describe("the reuse key", () => {
 });
 
 test.each<[object, RegExp]>([
-  [{ verifyCert: "no" }, /verifyCert: expected a boolean, got string/],
-  [{ alternativeCn: 5 }, /alternativeCn: expected a string, got number/],
+  [{ verifyCert: "no" }, /HttpPeer: verifyCert: expected a boolean, got "no"/],
+  [{ alternativeCn: 5 }, /alternativeCn: expected a string, got 5/],
   [{ ca: "/etc/ca.pem" }, /ca: expected PEM.*without -----BEGIN/],
   [{ clientCert: { cert: CA } }, /clientCert: it has no key/],
   [{ clientCert: CA }, /clientCert: expected \{ cert, key \}/],
-  [{ minTlsVersion: "TLSv1.2" }, /minTlsVersion: expected one of 1\.0, 1\.1, 1\.2, 1\.3, got TLSv1\.2/],
+  [{ minTlsVersion: "TLSv1.2" }, /minTlsVersion: expected one of "1\.0", "1\.1", "1\.2", "1\.3", got "TLSv1\.2"/],
   [{ minTlsVersion: "1.3", maxTlsVersion: "1.2" }, /minTlsVersion: expected at most maxTlsVersion, 1\.2, got 1\.3/],
 ])("%j is an error", (options, message) => {
   expect(() => new HttpPeer("a.test:443", { tls: true, ...options })).toThrow(message);

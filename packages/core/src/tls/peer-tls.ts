@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { shown } from "../config/shown.ts";
 import type { TlsVersion } from "./tls-listen-settings.ts";
 
 /** A certificate that we show to upstreams, and its key, in PEM. */
@@ -82,7 +83,7 @@ export class PeerTls {
     this.key = key;
     if (TLS_VERSIONS.indexOf(this.minTlsVersion) > TLS_VERSIONS.indexOf(this.maxTlsVersion)) {
       throw new RangeError(
-        `minTlsVersion: expected at most maxTlsVersion, ${this.maxTlsVersion}, got ${this.minTlsVersion}`,
+        `HttpPeer: minTlsVersion: expected at most maxTlsVersion, ${this.maxTlsVersion}, got ${this.minTlsVersion}`,
       );
     }
   }
@@ -141,26 +142,29 @@ function checkOptions(options: PeerTlsOptions): void {
   for (const name of ["minTlsVersion", "maxTlsVersion"] as const) {
     const version = options[name];
     if (version === undefined || TLS_VERSIONS.includes(version)) continue;
-    throw new RangeError(`${name}: expected one of ${TLS_VERSIONS.join(", ")}, got ${version}`);
+    throw new RangeError(
+      `HttpPeer: ${name}: expected one of ${TLS_VERSIONS.map(shown).join(", ")}, got ${shown(version)}`,
+    );
   }
   checkPem("ca", options.ca);
   const { clientCert } = options;
   if (clientCert === undefined) return;
-  if (typeof clientCert !== "object" || clientCert === null) throw new TypeError("clientCert: expected { cert, key }");
+  if (typeof clientCert !== "object" || clientCert === null)
+    throw new TypeError(`HttpPeer: clientCert: expected { cert, key }, got ${shown(clientCert)}`);
   for (const name of ["cert", "key"] as const) {
-    if (clientCert[name] === undefined) throw new TypeError(`clientCert: it has no ${name}`);
+    if (clientCert[name] === undefined) throw new TypeError(`HttpPeer: clientCert: it has no ${name}`);
     checkPem(`clientCert.${name}`, clientCert[name]);
   }
 }
 
 function checkType(name: string, value: unknown, type: "boolean" | "string"): void {
   if (value === undefined || typeof value === type) return;
-  throw new TypeError(`${name}: expected a ${type}, got ${typeof value}`);
+  throw new TypeError(`HttpPeer: ${name}: expected a ${type}, got ${shown(value)}`);
 }
 
 function checkPem(name: string, value: unknown): void {
   if (value === undefined || (value instanceof Uint8Array && value.length > 0)) return;
   if (typeof value === "string" && value.includes("-----BEGIN ")) return;
-  const got = typeof value === "string" ? "a text without -----BEGIN" : typeof value;
-  throw new TypeError(`${name}: expected PEM, its text or bytes, got ${got}`);
+  const got = typeof value === "string" ? "a text without -----BEGIN" : shown(value);
+  throw new TypeError(`HttpPeer: ${name}: expected PEM, its text or bytes, got ${got}`);
 }

@@ -401,11 +401,22 @@ describe("connectStream", () => {
 });
 
 describe("TLS", () => {
+  test.each<[options: unknown, message: string]>([
+    [{ tls: true }, "HttpConnector: tls: expected a TLS provider, such as opensslTls(), got true"],
+    [{ maxIdel: 1 }, "HttpConnector: unknown option maxIdel; did you mean maxIdle?"],
+    [{ bindToV4: "127.0.0.1" }, 'HttpConnector: bindToV4: expected an array of IPv4 addresses, got "127.0.0.1"'],
+    [{ bindToV4: ["::1"] }, 'HttpConnector: bindToV4: expected an array of IPv4 addresses, got "::1"'],
+    [{ bindToV6: [undefined] }, "HttpConnector: bindToV6: expected an array of IPv6 addresses, got undefined"],
+    [{ headLimits: { maxHeadByte: 1 } }, "headLimits: unknown option maxHeadByte; did you mean maxHeadBytes?"],
+  ])("options that cannot be: %j", (options, message) => {
+    expect(() => new HttpConnector(options as never)).toThrow(message);
+  });
+
   test("without a provider is an error that says what to do, before anything is connected", async () => {
     await using server = await origin();
     const peer = new HttpPeer(server.address, { tls: true, sni: "a.test" });
     await expect(new HttpConnector().connect(peer)).rejects.toMatchObject({
-      type: "InternalError",
+      type: "ConfigError",
       source: "internal",
     });
     await expect(new HttpConnector().connect(peer)).rejects.toThrow(/no TLS provider: install a TLS package/);

@@ -1,6 +1,8 @@
-import { isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { ConnectionPool } from "@sluice/pool";
+import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { upstreamChannels, type PoolStatus } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
 import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
@@ -52,8 +54,9 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
   readonly #options: HttpConnectorOptions;
   readonly #http2: Http2Groups;
 
-  /** @throws RangeError when an option is out of range. */
+  /** @throws TypeError for an option that is not known or of another type, RangeError when one is out of range. */
   constructor(options: HttpConnectorOptions = {}) {
+    checkOptions(options);
     this.pool = new ConnectionPool({ ...(options.maxIdle !== undefined && { maxIdle: options.maxIdle }), now: nowMs });
     this.#headLimits = resolveHeadLimits(options.headLimits);
     this.#options = options;
@@ -124,9 +127,9 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
   async #transport(peer: HttpPeer, alpn: readonly string[], signal: AbortSignal | undefined): Promise<Transport> {
     const { tls } = this.#options;
     if (peer.tls && tls === undefined) {
-      const hint = "install a TLS package and hand its provider to the connector";
+      const hint = "install a TLS package and hand its provider to the proxy (or the connector), as its option tls";
       throw ProxyError.internal(
-        "InternalError",
+        "ConfigError",
         `the peer ${peer.toString()} asks for TLS, and there is no TLS provider: ${hint}`,
       );
     }
@@ -227,6 +230,24 @@ function publishConnected(
   pool: PoolStatus,
 ) {
   connected.publish({ address: peer.address.text, peer, reused, digest, connectMs, pool });
+}
+
+const OPTION_NAMES = ["maxIdle", "bindToV4", "bindToV6", "headLimits", "tls"];
+
+function checkOptions(options: HttpConnectorOptions): void {
+  checkOptionNames("HttpConnector", options, OPTION_NAMES);
+  checkBindTo("bindToV4", options.bindToV4, 4);
+  checkBindTo("bindToV6", options.bindToV6, 6);
+  const { tls } = options;
+  if (tls === undefined || typeof tls?.connect === "function") return;
+  throw new TypeError(`HttpConnector: tls: expected a TLS provider, such as opensslTls(), got ${shown(tls)}`);
+}
+
+function checkBindTo(name: string, addresses: unknown, version: 4 | 6): void {
+  if (addresses === undefined) return;
+  const wrong = Array.isArray(addresses) ? addresses.filter((each) => isIP(String(each)) !== version) : [addresses];
+  if (wrong.length === 0) return;
+  throw new TypeError(`HttpConnector: ${name}: expected an array of IPv${version} addresses, got ${shown(wrong[0])}`);
 }
 
 /** Tells the channels how a connection is opened. */

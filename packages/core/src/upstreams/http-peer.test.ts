@@ -48,9 +48,24 @@ test("connectStream must be a function, and goes without bindTo", () => {
   const connectStream: ConnectStream = () => Promise.reject(new Error("never called"));
   expect(new HttpPeer(ADDRESS, { connectStream }).connectStream).toBe(connectStream);
   expect(() => new HttpPeer(ADDRESS, { connectStream: "socks" as never })).toThrow(
-    "connectStream: expected a function, got string",
+    'HttpPeer: connectStream: expected a function, got "socks"',
   );
   expect(() => new HttpPeer(ADDRESS, { connectStream, bindTo: "127.0.0.1" })).toThrow(/bindTo.*connectStream/);
+});
+
+test.each<[options: unknown, message: string]>([
+  [{ tls: "yes" }, 'HttpPeer: tls: expected true or false, got "yes"'],
+  [{ tls: { sni: "a.test" } }, "HttpPeer: tls: expected true or false, got an object"],
+  [{ tunnel: 1 }, "HttpPeer: tunnel: expected true or false, got 1"],
+  [{ sni: 5 }, "HttpPeer: sni: expected a string, got 5"],
+  [{ group: 5 }, "HttpPeer: group: expected a string, got 5"],
+  [{ bindTo: "eth0" }, 'HttpPeer: bindTo: expected an IP address of this machine, got "eth0"'],
+  [{ readMs: "100" }, 'HttpPeer: readMs: expected milliseconds of at least 0, got "100"'],
+  [{ minHttpVersion: "2" }, 'HttpPeer: minHttpVersion: expected 1 or 2, got "2"'],
+  // As in Pingora: `HttpPeer::new(address, tls, sni)`.
+  [true, "HttpPeer: expected an object of options, got true"],
+])("options that cannot be: %j", (options, message) => {
+  expect(() => new HttpPeer(ADDRESS, options as never)).toThrow(message);
 });
 
 test("shows itself for logs", () => {

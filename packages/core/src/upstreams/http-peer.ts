@@ -1,5 +1,7 @@
+import { isIP } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { PEER_TLS_OPTION_NAMES, PeerTls, type PeerTlsOptions } from "../tls/peer-tls.ts";
@@ -99,6 +101,8 @@ const OPTION_NAMES = [
   ...PEER_TLS_OPTION_NAMES,
 ];
 const TIMES = ["connectMs", "readMs", "writeMs", "idleMs", "h2PingIntervalMs"] as const;
+const FLAGS = ["tls", "tunnel"] as const;
+const TEXTS = ["sni", "group"] as const;
 const DEFAULT_MAX_H2_STREAMS = 100;
 const DEFAULT_STREAM_WINDOW_BYTES = 1_048_576;
 const DEFAULT_CONNECTION_WINDOW_BYTES = 8_388_608;
@@ -148,6 +152,9 @@ export class HttpPeer {
     if (options !== NONE) {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
       for (const name of TIMES) checkTime(name, options[name]);
+      for (const name of FLAGS) checkType(name, options[name], "boolean");
+      for (const name of TEXTS) checkType(name, options[name], "string");
+      if (options.bindTo !== undefined) checkBindTo(options.bindTo);
       if (options.connectStream !== undefined) checkConnectStream(options);
       checkVersions(options);
     }
@@ -206,9 +213,11 @@ function identityOf(connectStream: ConnectStream): number {
 
 function checkConnectStream({ connectStream, bindTo }: PeerOptions): void {
   if (typeof connectStream !== "function") {
-    throw new TypeError(`connectStream: expected a function, got ${typeof connectStream}`);
+    throw new TypeError(`HttpPeer: connectStream: expected a function, got ${shown(connectStream)}`);
   }
-  if (bindTo !== undefined) throw new TypeError("bindTo: has no effect with connectStream, which makes the connection");
+  if (bindTo !== undefined) {
+    throw new TypeError("HttpPeer: bindTo: has no effect with connectStream, which makes the connection");
+  }
 }
 
 function protocolOf(tls: boolean, min: 1 | 2, max: 1 | 2): PeerProtocol {
@@ -223,11 +232,12 @@ function checkVersions(options: PeerOptions): void {
     ["maxHttpVersion", max],
   ] as const) {
     if (version !== undefined && version !== 1 && version !== 2) {
-      throw new RangeError(`${name}: expected 1 or 2, got ${String(version)}`);
+      throw new RangeError(`HttpPeer: ${name}: expected 1 or 2, got ${shown(version)}`);
     }
   }
-  if (min === 2 && max === 1)
-    throw new RangeError("minHttpVersion: expected at most maxHttpVersion, which is 1, got 2");
+  if (min === 2 && max === 1) {
+    throw new RangeError("HttpPeer: minHttpVersion: expected at most maxHttpVersion, which is 1, got 2");
+  }
   checkCount("maxH2Streams", options.maxH2Streams, 1);
   checkCount("maxRequests", options.maxRequests, 0);
   checkWindow("h2StreamWindowBytes", options.h2StreamWindowBytes);
@@ -236,14 +246,14 @@ function checkVersions(options: PeerOptions): void {
 
 function checkCount(name: string, count: number | undefined, least: number): void {
   if (count === undefined || (Number.isSafeInteger(count) && count >= least)) return;
-  throw new RangeError(`${name}: expected an integer of at least ${least}, got ${String(count)}`);
+  throw new RangeError(`HttpPeer: ${name}: expected an integer of at least ${least}, got ${shown(count)}`);
 }
 
 function checkWindow(name: string, bytes: number | undefined): void {
   if (bytes === undefined) return;
   if (Number.isInteger(bytes) && bytes >= MIN_WINDOW_BYTES && bytes <= MAX_WINDOW_BYTES) return;
   throw new RangeError(
-    `${name}: expected an integer from ${MIN_WINDOW_BYTES} to ${MAX_WINDOW_BYTES}, got ${String(bytes)}`,
+    `HttpPeer: ${name}: expected an integer from ${MIN_WINDOW_BYTES} to ${MAX_WINDOW_BYTES}, got ${shown(bytes)}`,
   );
 }
 
@@ -251,11 +261,21 @@ function toAddress(address: string | SocketAddress | { readonly address: SocketA
   if (address instanceof SocketAddress) return address;
   if (typeof address === "string") return SocketAddress.parse(address);
   if (address?.address instanceof SocketAddress) return address.address;
-  const got = address === undefined ? "undefined" : typeof address;
-  throw ProxyError.internal("NoPeer", `HttpPeer: expected an address, got ${got}`);
+  throw ProxyError.internal("NoPeer", `HttpPeer: expected an address, got ${shown(address)}`);
 }
 
 function checkTime(name: string, ms: number | undefined): void {
   if (ms === undefined || (typeof ms === "number" && ms >= 0)) return;
-  throw new RangeError(`${name}: expected milliseconds of at least 0, got ${String(ms)}`);
+  throw new RangeError(`HttpPeer: ${name}: expected milliseconds of at least 0, got ${shown(ms)}`);
+}
+
+function checkType(name: string, value: unknown, type: "boolean" | "string"): void {
+  if (value === undefined || typeof value === type) return;
+  const expected = type === "boolean" ? "true or false" : "a string";
+  throw new TypeError(`HttpPeer: ${name}: expected ${expected}, got ${shown(value)}`);
+}
+
+function checkBindTo(bindTo: unknown): void {
+  if (typeof bindTo === "string" && isIP(bindTo) !== 0) return;
+  throw new TypeError(`HttpPeer: bindTo: expected an IP address of this machine, got ${shown(bindTo)}`);
 }

@@ -42,7 +42,7 @@ export function accessEntry(session: Session, error: ProxyError | undefined): Ac
   return {
     timeMs: Date.now(),
     requestId: session.requestId,
-    client: hostOf(session.clientAddress),
+    client: session.clientIp,
     method: request.method,
     target: request.target,
     version: request.version,
@@ -58,10 +58,4 @@ export function accessEntry(session: Session, error: ProxyError | undefined): Ac
     userAgent: request.get("user-agent"),
     error: error?.message,
   };
-}
-
-/** Without the port; IPv6 without brackets. */
-function hostOf(address: string | undefined): string | undefined {
-  if (address === undefined || address.startsWith("unix:")) return undefined;
-  return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
 }

@@ -1,3 +1,4 @@
+import { shown } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import type { HeaderFields } from "@sluice/http";
 
@@ -41,7 +42,7 @@ export function presetBody(
 export function clientBody(options: { saveUpToBytes?: number } = {}): ClientBody {
   const { saveUpToBytes = 0 } = options;
   if (!(typeof saveUpToBytes === "number" && saveUpToBytes >= 0)) {
-    throw new RangeError(`clientBody: saveUpToBytes: expected a number of at least 0, got ${String(saveUpToBytes)}`);
+    throw new RangeError(`clientBody: saveUpToBytes: expected a number of at least 0, got ${shown(saveUpToBytes)}`);
   }
   return { kind: "client", saveUpToBytes };
 }

@@ -1,7 +1,13 @@
-import { checkOptionNames, type HttpModuleContext, type ServerSession, type SubrequestEvent } from "@sluice/core";
+import {
+  checkOptionNames,
+  shown,
+  type HttpModuleContext,
+  type ServerSession,
+  type SubrequestEvent,
+} from "@sluice/core";
 import { ProxyError, toProxyError } from "@sluice/error";
 import type { HeaderFields, ResponseHeader } from "@sluice/http";
-import { dropPromise, isPromise, nameOf } from "../hook.ts";
+import { dropPromise, isPromise } from "../hook.ts";
 import { RESPONDED } from "../responded.ts";
 import type { Session } from "../session.ts";
 import { AwaitedClient } from "./awaited-client.ts";
@@ -176,7 +182,7 @@ class SubrequestPipe {
     }
     if (given === undefined || (typeof given === "object" && given !== null && "type" in given)) return given;
     dropPromise(this.#session, this.#session.phase, given);
-    const context = `the filter of pipeSubrequest must return an event or nothing; it returned ${nameOf(given)}`;
+    const context = `the filter of pipeSubrequest must return an event or nothing; it returned ${shown(given)}`;
     throw ProxyError.internal("InternalError", context);
   }
 

@@ -1,4 +1,4 @@
-import { checkOptionNames } from "@sluice/core";
+import { checkOptionNames, shown } from "@sluice/core";
 
 /** How far an app that spawns subrequests of subrequests can go. */
 export interface SubrequestLimits {
@@ -16,7 +16,7 @@ export function resolveSubrequestLimits(given: Partial<SubrequestLimits> = {}): 
   const limits = { ...DEFAULTS, ...given };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isInteger(value) || value < 0) {
-      throw new RangeError(`subrequests: ${name}: expected an integer of at least 0, got ${String(value)}`);
+      throw new RangeError(`subrequests: ${name}: expected an integer of at least 0, got ${shown(value)}`);
     }
   }
   return limits;

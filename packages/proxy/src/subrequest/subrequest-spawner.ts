@@ -1,4 +1,4 @@
-import { checkOptionNames, subrequestHead, type SubrequestSession } from "@sluice/core";
+import { checkOptionNames, shown, subrequestHead, type SubrequestSession } from "@sluice/core";
 import { HeaderFields, type HeaderFieldsInit, type RequestHeader } from "@sluice/http";
 import type { Session } from "../session.ts";
 import type { BackgroundSubrequests } from "./background-subrequests.ts";
@@ -58,7 +58,7 @@ export class SubrequestSpawner {
     checkOptionNames("create", options, ["body", ...OPTION_NAMES]);
     const body = options.body ?? "none";
     if (body !== "none" && body !== "expect") {
-      throw new TypeError(`create: body: expected none or expect, got ${String(body)}`);
+      throw new TypeError(`create: body: expected none or expect, got ${shown(body)}`);
     }
     return this.#prepare(options, body, false);
   }

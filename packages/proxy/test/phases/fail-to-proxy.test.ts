@@ -85,7 +85,7 @@ overLegs(({ leg, closing, expectLast, answering, startOrigin, startProxy, peerOf
       ["nothing", undefined, "it returned undefined"],
       ["an interim status", 100, "it returned 100"],
       ["no integer", 502.5, "it returned 502.5"],
-      ["text", "502", "it returned 502"],
+      ["text", "502", 'it returned "502"'],
       ["an object without a status", {}, "a status of undefined"],
       ["a reuse that is none", { status: 502, reuse: 1 }, "expected a reuse of true or false, got 1"],
       ["a promise of nothing", Promise.resolve(), "it returned undefined"],

@@ -251,9 +251,83 @@ overLegs(({ answering, startOrigin, startProxy }) => {
         () => new HttpPeer("127.0.0.1:1", { readMs: "100" as never }),
         /readMs: expected milliseconds/,
       ],
+      [
+        "a hook that is no function",
+        () => httpProxy(server, { ...app, requestFilter: 5 as never }),
+        /HttpProxy: requestFilter: expected a function, got 5/,
+      ],
+      ["an app that is none", () => httpProxy(server, undefined as never), /HttpProxy: expected an app/],
+      ["no server", () => httpProxy(app as never, {} as never), /httpProxy: expected a Server first, got an object/],
+      [
+        "options that are none",
+        () => httpProxy(server, app, null as never),
+        /httpProxy: expected an object of options/,
+      ],
+      ["HTTP/2 by a switch", () => httpProxy(server, app, { http2: true as never }), /http2: expected an object/],
+      ["TLS by a switch", () => httpProxy(server, app, { tls: true as never }), /tls: expected a TLS provider/],
+      [
+        "CONNECT by a text",
+        () => httpProxy(server, app, { allowConnect: "no" as never }),
+        /allowConnect: expected true or false, got "no"/,
+      ],
+      ["a count that is text", () => httpProxy(server, app, { maxAttempts: "2" as never }), /maxAttempts: .* got "2"/],
+      [
+        "a misspelt option of the connector",
+        () => httpProxy(server, app, { connector: { maxIdel: 1 } as object }),
+        /httpProxy: connector: unknown option maxIdel; did you mean maxIdle/,
+      ],
+      ["what is no service", () => server.addService(app as never), /addService: expected a service/],
+      [
+        "a misspelt option of a service",
+        () => server.addService(httpProxy(server, app), { aftr: [] } as object),
+        /addService: unknown option aftr; did you mean after/,
+      ],
+      ["a misspelt option of the server", () => new Server({}, { handovr: 1 } as object), /did you mean handover/],
     ])("%s", (_what, make, message) => {
       expect(make).toThrow(message);
     });
+  });
+
+  test.each<[what: string, hooks: Partial<ProxyHttp<object>>, error: RegExp]>([
+    [
+      "respond",
+      { requestFilter: (session) => session.respond(200, { headers: { a: "b" } } as object) },
+      /session\.respond: unknown option headers/,
+    ],
+    [
+      "respond with a text for options",
+      { requestFilter: (session) => session.respond(200, "hello" as never) },
+      /session\.respond: expected an object of options, got "hello"/,
+    ],
+    [
+      "errorPage",
+      {
+        requestFilter: () => {
+          throw ProxyError.httpStatus(500);
+        },
+        errorPage: () => ({ headers: {}, body: "sorry" }) as object,
+      },
+      /errorPage: unknown option headers/,
+    ],
+  ])("an option of an answer that is not known is not ignored: %s", async (_what, hooks, error) => {
+    await using proxy = await startProxy({ origin: { address: "127.0.0.1:1" }, ...hooks });
+    const client = await proxy.send(GET);
+    expect((await client.message()).status).toBe(500);
+    await proxy.whenFinished();
+    expect(proxy.errors[0]).toMatchObject({ error: expect.stringMatching(error) });
+  });
+
+  test("a body filter that makes a body longer than its Content-Length is told what to do", async () => {
+    await using origin = await answering(OK);
+    await using proxy = await startProxy({
+      origin,
+      responseBodyFilter: (_session, piece) => piece && Buffer.concat([piece, piece]),
+    });
+    await proxy.send(GET);
+    await proxy.whenFinished();
+    expect(proxy.errors).toMatchObject([
+      { detail: "content-length", hint: expect.stringContaining("remove that field") },
+    ]);
   });
 
   test("an upstream that sends interim heads without end is cut off", async () => {

@@ -149,7 +149,7 @@ overLegs(({ closing, leg, answering, startOrigin, startProxy, peerOf }) => {
       ["maxBytes: expected an integer from 0 to 2147483648, got -1", { maxBytes: -1 }],
       ["maxBytes: expected an integer from 0 to 2147483648, got 1.5", { maxBytes: 1.5 }],
       ["maxBytes: expected an integer from 0 to 2147483648, got 2147483649", { maxBytes: 2_147_483_649 }],
-      ["maxBytes: expected an integer from 0 to 2147483648, got 10", { maxBytes: "10" }],
+      ['maxBytes: expected an integer from 0 to 2147483648, got "10"', { maxBytes: "10" }],
       ["timeoutMs: expected 0 to 2147483647, or Infinity, got NaN", { maxBytes: 1, timeoutMs: Number.NaN }],
       ["timeoutMs: expected 0 to 2147483647, or Infinity, got 2147483648", { maxBytes: 1, timeoutMs: 2_147_483_648 }],
       ["timeoutMs: expected 0 to 2147483647, or Infinity, got -1", { maxBytes: 1, timeoutMs: -1 }],

@@ -112,5 +112,24 @@ overLegs(({ startOrigin, startProxy }) => {
     await expect(
       startProxy({ origin: { address: "127.0.0.1:1" } }, { requestId: { feild: "X" } as object }),
     ).rejects.toThrow("did you mean field?");
+    for (const name of ["trust", "generate"]) {
+      await expect(
+        startProxy({ origin: { address: "127.0.0.1:1" } }, { requestId: { [name]: "x" } as object }),
+      ).rejects.toThrow(`requestId.${name}: expected a function, got "x"`);
+    }
+  });
+
+  test("false gives none", async () => {
+    const [one] = await seen({ requestId: false }, [get()]);
+    expect(one!.client).toBeUndefined();
+  });
+
+  test("the line of a failed request has its id", async () => {
+    await using proxy = await startProxy({ origin: { address: await refusedAddress() } }, { requestId: true });
+    const client = await proxy.send(get());
+    const id = (await client.message()).field("X-Request-Id");
+    expect(id).toMatch(UUID);
+    await proxy.whenFinished();
+    expect(proxy.errors).toMatchObject([{ msg: "request failed", request_id: id }]);
   });
 });

@@ -57,7 +57,7 @@ overLegs(({ answering, startProxy }) => {
 
     test.each([
       [{ boddy: "none" } as never, "create: unknown option boddy; did you mean body?"],
-      [{ body: "all" } as never, "create: body: expected none or expect, got all"],
+      [{ body: "all" } as never, 'create: body: expected none or expect, got "all"'],
       [{ target: "" }, "target"],
       [{ fields: { "a b": "c" } }, "a b"],
     ])("create(%j) is refused, and counts for nothing", async (options, message) => {

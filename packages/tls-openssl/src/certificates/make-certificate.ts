@@ -1,5 +1,6 @@
 import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from "node:crypto";
 import { isIP } from "node:net";
+import { checkOptionNames, shown } from "@sluice/core";
 import * as der from "./der.ts";
 
 // X.509 certificates (RFC 5280), for tests and for development. The libraries for it on npm are either larger than all that Sluice depends
@@ -42,6 +43,7 @@ export interface CertificateAuthority {
  * memory that nobody else has; whoever keeps it in a file makes that unreadable for others.
  */
 export function selfSignedCertificate(options: CertificateOptions = {}): MadeCertificate {
+  checkOptions("selfSignedCertificate", options);
   const keys = newKeys(options.keyType);
   return { cert: issued(options, keys, { subject: subjectOf(options), keys }), key: keyPem(keys) };
 }
@@ -55,6 +57,15 @@ export function certificateAuthority(
   const described: CertificateOptions = { ...options, commonName, usage: "ca" };
   const issuer: Issuer = { subject: subjectOf(described), keys };
   return authority(issuer, issued(described, keys, issuer), "");
+}
+
+const OPTION_NAMES = ["names", "commonName", "usage", "keyType", "fromDays", "toDays"];
+
+/** @throws TypeError for an option that is not known, and for names that are no array. */
+function checkOptions(what: string, options: CertificateOptions): void {
+  checkOptionNames(what, options, OPTION_NAMES);
+  if (options.names === undefined || Array.isArray(options.names)) return;
+  throw new TypeError(`${what}: names: expected an array, got ${shown(options.names)}`);
 }
 
 interface Keys {
