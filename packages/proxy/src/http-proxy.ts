@@ -3,13 +3,13 @@ import {
   HttpConnector,
   HttpService,
   nearestName,
-  Server,
   shown,
   type Http1ServerOptions,
   type Http2ServerOptions,
   type HttpApp,
   type HttpConnectorOptions,
   type HttpServiceOptions,
+  type Server,
   type ServerSession,
   type SubrequestSession,
   type TlsProvider,
@@ -149,8 +149,8 @@ export function httpProxy<Ctx, Conn = unknown>(
   app: ProxyHttp<Ctx, Conn>,
   options: HttpProxyOptions = {},
 ): HttpProxyService<Ctx> {
-  if (!(server instanceof Server)) throw new TypeError(`httpProxy: expected a Server first, got ${shown(server)}`);
-  const { conf } = server;
+  const { conf } = server ?? {};
+  if (conf === undefined) throw new TypeError(`httpProxy: expected a Server first, got ${shown(server)}`);
   checkOptionNames("httpProxy", options, OPTION_NAMES);
   if (options.connector !== undefined) checkOptionNames("httpProxy: connector", options.connector, CONNECTOR_NAMES);
   const connector = new HttpConnector({

@@ -90,9 +90,14 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set(["authorization", "proxy-auth
 export function resolveSentryOptions(options: SentryOptions): ResolvedOptions {
   checkOptionNames("sentryReporter", options, OPTION_NAMES);
   checkDsn(options.dsn);
+  // Before anything is spread: a number has no names.
+  if (options.sample !== undefined) checkOptionNames("sample", options.sample, SOURCES);
   const sample = { internal: 1, upstream: 0, downstream: 0, unset: 0, ...options.sample };
-  checkOptionNames("sample", sample, ["internal", "upstream", "downstream", "unset"]);
   for (const [source, share] of Object.entries(sample)) checkRange(`sample.${source}`, share, 0, 1, "a share");
+  for (const name of ["requestFields", "queryParameters"] as const) checkNames(name, options[name]);
+  for (const name of ["path", "beforeSend"] as const) checkType(name, options[name], "function", "a function");
+  // `"no"` would be a yes.
+  checkType("clientAddress", options.clientAddress, "boolean", "true or false");
   const requestFields = new Set((options.requestFields ?? DEFAULT_REQUEST_FIELDS).map((name) => name.toLowerCase()));
   for (const name of requestFields) {
     if (SECRET_FIELDS.has(name)) throw new TypeError(`requestFields: ${name} holds secrets, and cannot be told`);
@@ -115,6 +120,7 @@ export function resolveSentryOptions(options: SentryOptions): ResolvedOptions {
   };
 }
 
+const SOURCES = ["internal", "upstream", "downstream", "unset"];
 const OPTION_NAMES: readonly (keyof SentryOptions)[] = [
   "dsn",
   "environment",
@@ -131,6 +137,16 @@ const OPTION_NAMES: readonly (keyof SentryOptions)[] = [
   "proxy",
   "beforeSend",
 ];
+
+function checkNames(name: string, given: unknown): void {
+  if (given === undefined || (Array.isArray(given) && given.every((each) => typeof each === "string"))) return;
+  throw new TypeError(`${name}: expected an array of names, got ${shown(given)}`);
+}
+
+function checkType(name: string, given: unknown, type: "function" | "boolean", expected: string): void {
+  if (given === undefined || typeof given === type) return;
+  throw new TypeError(`${name}: expected ${expected}, got ${shown(given)}`);
+}
 
 /** Sentry's own client says nothing of a DSN that it cannot read, and sends nothing. */
 function checkDsn(dsn: unknown): void {
