@@ -3,7 +3,16 @@ import type { BodyStep } from "../../packages/proxy/src/index.ts";
 import type { Below } from "./random.ts";
 
 /** What a hook does to a body. The first ones leave it as it is. */
-export const KEEPING = ["nothing", "same", "copy", "split", "swallow until the end", "views", "delay", "delay a copy"] as const;
+export const KEEPING = [
+  "nothing",
+  "same",
+  "copy",
+  "split",
+  "swallow until the end",
+  "views",
+  "delay",
+  "delay a copy",
+] as const;
 export const CHANGING = ["xor", "prefix", "suffix", "drop"] as const;
 export type BodyChange = (typeof KEEPING)[number] | (typeof CHANGING)[number];
 

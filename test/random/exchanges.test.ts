@@ -65,7 +65,9 @@ class World {
       if (expects && head.field("expect") !== undefined) connection.send("HTTP/1.1 100 Continue\r\n\r\n");
       if (!early) this.#checkRequest(planned, await readBody(connection, head, false));
       const bytes = responseBytes(planned);
-      const part = isCut ? bytes.subarray(0, bytes.length - 1 - below(Math.min(originBody(planned).length, 40_000))) : bytes;
+      const part = isCut
+        ? bytes.subarray(0, bytes.length - 1 - below(Math.min(originBody(planned).length, 40_000)))
+        : bytes;
       await sendCut(connection, part, below);
       const untilClose = response.framing === "until-close" && method !== "HEAD";
       if (isCut || untilClose) {
@@ -78,7 +80,8 @@ class World {
 
   #checkRequest(planned: Plan, message: Message): void {
     const { request } = planned;
-    if (!message.body.equals(bodyBehind(request))) this.fail(planned, different("request body", message.body, bodyBehind(request)));
+    if (!message.body.equals(bodyBehind(request)))
+      this.fail(planned, different("request body", message.body, bodyBehind(request)));
     this.#checkFields(planned, "request fields", message.fields, fieldsBehind(request));
     const trailers = message.field("transfer-encoding") === undefined ? [] : request.trailers;
     this.#checkFields(planned, "request trailers", message.trailers, trailers);
@@ -98,7 +101,8 @@ class World {
     }
     if (answer === undefined) return this.fail(planned, `cut: ${String(error)}`);
     if (answer.status !== status) return this.fail(planned, `status ${answer.status} instead of ${status}`);
-    if (answer.field("connection") === "close" && !mayEnd(planned)) this.fail(planned, "the connection is not to go on");
+    if (answer.field("connection") === "close" && !mayEnd(planned))
+      this.fail(planned, "the connection is not to go on");
     if (interim !== (version === "1.0" ? 0 : planned.interim)) this.fail(planned, `${interim} interim heads`);
     if (answer.field("x-seed") !== String(planned.seed)) this.fail(planned, `the answer of ${answer.field("x-seed")}`);
     const coded = answer.field("content-encoding") === "gzip" && answer.body.length > 0;
@@ -119,7 +123,9 @@ function different(what: string, got: Buffer, wanted: Buffer): string {
 /** Lines with as much space as may be there. */
 function linesOf(below: Below, fields: Fields): string {
   const spaces = [" ", " ", " ", "", "  ", "\t "];
-  return fields.map(([name, value]) => `${name}:${oneOf(below, spaces)}${value}${oneOf(below, ["", "", " ", "\t"])}\r\n`).join("");
+  return fields
+    .map(([name, value]) => `${name}:${oneOf(below, spaces)}${value}${oneOf(below, ["", "", " ", "\t"])}\r\n`)
+    .join("");
 }
 
 function requestBytes(planned: Plan): Buffer {
@@ -131,7 +137,11 @@ function requestBytes(planned: Plan): Buffer {
     acceptsGzip ? "Accept-Encoding: gzip\r\n" : "",
     expects ? "Expect: 100-continue\r\n" : "",
     closes ? "Connection: close\r\n" : version === "1.0" ? "Connection: keep-alive\r\n" : "",
-    framing === "none" ? "" : framing === "chunked" ? "Transfer-Encoding: chunked\r\n" : `Content-Length: ${body.length}\r\n`,
+    framing === "none"
+      ? ""
+      : framing === "chunked"
+        ? "Transfer-Encoding: chunked\r\n"
+        : `Content-Length: ${body.length}\r\n`,
     linesOf(below, fields),
   ];
   const head = `${method} /${seed} HTTP/${version}\r\n${lines.join("")}\r\n`;
@@ -154,7 +164,8 @@ function responseBytes(planned: Plan): Buffer {
   const before = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(interim);
   const head = `${before}HTTP/1.1 ${status} Because\r\n${lines.join("")}\r\n`;
   const bodiless = framing === "none" || method === "HEAD";
-  const content = framing === "chunked" ? chunked(body, 1 + below(oneOf(below, [300, 70_000])), linesOf(below, trailers)) : body;
+  const content =
+    framing === "chunked" ? chunked(body, 1 + below(oneOf(below, [300, 70_000])), linesOf(below, trailers)) : body;
   return Buffer.concat([Buffer.from(head, "latin1"), bodiless ? Buffer.alloc(0) : content]);
 }
 
@@ -262,7 +273,11 @@ describe.each(Object.keys(HOOKS))("%s", (name) => {
       new Client(world, proxy, smallBuffers).play(SEED + index * each, each),
     );
     await Promise.all(clients);
-    if (process.env["SHOWLOG"]) console.log(proxy.logs.map((l) => JSON.stringify(l).slice(0, 700)).join("\n"), proxy.finished.filter((f) => f.error).map((f) => f.session.request.target + " " + f.error));
+    if (process.env["SHOWLOG"])
+      console.log(
+        proxy.logs.map((l) => JSON.stringify(l).slice(0, 700)).join("\n"),
+        proxy.finished.filter((f) => f.error).map((f) => f.session.request.target + " " + f.error),
+      );
     expect(world.failures).toEqual([]);
     expect([...world.seen].filter(([, times]) => times !== 1)).toEqual([]);
     expect(proxy.begun).toBe(each * CLIENTS);

@@ -103,7 +103,12 @@ export function plan(seed: number, hooks: Hooks): Plan {
     interim: chance(5) ? 1 + below(3) : 0,
     early,
     // Where a hook says that there is nothing, nothing shows that it was cut.
-    isCut: !bodiless && framing !== "until-close" && response.body.length > 0 && bodyBehind(response).length > 0 && chance(12),
+    isCut:
+      !bodiless &&
+      framing !== "until-close" &&
+      response.body.length > 0 &&
+      bodyBehind(response).length > 0 &&
+      chance(12),
     closes: chance(12),
   };
 }
@@ -151,7 +156,8 @@ function direction(
   changesOf: (body: Buffer) => readonly BodyChange[],
   encodes = false,
 ): Direction {
-  const body = framing === "none" ? Buffer.alloc(0) : patternBytes(oneOf(below, SIZES) + 4 * below(50)).subarray(4 * below(9));
+  const body =
+    framing === "none" ? Buffer.alloc(0) : patternBytes(oneOf(below, SIZES) + 4 * below(50)).subarray(4 * below(9));
   const fields = fieldsOf(below, oneOf(below, [0, 1, 3, 12, 27, 28, 29, 30, 31, 60]), "X-F");
   const trailers = framing === "chunked" && below(3) === 0 ? fieldsOf(below, 1 + below(3), "X-T") : [];
   const edits = Array.from({ length: below(2) * below(5) }, () => ({
@@ -177,5 +183,7 @@ function nameOf(below: Below, prefix: string): string {
 }
 
 function valueOf(below: Below): string {
-  return Array.from({ length: below(12) }, () => String.fromCharCode(oneOf(below, [0x61, 0x41, 0x2c, 0x3a, 0x80, 0xff, 0xe9]))).join("");
+  return Array.from({ length: below(12) }, () =>
+    String.fromCharCode(oneOf(below, [0x61, 0x41, 0x2c, 0x3a, 0x80, 0xff, 0xe9])),
+  ).join("");
 }

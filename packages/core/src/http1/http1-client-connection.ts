@@ -17,7 +17,7 @@ import { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
 import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
-import { lastChunkText, requestHeadText } from "./serialize.ts";
+import { checkHosts, lastChunkText, requestHeadText } from "./serialize.ts";
 import {
   isWriteError,
   upstreamClosed,
@@ -144,6 +144,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     const framing = this.#writing.start(header, body);
+    const head = requestHeadText(header, framing);
+    checkHosts();
     this.#state = "head";
     this.#requests++;
     this.#events = events;
@@ -153,7 +155,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#reusable = false;
     this.receivedBytes = 0;
     this.#informational = 0;
-    this.hold(requestHeadText(header, framing));
+    this.hold(head);
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
     if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
