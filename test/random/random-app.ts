@@ -5,7 +5,8 @@ import { bodyHook, slowly } from "./body-hooks.ts";
 import { bodyBehind, type Direction, type FieldEdit, type Hooks, type Plan } from "./plan.ts";
 import { random, type Below } from "./random.ts";
 
-interface Ctx {
+/** What the hooks of a request share. */
+export interface Ctx {
   plan: Plan;
   below: Below;
   requestBody: ReturnType<typeof bodyHook>;
@@ -18,7 +19,7 @@ export function randomApp(
   hooks: Hooks,
   planOf: (target: string) => Plan,
   failures: unknown[],
-): Omit<TestApp<Partial<Ctx>>, "origin"> {
+): Omit<TestApp<Ctx>, "origin"> {
   const app: Omit<TestApp<Ctx>, "origin"> = {
     newCtx: () => ({}) as Ctx,
     earlyRequestFilter(session, ctx) {
@@ -58,7 +59,7 @@ export function randomApp(
         .add({ type: RandomModule, init: ({ request }) => new RandomModule(planOf(request.target)) })
         .add(responseCompression({ level: 1, decompression: true, flushAfterMs: 1 }));
   }
-  return app as Omit<TestApp<Partial<Ctx>>, "origin">;
+  return app;
 }
 
 /** A hook of the body like the filters, at the place of the modules. A module knows no delays. */

@@ -21,6 +21,7 @@ import { checkHosts, lastChunkText, requestHeadText } from "./serialize.ts";
 import {
   isWriteError,
   upstreamClosed,
+  upstreamSpokeFirst,
   upstreamTakesNothing,
   upstreamTooLate,
   upstreamTruncated,
@@ -155,7 +156,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#reusable = false;
     this.receivedBytes = 0;
     this.#informational = 0;
-    this.hold(head);
+    this.holdBack(head);
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
     if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
@@ -325,6 +326,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   #readHead(): boolean {
+    // What was said before the request was sent answers nothing, or one before it.
+    if (this.holdsAll) throw upstreamSpokeFirst(this.reused);
     const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits, this.#partialHead);
     if (header === undefined) {
       this.#partialHead ??= new PartialHead();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { answering, OK } from "../support/origin.ts";
+import { answering, OK, Origin } from "../support/origin.ts";
 import { get, startProxy, type TestProxy } from "../support/proxy.ts";
 import type { Wire } from "../support/wire.ts";
 
@@ -24,5 +24,48 @@ describe("an idle connection", () => {
     client.send(get());
     expect((await client.message()).body.toString()).toBe("ok");
     expect(origin.connections).toHaveLength(2);
+  });
+});
+
+describe("an upstream that speaks while the request is still held back by a filter", () => {
+  const POISON = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+
+  test.each(["GET", "POST"])(
+    "answers nothing: a %s that met it on a reused connection goes on a new one",
+    async (method) => {
+      let held: Promise<unknown> | undefined;
+      await using origin = await answering(OK);
+      await using proxy = await startProxy({
+        origin,
+        requestBodyFilter: async (session) => {
+          if (session.request.target !== "/held" || session.tries > 1) return;
+          origin.connections[0]!.send(POISON);
+          held = origin.connections[0]!.whenEnded();
+          await held;
+        },
+      });
+      const client = await warm(proxy);
+      client.send(`${method} /held HTTP/1.1\r\nHost: test\r\n\r\n`);
+      expect((await client.message()).body.toString()).toBe("ok");
+      expect((await proxy.whenFinished(2)).session.tries).toBe(2);
+      expect(origin.connections).toHaveLength(2);
+      expect(held).toBeDefined();
+    },
+  );
+
+  test("on a new connection is an error", async () => {
+    await using origin = await Origin.start(async (connection) => connection.whenEnded());
+    await using proxy = await startProxy({
+      origin,
+      requestBodyFilter: async () => {
+        const connection = await origin.connection();
+        connection.send(POISON);
+        await connection.whenEnded();
+      },
+    });
+    const client = await proxy.send(get());
+    expect((await client.message()).status).toBe(502);
+    expect((await proxy.whenFinished()).error?.message).toContain("a response before the request was sent");
+    expect(origin.connections).toHaveLength(1);
   });
 });
