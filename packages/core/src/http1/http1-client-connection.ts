@@ -99,6 +99,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #chunkBytes = 0;
   #reusable = false;
   #paused = false;
+  /** It had ended when the request was given to it, of which nothing was sent then. */
+  #endedBefore = false;
   #requests = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";
@@ -159,7 +161,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.holdBack(head);
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
-    if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
+    this.#endedBefore = this.closed || this.peerEnded;
+    if (this.#endedBefore) queueMicrotask(() => this.#onEnded());
   }
 
   writeBody(chunk: Uint8Array): boolean {
@@ -433,9 +436,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         break;
     }
     const cut = this.truncated && this.#state === "body" && this.#body.untilClose;
-    this.#fail(
-      cut ? upstreamTruncated() : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes),
-    );
+    const error = cut
+      ? upstreamTruncated()
+      : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes);
+    // Where nothing was sent, nothing can have been done.
+    if (this.reused && (this.#endedBefore || this.holdsAll)) error.setRetry(true);
+    this.#fail(error);
   }
 
   /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */

@@ -282,10 +282,10 @@ export abstract class Http1Connection {
 
   onClose(): void {
     this.closed = true;
-    this.#held = "";
     this.#gathering = false;
     this.#writeWatch?.dispose();
     this.onStreamClosed();
+    this.#held = "";
   }
 
   /** Closes so that what was sent cannot look like a complete message that ends with the connection: by a reset. */
