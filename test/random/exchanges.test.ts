@@ -198,6 +198,9 @@ class Client {
       const group: Plan[] = [];
       const most = 1 + below(MAX_PIPELINED);
       while (group.length < most && seed < first + count) {
+        // Cut by a reset if need be, which can take from the client what it has not read of the others.
+        const { isCut, version } = this.#world.planOf(seed);
+        if (isCut && version === "1.0" && group.length > 0) break;
         group.push(this.#world.planOf(seed++));
         if (mayEnd(group.at(-1)!)) break;
       }

@@ -45,6 +45,8 @@ export interface Plan {
   readonly interim: number;
   /** The origin answers before it reads the body, and reads it or not. */
   readonly early: boolean;
+  /** What is left of the request body behind an early answer is read and dropped, and the connection goes on. */
+  readonly drains: boolean;
   /** The origin ends the connection in the middle of its body. */
   readonly isCut: boolean;
   /** The client asks for the end of the connection. */
@@ -110,14 +112,15 @@ export function plan(seed: number, hooks: Hooks): Plan {
       bodyBehind(response).length > 0 &&
       chance(12),
     closes: chance(12),
+    drains: version === "1.1" && chance(2),
   };
 }
 
 /** The client's connection may end behind it. */
-export function mayEnd({ closes, early, isCut, request, version }: Plan): boolean {
+export function mayEnd({ closes, drains, early, isCut, request, version }: Plan): boolean {
   // The origin may have all that the new length promises before the client has sent the end, and answer.
   const isEarly = early || (request.framing !== "none" && request.lengthEdit === "set");
-  return closes || isEarly || isCut || version === "1.0";
+  return closes || (isEarly && !drains) || isCut || version === "1.0";
 }
 
 /** The body as it stands on the origin's wire. */

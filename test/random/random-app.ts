@@ -25,6 +25,7 @@ export function randomApp(
     earlyRequestFilter(session, ctx) {
       ctx.plan = planOf(session.request.target);
       ctx.below = random(ctx.plan.seed + 3);
+      if (ctx.plan.drains) session.limits.earlyResponse = "drain";
       const { request, response } = ctx.plan;
       ctx.requestBody = bodyHook(request.changes[1]!, ctx.below);
       ctx.upstreamResponseBody = bodyHook(response.changes[0]!, ctx.below);
