@@ -3,7 +3,7 @@ import { patternBytes } from "../../packages/proxy/test/support/message.ts";
 import { CHANGING, changed, changesLength, KEEPING, type BodyChange } from "./body-hooks.ts";
 import { oneOf, random, type Below } from "./random.ts";
 
-export type Framing = "none" | "content-length" | "chunked" | "until-close";
+type Framing = "none" | "content-length" | "chunked" | "until-close";
 export type Fields = readonly (readonly [name: string, value: string])[];
 
 /** An edit of a head by a hook. */
