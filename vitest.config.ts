@@ -12,6 +12,7 @@ const ONCE = [
   "packages/tls-openssl/src/write-check.test.ts",
   "packages/core/src/compression/response-compression.test.ts",
   "packages/core/src/net/deadline.test.ts",
+  "packages/proxy/test/failure-injection.test.ts",
 ];
 
 export default defineConfig({

@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
+import type { Outcome } from "./support/client.ts";
 import { Cluster } from "./support/cluster.ts";
 import { Load } from "./support/load.ts";
 import type { ProxyCounts } from "./support/messages.ts";
-import { isGood, pageCalls } from "./support/page-load.ts";
+import { idOf, isGood, pageCalls } from "./support/page-load.ts";
 import { settled, until } from "./support/wait.ts";
 
 const IDLE = 200;
@@ -15,11 +16,15 @@ test("clients that are idle, or send a head byte by byte, hinder no others; no d
 }) => {
   await using cluster = await Cluster.start(2, {}, { keepAliveMs: 300 });
   const { proxy } = cluster;
+  const next = pageCalls(4);
   const serve = async (requests: number): Promise<void> => {
-    const load = new Load({ port: proxy.port, clients: 16, next: pageCalls(4) });
+    const load = new Load({ port: proxy.port, clients: 16, next });
     await until(() => load.outcomes.length >= requests);
     await load.stop();
-    expect(load.outcomes.filter((outcome) => !isGood(outcome))).toEqual([]);
+    const failed = load.outcomes.filter((outcome) => !isGood(outcome));
+    await until(() => failed.every((outcome) => cluster.requests.has(idOf(outcome))));
+    const unexplained = failed.filter((outcome) => !isLostByRule(cluster, outcome));
+    expect(unexplained.map((outcome) => [outcome, cluster.requests.get(idOf(outcome))])).toEqual([]);
   };
   // What the first requests open for good is not a leak.
   await serve(100);
@@ -48,7 +53,18 @@ test("clients that are idle, or send a head byte by byte, hinder no others; no d
   }
   await until(async () => isIdle(await proxy.call<ProxyCounts>("counts")));
   await until(() => proxy.descriptors <= before);
+  expect(cluster.jobs.length).toBe(new Set(cluster.jobs).size);
 }, 60_000);
+
+/**
+ * The origins close what was idle for 300 ms, and on a busy machine a connection is so between two requests of a load. A job that
+ * is sent at that very moment may have been done or not: it is answered with 502, and not sent again (docs/failures.md).
+ */
+function isLostByRule(cluster: Cluster, outcome: Outcome): boolean {
+  if (outcome.method !== "POST" || outcome.end !== "complete" || outcome.status !== 502) return false;
+  const request = cluster.requests.get(idOf(outcome));
+  return request?.tries === 1 && /before its response head was complete/.test(request.error ?? "");
+}
 
 /** Never ends: after a line comes another. */
 const HEAD = "X-Slow: and again\r\n";

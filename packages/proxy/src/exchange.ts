@@ -61,7 +61,13 @@ export class Exchange<Ctx> implements ServerSessionEvents {
     const { downstream, session, upstream } = this;
     session.phase = "exchange";
     const bodyEmpty = downstream.requestBodyEmpty;
-    upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this.#down);
+    try {
+      upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this.#down);
+    } catch (error) {
+      // Nothing of it was sent.
+      this.hookFailed(error);
+      return done;
+    }
     const { times } = session;
     times.requestHeadSentAtMs = nowMs();
     if (bodyEmpty && this.retryBuffer === undefined && this.app.requestBodyFilter === undefined) {

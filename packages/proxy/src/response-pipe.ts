@@ -75,10 +75,18 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     } catch (error) {
       this.failed(error);
     }
+    if (this.changesBody) this.#keepUnsent();
   }
 
   onResponseBatch(): void {
     this.flushDown();
+    if (this.changesBody) this.#keepUnsent();
+  }
+
+  /** Of a body that somebody may change the last piece waits for the end, and is written only now. */
+  #keepUnsent(): void {
+    const { downstream, upstream } = this.exchange;
+    if (downstream.holdsBytes) upstream.keepChunk();
   }
 
   onUpstreamWritable(): void {

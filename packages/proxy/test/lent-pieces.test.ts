@@ -236,3 +236,40 @@ describe("the last piece, which is held until the end is there, is whole", () =>
     expect((await client.message()).body.toString()).toBe(body);
   });
 });
+
+const HOOKS_AT_THE_END: Record<string, TestApp<object>> = {
+  "a filter that passes it on": { responseBodyFilter: () => undefined },
+  "a filter that delays the end": {
+    responseBodyFilter: (_session, _piece, end) => (end ? { delayMs: 0.5 } : undefined),
+  },
+  "a module that takes its time at the end": withModule({ responseDone: () => setImmediate() }),
+};
+
+describe.each(Object.keys(HOOKS_AT_THE_END))("a last piece behind %s", (what) => {
+  // Together more than the system takes for a client that does not read, so that one of them is in the middle of being written.
+  const REQUESTS = 500;
+  const BYTES = 30_000;
+  const bodyOf = (number: number): Buffer => MUCH.subarray(number * 4, number * 4 + BYTES);
+
+  test("is whole also for a client that takes it late", async () => {
+    let answered = 0;
+    await using origin = await Origin.start(async (connection) => {
+      for (;;) {
+        const number = Number((await connection.message()).startLine.split("/")[1]!.split(" ")[0]);
+        connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${BYTES}\r\n\r\n`, bodyOf(number));
+        answered++;
+      }
+    });
+    await using proxy = await startProxy({ origin, ...HOOKS_AT_THE_END[what] });
+    const client = (await proxy.connect()).pause();
+    client.send(Array.from({ length: REQUESTS }, (_, number) => get(`/${number}`)).join(""));
+    // The proxy takes no further request as soon as it holds more than a little for this client.
+    expect(await settled(() => answered)).toBeLessThan(REQUESTS);
+    client.resume();
+    const wrong: number[] = [];
+    for (let number = 0; number < REQUESTS; number++) {
+      if (!(await client.message()).body.equals(bodyOf(number))) wrong.push(number);
+    }
+    expect(wrong).toEqual([]);
+  });
+});

@@ -116,6 +116,30 @@ function answers(response: string): OriginScript {
 
 const closes = answers("");
 
+/** A reused connection of which the origin says so much, and its end, while a hook waits and nothing of the request was sent. */
+function endsIn(hook: "upstreamRequestFilter" | "requestBodyFilter", words: string, app: App): Promise<Outcome> {
+  const reached = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  const wait: App["upstreamRequestFilter"] & App["requestBodyFilter"] = async (session) => {
+    if (session.request.method !== "POST" || session.tries > 1) return;
+    reached.resolve();
+    await ended.promise;
+  };
+  const script: OriginScript = async (connection) => {
+    if (connection.index > 0) {
+      await closes(connection);
+      return;
+    }
+    await reached.promise;
+    connection.send(words).end();
+    await connection.whenEnded();
+    expect(connection.peek()).toBe("");
+    ended.resolve();
+  };
+  const request = ["POST / HTTP/1.1\r\nHost: test\r\n\r\n"];
+  return send({ ...app, [hook]: wait }, script, { warm: true, request, noBytes: true });
+}
+
 /** The same by HTTP/2. */
 const ends = (connection: FrameConnection): unknown => connection.socket.end();
 
@@ -178,6 +202,11 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   "a reused connection ends before any byte of a response, the method is another": [
     (app) => send(app, closes, { warm: true, request: [POST] }),
     (app) => sendHttp2(app, ends, { warm: true, request: [POST] }),
+  ],
+  "a reused connection ends, or speaks, before any byte of the request was sent": [
+    (app) => endsIn("upstreamRequestFilter", "", app),
+    (app) => endsIn("requestBodyFilter", "", app),
+    (app) => endsIn("requestBodyFilter", OK, app),
   ],
   "a fresh connection ends before any byte of a response": [(app) => send(app, closes), (app) => sendHttp2(app, ends)],
   "HTTP/2: GOAWAY or REFUSED_STREAM says that the request was not processed": [

@@ -22,6 +22,7 @@ export interface ClientSession {
    *
    * After a 101 head, or a 2xx to CONNECT, what comes is raw at once. What is written is raw when the request body has ended, which
    * may be still going up then, under its own framing: its {@link finishRequest} ends the body, and another ends our direction.
+   * @throws ProxyError `InvalidHTTPHeader` for a head that cannot be sent; then nothing was, and {@link destroy} is what is left.
    */
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void;
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */

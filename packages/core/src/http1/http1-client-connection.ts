@@ -17,10 +17,11 @@ import { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
 import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
-import { lastChunkText, requestHeadText } from "./serialize.ts";
+import { checkHosts, lastChunkText, requestHeadText } from "./serialize.ts";
 import {
   isWriteError,
   upstreamClosed,
+  upstreamSpokeFirst,
   upstreamTakesNothing,
   upstreamTooLate,
   upstreamTruncated,
@@ -98,6 +99,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #chunkBytes = 0;
   #reusable = false;
   #paused = false;
+  /** It had ended when the request was given to it, of which nothing was sent then. */
+  #endedBefore = false;
   #requests = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";
@@ -144,6 +147,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     const framing = this.#writing.start(header, body);
+    const head = requestHeadText(header, framing);
+    checkHosts();
     this.#state = "head";
     this.#requests++;
     this.#events = events;
@@ -153,10 +158,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#reusable = false;
     this.receivedBytes = 0;
     this.#informational = 0;
-    this.hold(requestHeadText(header, framing));
+    this.holdBack(head);
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
-    if (this.closed || this.peerEnded) queueMicrotask(() => this.#onEnded());
+    this.#endedBefore = this.closed || this.peerEnded;
+    if (this.#endedBefore) queueMicrotask(() => this.#onEnded());
   }
 
   writeBody(chunk: Uint8Array): boolean {
@@ -323,6 +329,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   #readHead(): boolean {
+    // What was said before the request was sent answers nothing, or one before it.
+    if (this.holdsAll) throw upstreamSpokeFirst(this.reused);
     const header = parseResponseHead(this.input!, this.inputAt, this.inputEnd, this.#headLimits, this.#partialHead);
     if (header === undefined) {
       this.#partialHead ??= new PartialHead();
@@ -428,9 +436,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         break;
     }
     const cut = this.truncated && this.#state === "body" && this.#body.untilClose;
-    this.#fail(
-      cut ? upstreamTruncated() : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes),
-    );
+    const error = cut
+      ? upstreamTruncated()
+      : upstreamClosed(this.#state !== "head", this.streamError, this.receivedBytes);
+    // Where nothing was sent, nothing can have been done.
+    if (this.reused && (this.#endedBefore || this.holdsAll)) error.setRetry(true);
+    this.#fail(error);
   }
 
   /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */

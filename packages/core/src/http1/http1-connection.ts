@@ -143,6 +143,11 @@ export abstract class Http1Connection {
     return true;
   }
 
+  /** Nothing has left of what the last {@link holdBack} was given. */
+  protected get holdsAll(): boolean {
+    return this.#takeable && this.#held.length > 0;
+  }
+
   /** Writes bytes behind what is held. Returns `false` to ask to wait for {@link onDrained}. */
   protected send(chunk: Uint8Array): boolean {
     if (chunk.length <= MAX_COPIED_BYTES && this.#held.length > 0) {
@@ -277,10 +282,10 @@ export abstract class Http1Connection {
 
   onClose(): void {
     this.closed = true;
-    this.#held = "";
     this.#gathering = false;
     this.#writeWatch?.dispose();
     this.onStreamClosed();
+    this.#held = "";
   }
 
   /** Closes so that what was sent cannot look like a complete message that ends with the connection: by a reset. */

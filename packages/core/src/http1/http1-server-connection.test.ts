@@ -32,6 +32,50 @@ async function advance(ms: number): Promise<void> {
   await turn();
 }
 
+describe("a response that is cut behind others", () => {
+  const half = async ({ session }: SeenRequest): Promise<void> => {
+    session.writeHeader(ResponseHeader.build(200, { "Content-Length": 4 }), false);
+    session.writeBody(Buffer.from("ab"));
+    session.abort();
+  };
+
+  test("does not take them from the client, and shows", async () => {
+    const served = serve(
+      (seen) => (served.requests.length < 3 ? respond(seen.session, 200, "whole") : half(seen)),
+      { lingerMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET.repeat(4), "latin1");
+    // All are answered before the client takes anything.
+    served.pair.step();
+    while (served.requests.length < 3) await turn();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(
+      /^(HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole){2}HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nab$/,
+    );
+    expect(served.got.ended).toBe(true);
+    expect(served.requests).toHaveLength(3);
+    served.client.end();
+    await served.pair.flush();
+    expect(served.closedCount()).toBe(1);
+    expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test("does not wait for ever for a client that does not read them", async () => {
+    freezeTime();
+    const served = serve(
+      (seen) => (served.requests.length < 2 ? respond(seen.session, 200, "whole") : half(seen)),
+      { lingerMs: 1000, writeMs: 500 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET.repeat(2), "latin1");
+    served.pair.step();
+    while (served.requests.length < 2) await turn();
+    await advance(3000);
+    expect(served.closedCount()).toBe(1);
+  });
+});
+
 describe("keep-alive", () => {
   test("one request after another is answered on one connection", async () => {
     const served = serve();

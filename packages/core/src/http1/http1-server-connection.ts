@@ -22,7 +22,7 @@ import type { WriteLimits } from "./write-watch.ts";
 /**
  * The life of a client's connection:
  * - `head`: waiting for a request, or in the middle of its head → `exchange`, `lingering`
- * - `exchange`: a session exists; its body may still be arriving → `head`, `draining`, `lingering`
+ * - `exchange`: a session exists; its body may still be arriving → `head`, `draining`, `lingering`, also before the session is over
  * - `draining`: the response is complete, and the rest of the body is dropped → `head`, `lingering`
  * - `lingering`: our direction is ended; what the client still sends is dropped → closed
  */
@@ -64,6 +64,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #cutByStop = false;
   /** A response ends where the connection does. */
   #endsByClosing = false;
+  /** The last response was broken off. */
+  #cutShort = false;
 
   /**
    * @param onClosed Called once, when the stream is gone.
@@ -113,7 +115,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   get #closeReason(): ConnectionCloseReason {
-    if (this.#state === "lingering") return this.shuttingDown ? "server-stop" : "last-response";
+    if (this.#state === "lingering") {
+      if (this.#cutShort) return "cut";
+      return this.shuttingDown ? "server-stop" : "last-response";
+    }
     if (this.streamError !== undefined) return "error";
     // A client may have ended its direction of a tunnel long before.
     if (this.peerEnded && !this.#cutByStop) return "client";
@@ -200,7 +205,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /** @internal */
   abort(session: Http1ServerSession): void {
-    if (session === this.session && !this.closed) this.#cut();
+    if (session !== this.session || this.closed) return;
+    this.#cutShort = true;
+    // Answers to earlier requests may still be leaving, and more requests coming: to close at once could take those from the client.
+    const mayLose = this.#requests > 1 && (this.input !== undefined || this.stream.writableLength > 0);
+    if (mayLose && session.error === undefined && !session.wouldLookDone) this.#close(session);
+    else this.#cut();
   }
 
   protected consume(): boolean {
@@ -320,7 +330,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     session.events = undefined;
     this.session = undefined;
     this.readingPaused = false;
-    if (this.closed) return;
+    if (this.closed || this.#state === "lingering") return;
     this.flush();
     if (!session.responseDone) {
       if (session.wouldLookDone) this.reset();
@@ -402,10 +412,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   protected onReadTimeout(): void {
     const { session, tunnel } = this;
-    if (session !== undefined) {
-      session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
-    } else if (this.#state === "lingering") {
+    if (this.#state === "lingering") {
       this.#lingering!.onTimeout();
+    } else if (session !== undefined) {
+      session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
     } else if (this.#state === "draining") {
       this.#stopDraining("it does not come in time");
     } else if (this.input !== undefined) {

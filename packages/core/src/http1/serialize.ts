@@ -1,3 +1,4 @@
+import { ProxyError } from "@sluice/error";
 import {
   httpDateNow,
   reasonPhrase,
@@ -10,6 +11,7 @@ import {
   CONNECTION,
   CONTENT_LENGTH,
   DATE,
+  HOST,
   knownField,
   TAG_MASK,
   TE,
@@ -30,6 +32,17 @@ export function requestHeadText(header: RequestHeader, framing: BodyFraming): st
   if (sawUpgrade) text += sawTe ? "Connection: upgrade, TE\r\n" : "Connection: upgrade\r\n";
   else if (sawTe) text += "Connection: TE\r\n";
   return `${text}\r\n`;
+}
+
+/**
+ * To be called behind {@link requestHeadText}, before what it gave is sent: HTTP/1.1 wants exactly one Host (RFC 9112, section 3.2), and of
+ * two another one than ours may be believed.
+ * @throws ProxyError `InvalidHTTPHeader`.
+ */
+export function checkHosts(): void {
+  if (hosts === 1) return;
+  const found = hosts === 0 ? "no Host field" : `${hosts} Host fields`;
+  throw ProxyError.internal("InvalidHTTPHeader", `a request with ${found} cannot go up: HTTP/1.1 wants exactly one`);
 }
 
 /**
@@ -73,6 +86,8 @@ let sawDate = false;
 let sawUpgrade = false;
 /** The same for TE. */
 let sawTe = false;
+/** How many of them were Host. */
+let hosts = 0;
 
 /**
  * All fields but those that only the session may write. A Content-Length is left out beside chunked: with both, two
@@ -86,6 +101,7 @@ function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
   sawDate = false;
   sawUpgrade = false;
   sawTe = false;
+  hosts = 0;
   if (lines !== undefined) {
     let pieceStart = -1;
     for (let line = 0; line < lines.count; line++) {
@@ -110,6 +126,9 @@ function fieldsText(fields: HeaderFields, framing: BodyFraming): string {
 
 function isWritten(tag: number, framing: BodyFraming): boolean {
   switch (tag) {
+    case HOST:
+      hosts++;
+      return true;
     case DATE:
       sawDate = true;
       return true;

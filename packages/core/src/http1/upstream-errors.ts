@@ -16,6 +16,13 @@ export function upstreamClosed(inBody: boolean, cause: Error | undefined, receiv
   return error;
 }
 
+/** It sent something before any of the request had left, so another connection may take that. */
+export function upstreamSpokeFirst(reused: boolean): ProxyError {
+  const error = ProxyError.upstream("InvalidHTTPHeader", "the upstream sent a response before the request was sent");
+  // One that speaks on new connections will do so on the next.
+  return error.setRetry(reused);
+}
+
 /** It ended what only ends with the connection, and TLS did not say so (RFC 9112, section 9.8). */
 export function upstreamTruncated(): ProxyError {
   const what = "the upstream's connection ended without a close_notify of TLS: its response may have been cut";

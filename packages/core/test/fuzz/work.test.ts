@@ -115,7 +115,7 @@ function readInParts(text: string): void {
   if (text.startsWith("HTTP/")) {
     const owner = { store: () => false, forget: () => undefined };
     const client = new Http1ClientConnection(stream, "a:80", "a:80", owner, limits);
-    client.writeRequest(RequestHeader.build("GET", "/"), "none", seeResponse());
+    client.writeRequest(RequestHeader.build("GET", "/", { Host: "a.test" }), "none", seeResponse());
     connection = client;
   } else {
     const app = { handleRequest: (session: ServerSession) => wholeBody(see(session)) };

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Server } from "@sluice/core";
+import type { RequestHeader } from "@sluice/http";
 import { HttpPeer, httpProxy } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { chunked, patternBytes } from "../support/message.ts";
@@ -34,6 +35,33 @@ describe("a request head", () => {
         'hOsT: Test:80\r\nX-B: 1\r\nx-a: \xe9\xff\x80\r\nX-b: 2\r\nCookie: a=b; c="d"\r\nX-Empty: \r\nVia: 1.0 first\r\n' +
         "Via: 1.1 sluice\r\n\r\n",
     ]);
+  });
+
+  test.each<[string, (outgoing: RequestHeader) => unknown]>([
+    ["a second Host", (outgoing) => outgoing.append("HOST", "other.test")],
+    ["a second Host of the same name, by `raw`", (outgoing) => outgoing.raw.push("Host", "test")],
+    ["no Host", (outgoing) => outgoing.remove("host")],
+  ])("to which a hook gives %s is answered with 500, and no origin sees it", async (_what, edit) => {
+    const { origin, heads } = await keepingOrigin();
+    await using _origin = origin;
+    await using proxy = await startProxy(
+      {
+        origin,
+        upstreamRequestFilter: (session, outgoing) => void (session.request.target === "/bad" && edit(outgoing)),
+      },
+      { via: false },
+    );
+    const client = await proxy.send(get("/first"));
+    await client.message();
+    // On the connection that the first has left.
+    client.send("POST /bad HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+    expect((await client.message()).status).toBe(500);
+    expect((await proxy.whenFinished(2)).error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal" });
+    expect(proxy.errors[0]?.["error"]).toMatch(/(no Host field|2 Host fields) cannot go up/);
+    const next = await proxy.send(get("/next"));
+    expect((await next.message()).status).toBe(200);
+    expect(heads).toEqual(["/first", "/next"].map((target) => `GET ${target} HTTP/1.1\r\nHost: test\r\n\r\n`));
+    expect(proxy.pool.idleCount).toBe(1);
   });
 
   test.each([

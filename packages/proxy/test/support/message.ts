@@ -17,11 +17,18 @@ export interface Message {
   readonly field: (name: string) => string | undefined;
 }
 
+/** What stands before a body. */
+export type MessageHead = Omit<Message, "body" | "trailers" | "chunks">;
+
 /**
  * Reads one message by its framing: chunked, Content-Length, none, or, for responses, until the connection ends by FIN.
  * @param toHead The response is one to HEAD.
  */
 export async function readMessage(wire: Wire, toHead: boolean): Promise<Message> {
+  return readBody(wire, await readHead(wire), toHead);
+}
+
+export async function readHead(wire: Wire): Promise<MessageHead> {
   const head = (await wire.upTo("\r\n\r\n")).slice(0, -4);
   const [startLine = "", ...lines] = head.split("\r\n");
   const fields = lines.map((line) => toField(line, wire));
@@ -30,7 +37,13 @@ export async function readMessage(wire: Wire, toHead: boolean): Promise<Message>
     return values.length === 0 ? undefined : values.join(", ");
   };
   const status = startLine.startsWith("HTTP/") ? Number(startLine.split(" ")[1]) : Number.NaN;
-  const message = { startLine, fields, field, status, trailers: [], chunks: [], body: Buffer.alloc(0) };
+  return { startLine, fields, field, status };
+}
+
+/** What follows a head, together with it. */
+export async function readBody(wire: Wire, head: MessageHead, toHead: boolean): Promise<Message> {
+  const { field, status } = head;
+  const message = { ...head, trailers: [], chunks: [], body: Buffer.alloc(0) };
   const bodiless = toHead || status < 200 || status === 204 || status === 304;
   if (bodiless) return message;
   if (field("transfer-encoding") !== undefined) return { ...message, ...(await readChunked(wire)) };
