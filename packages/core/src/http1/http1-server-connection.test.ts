@@ -1,6 +1,7 @@
 import { HeaderFields, ResponseHeader } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { answer, respond, serve, wholeBody, type SeenRequest } from "../../test/harness.ts";
+import type { ServerSession } from "../http/server-session.ts";
 import { configureLogs } from "../log/logger.ts";
 import { streamPair, turn } from "../testing/index.ts";
 import { Http1ServerConnection } from "./http1-server-connection.ts";
@@ -59,6 +60,27 @@ describe("a response that is cut behind others", () => {
     await served.pair.flush();
     expect(served.closedCount()).toBe(1);
     expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test.each([
+    ["no body", (session: ServerSession) => session.writeHeader(ResponseHeader.build(204), true)],
+    ["an empty one", (session: ServerSession) => session.writeHeader(ResponseHeader.build(200), true)],
+  ])("is not sent where its head would be all of it: %s", async (_, begin) => {
+    const served = serve(
+      async (seen) => {
+        if (served.requests.length < 2) return respond(seen.session, 200, "whole");
+        begin(seen.session);
+        seen.session.abort();
+      },
+      { lingerMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET.repeat(3), "latin1");
+    served.pair.step();
+    while (served.requests.length < 2) await turn();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole$/);
+    expect(served.got.ended).toBe(true);
   });
 
   test("does not wait for ever for a client that does not read them", async () => {
@@ -452,6 +474,14 @@ describe("responses", () => {
     expect(served.requests).toHaveLength(1);
     expect(served.got.text).not.toContain("0\r\n\r\n");
     expect(served.pair.local.destroyed).toBe(true);
+  });
+
+  test("one whose head is all of it, and that was not finished, is not sent", async () => {
+    const served = serve(async ({ session }) => session.writeHeader(ResponseHeader.build(204), true));
+    served.client.write(GET, "latin1");
+    await served.pair.flush();
+    expect(served.got.text).toBe("");
+    expect(served.closedCount()).toBe(1);
   });
 
   test("abort of one that ends with the connection is a reset, so that it cannot look complete", async () => {

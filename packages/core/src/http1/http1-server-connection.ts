@@ -328,6 +328,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #afterExchange(): void {
     const session = this.session!;
     session.events = undefined;
+    if (!session.responseDone) session.leaveUnfinished();
     this.session = undefined;
     this.readingPaused = false;
     if (this.closed || this.#state === "lingering") return;

@@ -213,9 +213,14 @@ export class Http1ServerSession implements ServerSession {
 
   abort(): void {
     this.keepAlive = false;
-    // What is there of a response that will show to be cut is not kept from the client.
-    if (this.#willShow) this.flush();
+    this.leaveUnfinished();
     this.#connection.abort(this);
+  }
+
+  /** @internal What is there of a response that will show to be cut is not kept from the client; what would look whole is. */
+  leaveUnfinished(): void {
+    if (this.#willShow) this.flush();
+    else this.#connection.takeBackHead(this);
   }
 
   takeBack(): boolean {
