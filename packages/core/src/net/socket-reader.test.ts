@@ -95,6 +95,29 @@ test("what was lent shows that it was, and never what came later", async () => {
   for (const view of many) expect(view).toHaveLength(0);
 });
 
+test("what was lent never shows what came later, though that is kept", async () => {
+  const reads = ["a", "b", "c", "d"].map((letter, read) => letters(letter, read === 3 ? 20_000 : 200));
+  const [first, second, third, last] = await readAll(reads, (reader, read) => {
+    if (read % 2 === 0) reader.lend();
+    else reader.keep();
+  });
+  for (const lent of [first!, third!]) expect(String(lent)).toMatch(/^\[lent for the call of a hook/);
+  expect([second!, last!].map(String)).toEqual([reads[1]!, reads[3]!].map(String));
+});
+
+test("what is kept stays, though its memory is read into for long, and given back", async () => {
+  const reads = Array.from({ length: 60 }, (_, read) =>
+    letters(String.fromCharCode(48 + read), read === 0 ? 100 : 1500),
+  );
+  const views = await readAll(reads, (reader, read) => {
+    if (read === 0) reader.keep();
+    else reader.lend();
+    if (read === 59) reader.useOwnBuffer(false);
+  });
+  expect(String(views[0])).toBe("0".repeat(100));
+  for (const view of views.slice(1)) expect(String(view)).toMatch(/^(\[lent for the call of a hook.*)?$/);
+});
+
 test("what is kept stays, whether or not it was lent", async () => {
   const reads = Array.from({ length: 40 }, (_, read) => letters(String.fromCharCode(65 + read), 3000));
   const views = await readAll(reads, (reader, read) => {

@@ -4,7 +4,7 @@ import { takeBack, writeOver } from "./lent-bytes.ts";
 
 /** What one read may bring: as much as the kernel usually has ready. */
 const BUFFER_BYTES = 65_536;
-/** Up to here it is cheaper to write over what was lent than to take its memory back, and what is kept leaves room for others. */
+/** So few leave room beside them for others: where they are kept, or lent, when it is cheaper to write over them than to take memory back. */
 const FEW_BYTES = 4096;
 
 /** Whoever the bytes of a socket are for. */
@@ -58,6 +58,8 @@ export class SocketReader {
   #ownBuffer: boolean;
   #kept = false;
   #lent = false;
+  /** In the memory of the own buffer stands something that is kept, beside it. */
+  #sharesMemory = false;
   /** What the last read brought. */
   #bytes = 0;
   #early = false;
@@ -180,27 +182,43 @@ export class SocketReader {
 
   /** Memory to go on with when the last read's is kept: what is left, if that was little. New memory for each would cost 25 µs. */
   #roomBeside(kept: Buffer): Buffer {
-    const left = kept.length - this.#bytes;
-    if (this.#bytes > FEW_BYTES || left < this.#bufferBytes / 2) return this.#ownMemory();
+    if (!this.#hasRoom(kept)) return this.#ownMemory();
+    this.#sharesMemory = true;
     return kept.subarray(this.#bytes);
   }
 
+  /** What the last read brought was little, and behind it is room for another. */
+  #hasRoom(own: Buffer): boolean {
+    return this.#bytes <= FEW_BYTES && own.length - this.#bytes >= this.#bufferBytes / 2;
+  }
+
   #ownMemory(): Buffer {
+    this.#sharesMemory = false;
     const again = this.#bufferBytes === BUFFER_BYTES ? free.pop() : undefined;
     return again ?? Buffer.allocUnsafeSlow(this.#bufferBytes);
   }
 
   /** Nobody has a view of it: another connection may read into it. */
   #giveBack(own: Buffer): void {
-    if (this.#kept || own.buffer.byteLength !== BUFFER_BYTES || free.length >= MAX_FREE) return;
-    free.push(this.#lent || SocketReader.lendsAll ? this.#withdraw(own) : own);
+    const whole = own.buffer as ArrayBuffer;
+    if (this.#kept || this.#sharesMemory || whole.byteLength !== BUFFER_BYTES || free.length >= MAX_FREE) return;
+    // Behind what was lent of it before is only a part of it.
+    const lent = this.#lent || SocketReader.lendsAll || own.length < whole.byteLength;
+    free.push(lent ? takeBack(own) : own);
   }
 
-  /** Takes away what was lent; gives what to go on with. */
+  /**
+   * Takes away what was lent; gives what to go on with. No read goes where a view may still be: what it brought would show there, and stay
+   * if it is kept.
+   */
   #withdraw(lent: Buffer): Buffer {
-    if (this.#bytes > FEW_BYTES && lent.length === lent.buffer.byteLength) return takeBack(lent);
+    if (this.#hasRoom(lent)) {
+      writeOver(lent, this.#bytes);
+      return lent.subarray(this.#bytes);
+    }
+    if (!this.#sharesMemory) return takeBack(lent);
     writeOver(lent, this.#bytes);
-    return lent;
+    return this.#ownMemory();
   }
 
   #onRead(bytes: number): boolean {
