@@ -13,7 +13,6 @@ import { nodeH2Origin, type NodeOrigin } from "../../core/test/http2-upstream-ha
 import { data, FrameOrigin, goaway, head, ok, reset } from "../../core/test/http2-origin.ts";
 import { testWith } from "../../../test/programs.ts";
 import { chunked, patternBytes } from "./support/message.ts";
-import { refusedAddress } from "./support/origin.ts";
 import { get, startProxy, type TestApp, type TestProxy } from "./support/proxy.ts";
 
 /** Clients of HTTP/1 and HTTP/2 before upstreams of HTTP/2, by prior knowledge. */
@@ -502,7 +501,7 @@ testWith(
     const folder = mkdtempSync(path.join(tmpdir(), "sluice-nginx-"));
     // Its workers may be another user's.
     chmodSync(folder, 0o755);
-    const port = Number((await refusedAddress()).split(":")[1]);
+    const socket = path.join(folder, "nginx.sock");
     const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
       .map((name) => `${name}_temp_path ${folder}/${name};`)
       .join(" ");
@@ -511,14 +510,14 @@ testWith(
       path.join(folder, "nginx.conf"),
       `daemon off; pid ${folder}/nginx.pid; error_log stderr; events {}
      http { access_log off; ${temporary} http2_max_concurrent_streams 4;
-       server { listen 127.0.0.1:${port} http2; root ${folder}; location = /echo { return 200 "$request_method $host"; } } }`,
+       server { listen unix:${socket} http2; root ${folder}; location = /echo { return 200 "$request_method $host"; } } }`,
     );
     const child = spawn(nginx, ["-p", folder, "-c", path.join(folder, "nginx.conf"), "-e", "stderr"], {
       stdio: "ignore",
     });
     try {
-      await listens(port);
-      await using proxy = await proxyTo({ address: `127.0.0.1:${port}` });
+      await listens(socket);
+      await using proxy = await proxyTo({ address: `unix:${socket}` });
       const answers = await Promise.all(Array.from({ length: 20 }, () => ask(proxy, get("/echo"))));
       expect(new Set(answers.map(({ body }) => body.toString()))).toEqual(new Set(["GET test"]));
       expect((await ask(proxy, get("/large"))).body.equals(patternBytes(2_000_000))).toBe(true);
@@ -539,9 +538,9 @@ testWith(
 );
 
 /** Resolves when somebody listens there. */
-async function listens(port: number): Promise<void> {
+async function listens(file: string): Promise<void> {
   for (;;) {
-    const socket = connect({ port, host: "127.0.0.1" });
+    const socket = connect(file);
     const up = await new Promise<boolean>((resolve) => {
       socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
     });
