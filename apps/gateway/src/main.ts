@@ -9,7 +9,8 @@ import { loadGatewayConf } from "./gateway-conf.ts";
 import { humanLog } from "./human-log.ts";
 import { runGateway } from "./run-gateway.ts";
 
-process.exitCode = await main(process.argv.slice(2));
+// No top-level await: CommonJS, in which the bundle is, has none.
+void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
 
 /** The exit code: 0 done, 1 the configuration or an address cannot be used, 2 the command line was wrong. */
 async function main(args: readonly string[]): Promise<number> {
