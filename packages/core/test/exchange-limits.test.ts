@@ -291,11 +291,29 @@ describe("earlyResponse: drain", () => {
     expect(served.requests.map(({ error }) => error)).toEqual([undefined]);
   });
 
-  test("shutdown does not wait for it", async () => {
+  test("at a shutdown it is waited for, and the request behind it is the last", async () => {
+    freezeTime();
     const served = serve(early(refusal));
     await served.send(`${post("Content-Length: 10")}abc`);
     served.connection.shutdown();
-    await served.pair.flush();
+    for (const next of ["de", "fg", "hi"]) {
+      await advance(999);
+      await served.send(next);
+    }
+    await advance(999);
+    await served.send(`j${GET}`);
+    expect(served.got.text).toBe(OK + CLOSING);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("a shutdown waits a second for a client that sends none of it", async () => {
+    freezeTime();
+    const served = serve(early(refusal));
+    await served.send(`${post("Content-Length: 10")}abc`);
+    served.connection.shutdown();
+    await advance(999);
+    expect(served.got.ended).toBe(false);
+    await advance(2);
     expect(served.got.ended).toBe(true);
   });
 

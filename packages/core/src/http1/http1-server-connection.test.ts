@@ -754,6 +754,75 @@ describe("shutdown", () => {
     expect(served.got.error).toBeUndefined();
   });
 
+  describe("a response that does not say close, since it began before", () => {
+    const begun = async (): Promise<{ served: ReturnType<typeof serve>; end: () => Promise<void> }> => {
+      freezeTime();
+      const gate = Promise.withResolvers<void>();
+      const served = serve(async (seen) => {
+        if (served.requests.length > 1) return respond(seen.session, 200, "");
+        seen.session.writeHeader(ResponseHeader.build(200, { Date: "now", "Content-Length": 2 }), false);
+        seen.session.writeBody(Buffer.from("a"));
+        seen.session.flush();
+        await gate.promise;
+        seen.session.writeBody(Buffer.from("b"));
+        seen.session.finish();
+      });
+      await served.send(GET);
+      served.connection.shutdown();
+      const end = async (): Promise<void> => {
+        gate.resolve();
+        await turn();
+        await served.pair.flush();
+      };
+      return { served, end };
+    };
+    const WHOLE = `${OK.replace("Length: 0", "Length: 2")}ab`;
+
+    test("the next request is answered, and that says close", async () => {
+      const { served, end } = await begun();
+      await advance(5000);
+      await end();
+      expect(served.got.ended).toBe(false);
+      await advance(999);
+      await served.send(GET);
+      expect(served.got.text).toBe(WHOLE + CLOSING);
+      expect(served.got.ended).toBe(true);
+    });
+
+    test("without one it closes a second later", async () => {
+      const { served, end } = await begun();
+      await end();
+      await advance(999);
+      expect(served.closedCount()).toBe(0);
+      await advance(1);
+      expect(served.closedCount()).toBe(1);
+      expect(served.got.text).toBe(WHOLE);
+    });
+  });
+
+  test("a client that is still taking its response may ask once more", async () => {
+    freezeTime();
+    const body = "x".repeat(100_000);
+    const served = serve(
+      (seen) => respond(seen.session, 200, body),
+      {},
+      { highWaterMark: 1000, toRemote: { windowBytes: 1000 } },
+    );
+    served.client.pause();
+    await served.send(GET);
+    served.connection.shutdown();
+    await advance(5000);
+    served.client.resume();
+    await served.pair.flush();
+    await advance(999);
+    await served.send(GET);
+    await served.pair.flush();
+    expect(served.got.text.match(/Connection: close/g)).toHaveLength(1);
+    expect(served.got.text.split(body)).toHaveLength(3);
+    await advance(1);
+    expect(served.got.ended).toBe(true);
+  });
+
   test("destroy ends at once, and the session is told", async () => {
     const served = serve(() => never);
     await served.send(GET);

@@ -95,14 +95,14 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   /**
-   * Takes no further request: a busy connection closes after its response, which says so; an idle one closes now, but not
-   * with a request unread. A client that connected or was answered a moment ago may have a request on the way: it gets an
-   * answer.
+   * Comes to an end: the next response says that it is the last, and an idle connection closes now, but not with a request unread. A
+   * client that connected or was answered a moment ago, or takes a response that does not say so, may have a request on the way: it
+   * gets an answer (RFC 9112, section 9.6).
    */
   shutdown(): void {
     this.shuttingDown = true;
-    if (this.#state === "draining") this.#close();
-    if (this.#state !== "head" || this.input !== undefined) return;
+    if (this.#state === "draining") this.#awaitRest(nowMs());
+    if (this.#state !== "head" || this.input !== undefined || this.congested) return;
     const idleMs = nowMs() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.readDeadline.set(BUSY_LATELY_MS - idleMs);
     else afterQuietTurn(() => this.#closeIfIdle());
@@ -168,7 +168,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /** @internal Whether it will, now that the response is complete. */
   servesAnother(session: Http1ServerSession): boolean {
-    return session === this.session && !this.closed && !this.peerEnded && !this.shuttingDown;
+    return session === this.session && !this.closed && !this.peerEnded;
   }
 
   /** @internal */
@@ -336,7 +336,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (!session.responseDone) {
       if (session.wouldLookDone) this.reset();
       else this.stream.destroy();
-    } else if (!session.keepAlive || this.peerEnded || this.shuttingDown) {
+    } else if (!session.keepAlive || this.peerEnded) {
       this.#close(session);
     } else {
       this.#keepAliveMs = session.ownLimits === undefined ? this.options.keepAliveMs : session.ownLimits.keepAliveMs;
@@ -355,8 +355,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #awaitHead(now: number): void {
     // Until the client has taken the last response, only the time for taking it counts.
     if (this.congested) this.readDeadline.clear();
-    else if (!this.shuttingDown)
-      this.readDeadline.set(this.input === undefined ? this.#keepAliveMs : this.options.headMs, now);
+    else if (this.input !== undefined) this.readDeadline.set(this.options.headMs, now);
+    else this.readDeadline.set(this.shuttingDown ? BUSY_LATELY_MS : this.#keepAliveMs, now);
     this.pump();
   }
 
@@ -365,8 +365,13 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     const now = nowMs();
     this.#state = "draining";
     this.#drain = new BodyDrain(this.limitsOf(session), now);
-    this.readDeadline.set(this.#drain.waitMs(now), now);
+    this.#awaitRest(now);
     this.pump();
+  }
+
+  #awaitRest(now: number): void {
+    const waitMs = this.#drain!.waitMs(now);
+    this.readDeadline.set(this.shuttingDown ? Math.min(waitMs, BUSY_LATELY_MS) : waitMs, now);
   }
 
   #drainBody(): boolean {
@@ -381,8 +386,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       this.#drain = undefined;
       this.#nextRequest();
     } else {
-      const now = nowMs();
-      this.readDeadline.set(drain.waitMs(now), now);
+      this.#awaitRest(nowMs());
     }
     return true;
   }
