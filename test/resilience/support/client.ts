@@ -13,7 +13,10 @@ export interface Call {
 export interface Outcome extends Call {
   readonly startedAt: number;
   readonly endedAt: number;
-  /** How long the connection had been silent when the request was written; since the beginning of connecting for a new one. */
+  /**
+   * How long the connection may have been silent when the request was written, as the server sees it: what was heard may have waited
+   * while this process did not run. Since the beginning of connecting for a new one.
+   */
   readonly silentMs: number;
   /**
    * - `complete`: the response came whole
@@ -32,6 +35,17 @@ export interface Outcome extends Call {
   readonly closes: boolean;
   readonly body: Buffer;
 }
+
+/** Between two looks at the clock. */
+const TICK_MS = 50;
+
+/** When this process ran for certain: all that had arrived by then had been read by the next look at the clock. */
+let tickedAt = performance.now();
+let ranAt = tickedAt;
+setInterval(() => {
+  ranAt = tickedAt;
+  tickedAt = performance.now();
+}, TICK_MS).unref();
 
 /**
  * A client that keeps its connection as long as it may, and hides nothing: no request is made twice. It reads responses with
@@ -59,7 +73,7 @@ export class KeepAliveClient {
   async send(call: Call): Promise<Outcome> {
     const startedAt = performance.now();
     const refused = await this.#connect();
-    const silentMs = performance.now() - this.#heardAt;
+    let silentMs = performance.now() - this.#heardAt;
     if (refused !== undefined) return { ...toOutcome(call, startedAt, silentMs, [], refused), end: "refused" };
     const framing = call.method === "POST" ? "Content-Length: 4\r\n" : "";
     const body = call.method === "POST" ? "work" : "";
@@ -77,6 +91,7 @@ export class KeepAliveClient {
       };
       this.#onClose = finish;
       this.#socket!.write(`${call.method} ${call.target} HTTP/1.1\r\nHost: test\r\n${framing}\r\n${body}`);
+      silentMs = performance.now() - this.#heardAt;
     });
   }
 
@@ -95,7 +110,7 @@ export class KeepAliveClient {
     socket.on("error", (error) => (code = (error as NodeJS.ErrnoException).code));
     socket.on("data", (chunk: Buffer) => {
       this.#received.push(chunk);
-      this.#heardAt = performance.now();
+      this.#heardAt = ranAt;
       this.#onBytes?.();
     });
     socket.once("close", () => {
