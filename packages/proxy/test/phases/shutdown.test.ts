@@ -205,7 +205,13 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
           await answering(OK),
           {
             reached: (client) => client.upTo("\r\n\r\n"),
-            finish: (client) => (vi.advanceTimersByTime(1000), toEnd(client)),
+            // Its head did not say close: the connection would wait for another request.
+            async finish(client) {
+              vi.advanceTimersByTime(1000);
+              const rest = await client.upTo("ok");
+              client.end();
+              return rest;
+            },
           },
         );
       },
