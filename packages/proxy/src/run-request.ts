@@ -12,7 +12,7 @@ import type { ProxyHttp } from "./proxy-http.ts";
 import { checkBodyIsThere } from "./request-body.ts";
 import type { Responded } from "./responded.ts";
 import { RetryBuffer } from "./retry-buffer.ts";
-import { defaultErrorWhileProxy } from "./retry-rule.ts";
+import { defaultErrorWhileProxy, isIdempotent } from "./retry-rule.ts";
 import { startModules, startUpstreamModules } from "./session-modules.ts";
 import { Session } from "./session.ts";
 import type { SubrequestInfo } from "./subrequest/subrequest-info.ts";
@@ -210,6 +210,15 @@ async function attempt<Ctx>(
 
   session.phase = "connect";
   let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer, downstream.upgrade);
+  // A body may grow too long to be sent again.
+  if (upstream !== undefined && (retryBuffer !== undefined || !isIdempotent(session.request.method))) {
+    const open = upstream.isStillOpen?.() ?? true;
+    if (open !== true && !(await open)) {
+      upstream.destroy();
+      // Of the others it is known now, too.
+      upstream = connector.reuse(peer, downstream.upgrade);
+    }
+  }
   if (upstream === undefined) {
     session.times.connecting();
     const connected = await connect(proxy, session, peer);

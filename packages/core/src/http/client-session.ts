@@ -17,6 +17,14 @@ export interface ClientSession {
   readonly receivedBytes: number;
 
   /**
+   * For a request that cannot be sent twice, before its head is: whether the connection is still there once all that has arrived from the
+   * upstream is read, which may be its end. `true` at once where the answer is known, of a connection that is new or was used a moment
+   * ago. Absent where a request that was not taken is known as such. (An end that is still on its way nobody can see: RFC 9112,
+   * section 9.6.)
+   */
+  isStillOpen?(): true | Promise<boolean>;
+
+  /**
    * Sends the head, with framing by `body`; hop-by-hop fields must have left it, but for Upgrade, which asks to change the
    * protocol. Held until {@link flush} or body bytes. Events begin to come.
    *

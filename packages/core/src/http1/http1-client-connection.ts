@@ -6,7 +6,9 @@ import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/cl
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
+import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
+import { wholeTurn } from "../net/quiet-turn.ts";
 import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { Framing } from "./framing.ts";
@@ -49,6 +51,9 @@ export interface ExchangeLimits {
   /** How many requests the connection may serve in all; 0 or absent: any number. */
   maxRequests?: number;
 }
+
+/** Idle for less than this, it is taken to be open: the shortest keep-alive times are a second, and under load nothing is to wait. */
+const USED_LATELY_MS = 100;
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
@@ -102,6 +107,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** It had ended when the request was given to it, of which nothing was sent then. */
   #endedBefore = false;
   #requests = 0;
+  #idleSinceMs = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";
 
@@ -143,6 +149,11 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       this.#warnOfData("an upstream sent more than its response; closing the connection");
     else log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
     this.stream.destroy();
+  }
+
+  isStillOpen(): true | Promise<boolean> {
+    if (!this.reused || nowMs() - this.#idleSinceMs < USED_LATELY_MS) return true;
+    return wholeTurn().then(() => this.idleState() === "usable");
   }
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
@@ -230,6 +241,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       return;
     }
     this.#state = "idle";
+    this.#idleSinceMs = nowMs();
     this.#paused = false;
     this.readingPaused = false;
     this.updateReading();

@@ -25,6 +25,13 @@ export function afterQuietTurn(action: () => void): void {
   setImmediate(beginTurn);
 }
 
+/** Resolves when all that had arrived on any socket at the call is read. */
+export async function wholeTurn(): Promise<void> {
+  // The first may come in the turn that is under way, whose sockets were looked at before.
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Resolves behind a whole turn of the event loop: whether that was quiet. */
 export async function turnWasQuiet(): Promise<boolean> {
   const fromMs = performance.now();
