@@ -11,10 +11,20 @@ import vm from "node:vm";
 import { crc32 } from "node:zlib";
 
 const FOLDER = path.join(import.meta.dirname, "compiled");
+/** Of Node.js: that of the packages' `engines`. */
+const OLDEST = { major: 22, minor: 19 };
 
-// Of the files that are loaded when they are asked for.
-Module.enableCompileCache?.(FOLDER);
-run(path.join(import.meta.dirname, "gateway.js"));
+const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
+if (major > OLDEST.major || (major === OLDEST.major && minor >= OLDEST.minor)) {
+  // Of the files that are loaded when they are asked for.
+  Module.enableCompileCache(FOLDER);
+  run(path.join(import.meta.dirname, "gateway.js"));
+} else {
+  process.stderr.write(
+    `gateway: needs Node.js ${OLDEST.major}.${OLDEST.minor} or newer; this is ${process.versions.node}\n`,
+  );
+  process.exitCode = 1;
+}
 
 function run(filename: string): void {
   const source = readFileSync(filename);

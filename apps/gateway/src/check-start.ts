@@ -16,7 +16,10 @@ import { toUpstreamSettings } from "./upstream-settings.ts";
 export async function checkStart(file: string, { daemon }: { readonly daemon: boolean }): Promise<void> {
   const conf = loadGatewayConf(file);
   const text = readFileSync(file, "utf8");
-  const account = checkHost(conf).map(({ key, message }): ConfProblem => ({ path: [key], message }));
+  const account = checkHost({ ...conf, daemon: daemon || conf.daemon }).map(({ key, message }): ConfProblem => ({
+    path: [key],
+    message,
+  }));
   const problems = [...account, ...problemsOfCa(conf), ...problemsOfUpstreams(conf)];
   const isKnown = !account.some(({ path: [key] }) => key === "user" || key === "group");
   const asWhom = isKnown && assumeAccount(conf) ? ` (as user ${conf.user})` : "";

@@ -104,6 +104,23 @@ ca_file: ${folder}/none.pem
     expect(stderr).toMatch(/:4:21: access_log\.path: cannot open logs\/access\.log: ENOENT/);
   });
 
+  test("where a daemon could leave no pid file", async () => {
+    const other = path.join(folder, "no.pid");
+    await writeFile(other, "something else");
+    for (const [pidFile, problem] of [
+      [`${folder}/none/a.pid`, /:4:11: pid_file: ENOENT/],
+      [other, /:4:11: pid_file: there is something that is no pid file; choose another path/],
+    ] as const) {
+      const file = await confFile("127.0.0.1:0", `pid_file: ${pidFile}\n`);
+      const { code, stderr } = await outcome(["-t", "-d", "-c", file]);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(problem);
+      // Who is no daemon needs none.
+      expect(await outcome(["-t", "-c", file])).toMatchObject({ code: 0, stderr: "" });
+    }
+    expect(await readFile(other, "utf8")).toBe("something else");
+  });
+
   test.runIf(process.geteuid?.() === 0)("what the account of the file may not open", async () => {
     const own = await mkdtemp(path.join(tmpdir(), "gateway-account-"));
     const file = path.join(own, "gateway.yaml");

@@ -7,9 +7,11 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import path from "node:path";
 import { ProxyError } from "@sluice/error";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -28,12 +30,22 @@ export class PidFile {
   }
 
   /**
+   * Whether {@link putAside} and {@link write} could do what they do, whoever will do it.
+   * @throws Error that says why not.
+   */
+  check(): void {
+    const folder = path.dirname(this.path);
+    if (!statSync(folder).isDirectory()) throw new Error(`${folder} is no folder`);
+    if (existsSync(this.path) && !mayBePidFile(this.path)) throw noPidFile();
+  }
+
+  /**
    * Renames the file that is there to `….old`; whether one was.
    * @throws ProxyError when it cannot, or what is there is no pid file, which a slip in the configuration is not to take away.
    */
   putAside(): boolean {
     try {
-      if (!mayBePidFile(this.path)) throw new Error("there is something that is no pid file; choose another path");
+      if (!mayBePidFile(this.path)) throw noPidFile();
       renameSync(this.path, this.old);
       return true;
     } catch (error) {
@@ -93,6 +105,10 @@ function mayBePidFile(file: string): boolean {
 }
 
 const MAX_PID_FILE_BYTES = 32;
+
+function noPidFile(): Error {
+  return new Error("there is something that is no pid file; choose another path");
+}
 
 function refused(what: string, cause: unknown): ProxyError {
   return ProxyError.internal("InternalError", what, cause);

@@ -1,10 +1,12 @@
 import { statSync } from "node:fs";
 import path from "node:path";
 import type { ServerConf } from "../config/server-conf.ts";
+import { PidFile } from "../daemon/pid-file.ts";
 import { becomeAccount, findGroup, findUser, lookUpAccount } from "../daemon/privileges.ts";
+import { daemonFolder } from "../daemon/start-daemon.ts";
 import { checkLogFile } from "../log/check-log-file.ts";
 
-type HostKey = "user" | "group" | "error_log" | "working_directory";
+type HostKey = "user" | "group" | "error_log" | "working_directory" | "pid_file";
 
 /** A key whose value does not fit this machine. */
 export interface HostProblem {
@@ -14,11 +16,11 @@ export interface HostProblem {
 }
 
 /**
- * What of a configuration only the machine can tell: whether the account and the folder are there, and the log can be opened. Creates
- * and changes nothing. Blocks; meant for `--test`.
+ * What of a configuration only the machine can tell: whether the account and the folder are there, the log can be opened, and the pid
+ * file of a daemon could be written. Creates and changes nothing. Blocks; meant for `--test`.
  */
-export function checkHost(conf: Partial<Pick<ServerConf, HostKey>>): HostProblem[] {
-  const { user, group, error_log: errorLog, working_directory: folder } = conf;
+export function checkHost(conf: Partial<Pick<ServerConf, HostKey | "daemon">>): HostProblem[] {
+  const { user, group, error_log: errorLog, working_directory: folder, daemon, pid_file: pidFile } = conf;
   const problems: HostProblem[] = [];
   const check = (key: HostKey, look: () => unknown): void => {
     try {
@@ -31,6 +33,9 @@ export function checkHost(conf: Partial<Pick<ServerConf, HostKey>>): HostProblem
   if (group !== undefined) check("group", () => findGroup(group));
   if (errorLog !== undefined) check("error_log", () => canBeOpened(errorLog));
   if (folder !== undefined) check("working_directory", () => isFolder(path.resolve(folder)));
+  if (daemon && pidFile !== undefined) {
+    check("pid_file", () => new PidFile(path.resolve(daemonFolder(conf), pidFile)).check());
+  }
   return problems;
 }
 
