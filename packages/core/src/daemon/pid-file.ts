@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import path from "node:path";
+import { dirname } from "node:path";
 import { ProxyError } from "@sluice/error";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -34,7 +34,7 @@ export class PidFile {
    * @throws Error that says why not.
    */
   check(): void {
-    const folder = path.dirname(this.path);
+    const folder = dirname(this.path);
     if (!statSync(folder).isDirectory()) throw new Error(`${folder} is no folder`);
     if (existsSync(this.path) && !mayBePidFile(this.path)) throw noPidFile();
   }
