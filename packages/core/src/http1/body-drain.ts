@@ -12,20 +12,10 @@ export class BodyDrain {
     this.#bytesLeft = maxDrainBytes;
   }
 
-  /** How many more may come. */
-  get bytesLeft(): number {
-    return this.#bytesLeft;
-  }
-
   /** So many bytes more were read. Returns `false` when they were too many. */
   take(bytes: number): boolean {
     this.#bytesLeft -= bytes;
     return this.#bytesLeft >= 0;
-  }
-
-  /** Whatever still comes, it took too long in all. */
-  isOver(now: number): boolean {
-    return now >= this.#endsAtMs;
   }
 
   /** How long the next bytes may take. Milliseconds; Infinity: for ever. */

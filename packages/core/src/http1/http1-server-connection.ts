@@ -404,16 +404,6 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     return true;
   }
 
-  /** What has come may not be read yet: a second, at a shutdown, is not much for a process that had to wait for its turn. */
-  #stopDrainingIfLate(): void {
-    const drain = this.#drain!;
-    const { bytesLeft } = drain;
-    afterQuietTurn(() => {
-      if (this.closed || this.#state !== "draining" || this.#drain !== drain) return;
-      if (drain.bytesLeft === bytesLeft || drain.isOver(nowMs())) this.#stopDraining("it does not come in time");
-    });
-  }
-
   /** The response was complete, so this is nobody's failure. */
   #stopDraining(why: string): false {
     log.debug({ client: this.digest.remoteAddress, why }, "the rest of a request body is not read; closing");
@@ -445,7 +435,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     } else if (session !== undefined) {
       session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
     } else if (this.#state === "draining") {
-      this.#stopDrainingIfLate();
+      this.#stopDraining("it does not come in time");
     } else if (this.input !== undefined) {
       this.refuse(clientErrors.headTooLate(this.options.headMs));
     } else {
