@@ -697,6 +697,16 @@ describe("shutdown", () => {
     expect(idle.closedCount()).toBe(1);
   });
 
+  test("an empty line behind the last request is no reason to wait", async () => {
+    freezeTime();
+    const served = serve();
+    await served.send(`${GET}\r\n`);
+    await advance(1000);
+    served.connection.shutdown();
+    await served.pair.flush();
+    expect(served.closedCount()).toBe(1);
+  });
+
   test("a client that has just connected gets an answer, if its request comes within a second", async () => {
     freezeTime();
     const silent = serve();
@@ -1180,6 +1190,20 @@ describe("time", () => {
     served.client.resume();
     await served.pair.flush();
     expect(served.got.text.endsWith(body)).toBe(true);
+  });
+
+  test.each(["\r", "\r\n", "\r\n\r\n"])("%j behind a request is not the beginning of another", async (empty) => {
+    const served = serve(answer, { keepAliveMs: 90_000, headMs: 60_000 });
+    await served.send(GET);
+    await served.send(empty);
+    await advance(89_000);
+    await served.send(`${empty === "\r" ? "\n" : empty}${GET}${empty}`);
+    await advance(89_999);
+    expect(served.got.text).toBe(OK + OK);
+    expect(served.closedCount()).toBe(0);
+    await advance(1);
+    expect(served.closedCount()).toBe(1);
+    expect(served.requests).toHaveLength(2);
   });
 
   test("keepAliveMs begins anew with a request that comes when it is over", async () => {

@@ -104,7 +104,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   shutdown(): void {
     this.shuttingDown = true;
     if (this.#state === "draining") this.#awaitRest(nowMs());
-    if (this.#state !== "head" || this.input !== undefined || this.congested) return;
+    if (this.#state !== "head" || this.hasPartOfHead() || this.congested) return;
     const idleMs = nowMs() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.readDeadline.set(BUSY_LATELY_MS - idleMs);
     else this.#closeIfIdle();
@@ -135,7 +135,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #closeIfIdle(): void {
     const requests = this.#requests;
     afterQuietTurn(() => {
-      if (this.closed || this.#state !== "head" || this.input !== undefined || this.#requests !== requests) return;
+      if (this.closed || this.#state !== "head" || this.hasPartOfHead() || this.#requests !== requests) return;
       const took = this.#takesLast;
       this.#takesLast = this.stream.writableLength > 0;
       if (this.#takesLast) this.watchUnsent();
@@ -364,7 +364,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.#idleSinceMs = now;
     // Until the client has taken the last response, only the time for taking it counts.
     if (this.congested) this.readDeadline.clear();
-    else if (this.input !== undefined) this.readDeadline.set(this.options.headMs, now);
+    else if (this.hasPartOfHead()) this.readDeadline.set(this.options.headMs, now);
     else this.#awaitRequest(now);
     this.pump();
   }
@@ -436,7 +436,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
     } else if (this.#state === "draining") {
       this.#stopDraining("it does not come in time");
-    } else if (this.input !== undefined) {
+    } else if (this.hasPartOfHead()) {
       this.refuse(clientErrors.headTooLate(this.options.headMs));
     } else {
       this.#closeIfIdle();
