@@ -1,8 +1,10 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { within } from "./within.ts";
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -45,4 +47,21 @@ test("an outer signal ends it with its reason, also one that was aborted before"
   await expect(within(1000, "it", outer.signal, work)).rejects.toThrow("shutdown");
   expect(work).not.toHaveBeenCalled();
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test("work whose end had come while this process stood still is not late", async () => {
+  vi.useRealTimers();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const outcome = within(20, "it", undefined, async () => {
+    const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.destroy();
+    return "connected";
+  });
+  await Promise.resolve();
+  const until = performance.now() + 60;
+  while (performance.now() < until);
+  expect(await outcome).toBe("connected");
+  server.close();
 });

@@ -1,4 +1,6 @@
+import { HttpPeer } from "@sluice/proxy";
 import { afterEach, expect, test, vi } from "vitest";
+import { FrameOrigin, ok } from "../../core/test/http2-origin.ts";
 import { patternBytes } from "./support/message.ts";
 import { OK, Origin } from "./support/origin.ts";
 import { get, startProxy } from "./support/proxy.ts";
@@ -37,4 +39,48 @@ test.each<[string, (string | Uint8Array)[]]>([
   expect(session).toMatchObject({ tries: 1, upstreamReused: false });
   await idle.whenEnded();
   expect(idle.receivedBytes).toBe(before);
+});
+
+test("a request is not lost behind an answer that came late, with the end of the connection right behind it", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  await using origin = await Origin.start(async (connection) => {
+    await connection.message();
+    if (connection.index === 0) return;
+    connection.send(OK);
+  });
+  await using proxy = await startProxy({ origin });
+  const first = await proxy.connect();
+  first.send(get("/first"));
+  const second = await proxy.connect();
+  const connection = await origin.connection(0);
+  await connection.message();
+  vi.advanceTimersByTime(100);
+
+  // The proxy reads the sockets in this order, in one turn.
+  connection.send(OK);
+  second.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  connection.end();
+
+  expect((await first.message()).status).toBe(200);
+  expect((await second.message()).status).toBe(200);
+});
+
+test("a request is not lost on an idle connection of HTTP/2 that has ended without GOAWAY", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  await using origin = await FrameOrigin.start(async (connection) => {
+    for (;;) connection.send(ok(await connection.request()));
+  });
+  await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { minHttpVersion: 2 }) });
+  const client = await proxy.connect();
+  client.send(get("/first"));
+  await client.message();
+  await proxy.whenFinished(1);
+  vi.advanceTimersByTime(100);
+
+  client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  (await origin.connection(0)).socket.end();
+
+  expect((await client.message()).status).toBe(200);
+  const { session } = await proxy.whenFinished(2);
+  expect(session).toMatchObject({ tries: 1, upstreamReused: false });
 });

@@ -19,8 +19,7 @@ export interface ClientSession {
   /**
    * For a request that cannot be sent twice, before its head is: whether the connection is still there once all that has arrived from the
    * upstream is read, which may be its end. `true` at once where the answer is known, of a connection that is new or was used a moment
-   * ago. Absent where a request that was not taken is known as such. (An end that is still on its way nobody can see: RFC 9112,
-   * section 9.6.)
+   * ago. Absent where no connection is used again. (An end that is still on its way nobody can see: RFC 9112, section 9.6.)
    */
   isStillOpen?(): true | Promise<boolean>;
 

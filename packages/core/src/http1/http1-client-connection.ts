@@ -52,7 +52,11 @@ export interface ExchangeLimits {
   maxRequests?: number;
 }
 
-/** Idle for less than this, it is taken to be open: the shortest keep-alive times are a second, and under load nothing is to wait. */
+/**
+ * Used for a request that was answered within this time, it is taken to be open: the shortest keep-alive times are a second, and under
+ * load nothing is to wait. Since the request and not since its answer: that may have waited, with the end behind it, in a process that
+ * stood still.
+ */
 const USED_LATELY_MS = 100;
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
@@ -107,7 +111,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** It had ended when the request was given to it, of which nothing was sent then. */
   #endedBefore = false;
   #requests = 0;
-  #idleSinceMs = 0;
+  /** When it was given its last request. */
+  #usedAtMs = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";
 
@@ -152,7 +157,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   isStillOpen(): true | Promise<boolean> {
-    if (!this.reused || nowMs() - this.#idleSinceMs < USED_LATELY_MS) return true;
+    if (!this.reused || nowMs() - this.#usedAtMs < USED_LATELY_MS) return true;
     return wholeTurn().then(() => this.idleState() === "usable");
   }
 
@@ -162,6 +167,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     checkHosts();
     this.#state = "head";
     this.#requests++;
+    this.#usedAtMs = nowMs();
     this.#events = events;
     this.#isHead = header.method === "HEAD";
     this.#isConnect = header.method === "CONNECT";
@@ -241,7 +247,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
       return;
     }
     this.#state = "idle";
-    this.#idleSinceMs = nowMs();
     this.#paused = false;
     this.readingPaused = false;
     this.updateReading();

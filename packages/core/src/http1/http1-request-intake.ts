@@ -151,7 +151,7 @@ export abstract class Http1RequestIntake extends Http1Connection {
     try {
       const request = parseRequestHead(this.input!, this.inputAt, this.inputEnd, this.options, this.#partialHead);
       if (request === undefined) {
-        if (!this.#headBegun) {
+        if (!this.#headBegun && this.hasPartOfHead()) {
           this.#headBegun = true;
           this.readDeadline.set(this.options.headMs);
         }

@@ -697,6 +697,16 @@ describe("shutdown", () => {
     expect(idle.closedCount()).toBe(1);
   });
 
+  test("an empty line behind the last request is no reason to wait", async () => {
+    freezeTime();
+    const served = serve();
+    await served.send(`${GET}\r\n`);
+    await advance(1000);
+    served.connection.shutdown();
+    await served.pair.flush();
+    expect(served.closedCount()).toBe(1);
+  });
+
   test("a client that has just connected gets an answer, if its request comes within a second", async () => {
     freezeTime();
     const silent = serve();
@@ -821,6 +831,56 @@ describe("shutdown", () => {
     expect(served.got.text.split(body)).toHaveLength(3);
     await advance(1);
     expect(served.got.ended).toBe(true);
+  });
+
+  describe("a client that is slow to take its response", () => {
+    const slow = async (bodyBytes: number): Promise<ReturnType<typeof serve>> => {
+      freezeTime();
+      const served = serve(
+        (seen) => respond(seen.session, 200, "x".repeat(bodyBytes)),
+        { keepAliveMs: 60_000, writeMs: 60_000 },
+        { manual: true, toRemote: { windowBytes: 50 } },
+      );
+      served.client.write(GET, "latin1");
+      served.pair.step();
+      await advance(5000);
+      expect(served.pair.local.writableLength).toBeGreaterThan(0);
+      return served;
+    };
+    const expectLastAnswered = (served: ReturnType<typeof serve>): void => {
+      expect(served.got.text.match(/200 OK/g)).toHaveLength(2);
+      expect(served.got.text.match(/Connection: close/g)).toHaveLength(1);
+      expect(served.got.ended).toBe(true);
+    };
+
+    test.each([10_000, 100_000])("may ask once more when it has just taken the last of %i bytes", async (bodyBytes) => {
+      const served = await slow(bodyBytes);
+      served.connection.shutdown();
+      await advance(5000);
+      await served.pair.flush();
+      await advance(999);
+      await served.send(GET);
+      expectLastAnswered(served);
+    });
+
+    test("so it may when it had taken it a moment before the shutdown", async () => {
+      const served = await slow(100_000);
+      await served.pair.flush();
+      served.connection.shutdown();
+      await advance(999);
+      await served.send(GET);
+      expectLastAnswered(served);
+    });
+
+    test("is not waited for when it takes nothing for writeMs", async () => {
+      const served = await slow(10_000);
+      served.connection.shutdown();
+      await advance(5000);
+      await advance(59_000);
+      expect(served.closedCount()).toBe(0);
+      await advance(1000);
+      expect(served.closedCount()).toBe(1);
+    });
   });
 
   test("destroy ends at once, and the session is told", async () => {
@@ -1130,6 +1190,52 @@ describe("time", () => {
     served.client.resume();
     await served.pair.flush();
     expect(served.got.text.endsWith(body)).toBe(true);
+  });
+
+  test.each(["\r", "\r\n", "\r\n\r\n"])("%j behind a request is not the beginning of another", async (empty) => {
+    const served = serve(answer, { keepAliveMs: 90_000, headMs: 60_000 });
+    await served.send(GET);
+    await served.send(empty);
+    await advance(89_000);
+    await served.send(`${empty === "\r" ? "\n" : empty}${GET}${empty}`);
+    await advance(89_999);
+    expect(served.got.text).toBe(OK + OK);
+    expect(served.closedCount()).toBe(0);
+    await advance(1);
+    expect(served.closedCount()).toBe(1);
+    expect(served.requests).toHaveLength(2);
+  });
+
+  test("keepAliveMs begins anew with a request that comes when it is over", async () => {
+    const served = serve(answer, { keepAliveMs: 1000 });
+    await served.send(GET);
+    // Without a turn of the event loop, behind which an idle connection is closed.
+    vi.advanceTimersByTime(1000);
+    await served.send(GET);
+    await advance(999);
+    await served.send(GET);
+    expect(served.got.text).toBe(OK.repeat(3));
+    await advance(1000);
+    expect(served.closedCount()).toBe(1);
+  });
+
+  test("keepAliveMs begins when the last of a response has left", async () => {
+    const served = serve(
+      (seen) => respond(seen.session, 200, "x".repeat(10_000)),
+      { keepAliveMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET, "latin1");
+    served.pair.step();
+    await advance(10_500);
+    await served.pair.flush();
+    await advance(1499);
+    await served.send(GET);
+    expect(served.got.text.match(/200 OK/g)).toHaveLength(2);
+    expect(served.got.ended).toBe(false);
+    await advance(1000);
+    expect(served.closedCount()).toBe(1);
+    expect(served.connection.summary.reason).toBe("idle-timeout");
   });
 
   test("0 waits for ever", async () => {

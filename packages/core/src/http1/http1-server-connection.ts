@@ -62,6 +62,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #lingering: Lingering | undefined = undefined;
   /** We broke an exchange off because the server stops. */
   #cutByStop = false;
+  /** Not all of the last response had left when the connection was to be closed as idle. */
+  #takesLast = false;
   /** A response ends where the connection does. */
   #endsByClosing = false;
   /** The last response was broken off. */
@@ -102,10 +104,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   shutdown(): void {
     this.shuttingDown = true;
     if (this.#state === "draining") this.#awaitRest(nowMs());
-    if (this.#state !== "head" || this.input !== undefined || this.congested) return;
+    if (this.#state !== "head" || this.hasPartOfHead() || this.congested) return;
     const idleMs = nowMs() - (this.#requests > 0 ? this.#idleSinceMs : this.#acceptedAtMs);
     if (idleMs < BUSY_LATELY_MS) this.readDeadline.set(BUSY_LATELY_MS - idleMs);
-    else afterQuietTurn(() => this.#closeIfIdle());
+    else this.#closeIfIdle();
   }
 
   /** What there is to tell of it, now that it is closed. */
@@ -126,15 +128,21 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     return this.#state === "head" && !this.congested ? "idle-timeout" : "cut";
   }
 
-  /** Behind a quiet turn, so that a request that has just arrived is answered. */
+  /**
+   * Behind a quiet turn, so that a request that has just arrived is answered. (Once it is, another may be on the way: the connection is
+   * as good as one that was used now.)
+   */
   #closeIfIdle(): void {
-    if (!this.closed && this.#state === "head" && this.input === undefined) this.#endIdle();
-  }
-
-  /** Closes; but a response that is still leaving leaves first. */
-  #endIdle(): void {
-    if (this.stream.writableLength > 0) this.#close();
-    else this.stream.destroy();
+    const requests = this.#requests;
+    afterQuietTurn(() => {
+      if (this.closed || this.#state !== "head" || this.hasPartOfHead() || this.#requests !== requests) return;
+      const took = this.#takesLast;
+      this.#takesLast = this.stream.writableLength > 0;
+      if (this.#takesLast) this.watchUnsent();
+      // A client that was still taking its response may ask again now that it has it.
+      if (this.#takesLast || took) this.#awaitRequest(nowMs());
+      else this.stream.destroy();
+    });
   }
 
   /** Ends at once, because the server does. */
@@ -236,7 +244,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   protected onDrained(): void {
-    if (this.#state === "head") this.#awaitHead(nowMs());
+    if (this.#state === "head") this.#becomeIdle();
     else this.session?.events?.onDownstreamWritable();
   }
 
@@ -348,16 +356,21 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #nextRequest(): void {
     this.#state = "head";
     this.reader?.useOwnBuffer(false);
-    this.#idleSinceMs = nowMs();
-    this.#awaitHead(this.#idleSinceMs);
+    this.#becomeIdle();
   }
 
-  #awaitHead(now: number): void {
+  #becomeIdle(): void {
+    const now = nowMs();
+    this.#idleSinceMs = now;
     // Until the client has taken the last response, only the time for taking it counts.
     if (this.congested) this.readDeadline.clear();
-    else if (this.input !== undefined) this.readDeadline.set(this.options.headMs, now);
-    else this.readDeadline.set(this.shuttingDown ? BUSY_LATELY_MS : this.#keepAliveMs, now);
+    else if (this.hasPartOfHead()) this.readDeadline.set(this.options.headMs, now);
+    else this.#awaitRequest(now);
     this.pump();
+  }
+
+  #awaitRequest(now: number): void {
+    this.readDeadline.set(this.shuttingDown ? BUSY_LATELY_MS : this.#keepAliveMs, now);
   }
 
   /** The session has promised to get behind the rest of the body. */
@@ -423,10 +436,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
     } else if (this.#state === "draining") {
       this.#stopDraining("it does not come in time");
-    } else if (this.input !== undefined) {
+    } else if (this.hasPartOfHead()) {
       this.refuse(clientErrors.headTooLate(this.options.headMs));
     } else {
-      afterQuietTurn(() => this.#closeIfIdle());
+      this.#closeIfIdle();
     }
   }
 

@@ -7,7 +7,8 @@ import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
-import { Deadline, MAX_TIMER_MS } from "../net/deadline.ts";
+import { Deadline } from "../net/deadline.ts";
+import { wholeTurn } from "../net/quiet-turn.ts";
 import type { ConnectionFate } from "./client-errors.ts";
 import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
 import type { EndpointOwner } from "./connection/endpoint-owner.ts";
@@ -45,6 +46,8 @@ export interface Http2ConnectionSettings {
   readonly tls: TlsDigest | undefined;
 }
 
+/** Used for a request that was answered within this time, it is taken to be open. */
+const USED_LATELY_MS = 100;
 /** Time for a connection that is over to send its last bytes, in milliseconds. */
 const LINGER_MS = 5000;
 const MAX_FRAME_BYTES = 65_536;
@@ -90,6 +93,8 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** Streams without an exchange: their last bytes are still leaving, and the origin counts them. */
   #leaving = 0;
   #closeReason: UpstreamCloseReason | undefined = undefined;
+  /** When the last exchange ended with an answer; until there is one, when it was opened. */
+  #answeredAtMs: number = nowMs();
   #onSettled: ((error: Error | undefined) => void) | undefined = undefined;
 
   constructor(
@@ -134,7 +139,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   settled(connectMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (error: Error | undefined): void => {
-        clearTimeout(timer);
+        deadline.dispose();
         signal?.removeEventListener("abort", onAbort);
         this.#onSettled = undefined;
         if (error === undefined) resolve();
@@ -144,10 +149,8 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
         }
       };
       const onAbort = (): void => settle(signal!.reason as Error);
-      const timer =
-        connectMs > 0 && connectMs <= MAX_TIMER_MS
-          ? setTimeout(() => settle(this.#silent(connectMs)), connectMs)
-          : undefined;
+      const deadline = new Deadline(() => settle(this.#silent(connectMs)));
+      deadline.set(connectMs);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#onSettled = settle;
       if (signal?.aborted) onAbort();
@@ -157,6 +160,12 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** Streams can be opened on it: for those who have a slot, also when it is retired. */
   get opensStreams(): boolean {
     return this.goaway === undefined && !this.endpoint.finished;
+  }
+
+  /** For an exchange that has a slot: whether it can begin once all that has arrived is read; `true` at once where that is known. */
+  isStillOpen(): true | Promise<boolean> {
+    if (nowMs() - this.#answeredAtMs < USED_LATELY_MS) return true;
+    return wholeTurn().then(() => this.opensStreams && !this.#stream.destroyed);
   }
 
   /** How many more exchanges it takes now. */
@@ -191,6 +200,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   leave(session: Http2ClientSession): void {
     if (!this.sessions.delete(session)) return;
     if (session.id !== 0 && !session.closed) this.#leaving++;
+    if (session.remoteEnded) this.#answeredAtMs = nowMs();
     if (this.#retired) this.#closeBehindLast("not-reusable");
     else this.#owner.vacancy(this);
   }

@@ -86,6 +86,11 @@ export class Http2ClientSession extends Http2Stream implements ClientSession {
     return this.#headBytes + this.bodyBytes;
   }
 
+  /** An origin that ends says by GOAWAY what it has not taken; one that was killed, say, does not. */
+  isStillOpen(): true | Promise<boolean> {
+    return !this.reused || this.#connection.isStillOpen();
+  }
+
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     this.#writing.start(header, body);
     this.#events = events;

@@ -121,7 +121,7 @@ test.for([
   [250, 250],
 ] as const)("connectMs %s: ConnectTimedout after %i ms, and the attempt is given up", async ([connectMs, ms]) => {
   await using server = await tcpServer();
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
   try {
     const attempt = connectSocket(parse(server.address), connectMs === undefined ? {} : { connectMs });
     vi.advanceTimersByTime(ms - 1);
@@ -137,9 +137,19 @@ test.for([
   }
 });
 
+test("a connection that was there in time is not late for a process that stood still", async () => {
+  await using server = await tcpServer();
+  const attempt = connectSocket(parse(server.address), { connectMs: 50 });
+  const until = performance.now() + 150;
+  while (performance.now() < until);
+  const socket = await attempt;
+  expect(socket.remotePort).toBe(Number(server.address.split(":")[1]));
+  socket.destroy();
+});
+
 test("connectMs 0 sets no timer, and no timer is left after a connection", async () => {
   await using server = await tcpServer();
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
   try {
     const attempt = connectSocket(parse(server.address), { connectMs: 0 });
     expect(vi.getTimerCount()).toBe(0);

@@ -1,6 +1,6 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { ProxyError, type ErrorDetail, type ErrorType } from "@sluice/error";
-import { MAX_TIMER_MS } from "./deadline.ts";
+import { Deadline } from "./deadline.ts";
 import type { SocketReader } from "./socket-reader.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
@@ -59,7 +59,7 @@ export function connectSocket(
       ...(reader !== undefined && { onread: reader.onread }),
     });
     const settle = (): void => {
-      clearTimeout(timer);
+      deadline.dispose();
       signal?.removeEventListener("abort", onAbort);
       socket.off("connect", onConnect).off("error", onError);
     };
@@ -79,10 +79,8 @@ export function connectSocket(
       reject(error);
     };
     const onAbort = (): void => giveUp(signal?.reason);
-    const timer =
-      connectMs > 0 && connectMs <= MAX_TIMER_MS
-        ? setTimeout(giveUp, connectMs, timedOut(address, connectMs))
-        : undefined;
+    const deadline = new Deadline(() => giveUp(timedOut(address, connectMs)));
+    deadline.set(connectMs);
     socket.once("connect", onConnect).once("error", onError);
     signal?.addEventListener("abort", onAbort, { once: true });
   });

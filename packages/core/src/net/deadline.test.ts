@@ -113,3 +113,24 @@ test("does not keep the process", () => {
   expect(process.getActiveResourcesInfo().filter((name) => name === "Timeout")).toHaveLength(timers);
   deadline.dispose();
 });
+
+test.each([
+  ["passes behind what had come meanwhile", () => undefined, 1],
+  ["does not pass if that set it anew", (deadline: Deadline) => deadline.set(500), 0],
+  ["does not pass if that cleared it", (deadline: Deadline) => deadline.clear(), 0],
+  ["does not pass if that disposed of it", (deadline: Deadline) => deadline.dispose(), 0],
+])("in a process that stood still it %s", async (_, onRead, times) => {
+  vi.useRealTimers();
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const { deadline, passed } = counted();
+  deadline.set(1);
+  // Its timer comes behind that of the deadline, and before the sockets are read.
+  const atTimers = new Promise((resolve) => setTimeout(resolve, 1));
+  vi.advanceTimersByTime(1000);
+  await atTimers;
+  expect(passed()).toBe(0);
+  onRead(deadline);
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(passed()).toBe(times);
+  deadline.dispose();
+});

@@ -1,7 +1,11 @@
 import { nowMs } from "./clock.ts";
+import { wholeTurn } from "./quiet-turn.ts";
 
 /** The longest wait of a Node timer, 24.8 days; a longer one would fire at once. */
 export const MAX_TIMER_MS = 2_147_483_647;
+
+/** A timer that is later than this tells that the process stood still, or was busy: what came in time may not be read yet. */
+const LATE_MS = 20;
 
 /**
  * One timer for a place that waits again and again. Setting and clearing it, as happens several times a request, stores
@@ -15,7 +19,10 @@ export class Deadline {
   #dueAt = Number.POSITIVE_INFINITY;
   #firesAt = Number.POSITIVE_INFINITY;
 
-  /** @param expired Called once each time a set deadline passes. */
+  /**
+   * @param expired Called once each time a set deadline passes; by a process that stood still, once it has read what came meanwhile, and
+   * only if the deadline was not cleared or set anew by that.
+   */
   constructor(expired: () => void) {
     this.#expired = expired;
   }
@@ -64,6 +71,15 @@ export class Deadline {
       this.#arm(now, left);
       return;
     }
+    if (left < -LATE_MS) void wholeTurn().then(() => this.#expireIfDue());
+    else this.#expire();
+  }
+
+  #expireIfDue(): void {
+    if (this.#dueAt <= nowMs()) this.#expire();
+  }
+
+  #expire(): void {
     this.#dueAt = Number.POSITIVE_INFINITY;
     this.#expired();
   }

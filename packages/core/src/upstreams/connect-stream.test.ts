@@ -116,7 +116,7 @@ test.for([
 ])(
   "with %j it may take %i ms; then its signal aborts, and a stream that still comes is closed",
   async ([options, ms]) => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     const { connectStream, resolve, signal } = pending();
     const attempt = open(connectStream, options as PeerOptions);
     vi.advanceTimersByTime((ms as number) - 1);
@@ -136,7 +136,7 @@ test.for([
 );
 
 test("connectMs 0 sets no timer, and none is left after a stream or an error", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
   const unlimited = pending();
   const attempt = open(unlimited.connectStream, { connectMs: 0 });
   expect(vi.getTimerCount()).toBe(0);

@@ -1,7 +1,7 @@
 import { ProxyError } from "@sluice/error";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { fromConnectError } from "../net/connect.ts";
-import { MAX_TIMER_MS } from "../net/deadline.ts";
+import { Deadline } from "../net/deadline.ts";
 import type { HttpPeer } from "./http-peer.ts";
 
 /**
@@ -35,7 +35,7 @@ export function openStream(
     let over = false;
     const settle = (): void => {
       over = true;
-      clearTimeout(timer);
+      deadline.dispose();
       signal?.removeEventListener("abort", onAbort);
     };
     const giveUp = (error: unknown): void => {
@@ -44,8 +44,8 @@ export function openStream(
       attempt.abort(error);
     };
     const onAbort = (): void => giveUp(signal?.reason);
-    const timer =
-      connectMs > 0 && connectMs <= MAX_TIMER_MS ? setTimeout(() => giveUp(timedOut(peer)), connectMs) : undefined;
+    const deadline = new Deadline(() => giveUp(timedOut(peer)));
+    deadline.set(connectMs);
     signal?.addEventListener("abort", onAbort, { once: true });
     const onStream = (stream: unknown): void => {
       if (over) {

@@ -1,6 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import type { ClientSession } from "../http/client-session.ts";
-import { MAX_TIMER_MS } from "../net/deadline.ts";
+import { Deadline } from "../net/deadline.ts";
 import type { HttpPeer } from "./http-peer.ts";
 
 /** One who waits for a free stream: until there is one, `connectMs` is over, or the client has left. */
@@ -13,7 +13,7 @@ export class Http2Waiter {
   #reject!: (error: unknown) => void;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #deadline: Deadline;
 
   /** @param onGone It does not wait any more, for one of these two reasons. */
   constructor(
@@ -34,14 +34,12 @@ export class Http2Waiter {
       onGone(this, signal!.reason);
     };
     signal?.addEventListener("abort", this.#onAbort, { once: true });
-    const { connectMs } = peer;
-    if (connectMs > 0 && connectMs <= MAX_TIMER_MS) {
-      this.#timer = setTimeout(() => {
-        const error = timedOut(peer);
-        this.reject(error);
-        onGone(this, error);
-      }, connectMs);
-    }
+    this.#deadline = new Deadline(() => {
+      const error = timedOut(peer);
+      this.reject(error);
+      onGone(this, error);
+    });
+    this.#deadline.set(peer.connectMs);
   }
 
   /** @param session One, or that which follows from going another way, under the same signal. */
@@ -60,7 +58,7 @@ export class Http2Waiter {
   }
 
   #settle(): void {
-    clearTimeout(this.#timer);
+    this.#deadline.dispose();
     this.#signal?.removeEventListener("abort", this.#onAbort);
   }
 }
