@@ -84,3 +84,30 @@ test("a request is not lost on an idle connection of HTTP/2 that has ended witho
   const { session } = await proxy.whenFinished(2);
   expect(session).toMatchObject({ tries: 1, upstreamReused: false });
 });
+
+test("a client that leaves while it is found out whether the connection has ended leaves none behind", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  await using origin = await Origin.start(async (connection) => {
+    for (;;) {
+      await connection.message();
+      connection.send(OK);
+    }
+  });
+  await using proxy = await startProxy({ origin });
+  const first = await proxy.connect();
+  first.send(get("/first"));
+  await first.message();
+  await proxy.whenFinished(1);
+  vi.advanceTimersByTime(100);
+  const idle = await origin.connection(0);
+  const before = idle.receivedBytes;
+
+  const second = await proxy.connect();
+  second.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  second.end();
+
+  expect((await proxy.whenFinished(2)).error).toMatchObject({ source: "downstream" });
+  await idle.whenEnded();
+  expect(idle.receivedBytes).toBe(before);
+  expect(proxy.pool.idleCount).toBe(0);
+});

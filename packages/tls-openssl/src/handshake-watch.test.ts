@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { SharedHandshakeWatch } from "./handshake-watch.ts";
+import { SharedHandshakeWatch, SingleHandshake } from "./handshake-watch.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -54,5 +54,25 @@ describe("a watch that many handshakes share", () => {
     const reason = new Error("enough");
     stop.abort(reason);
     expect([first.reasons, over.reasons, last.reasons]).toEqual([[reason], [], [reason]]);
+  });
+});
+
+describe("a watch of one, in a process that stood still,", () => {
+  test.each([
+    ["lets what has come end it", true],
+    ["cuts it if that was not enough", false],
+  ])("%s", async (_, ends) => {
+    vi.useRealTimers();
+    const watch = new SingleHandshake(10, () => late, undefined);
+    const { reasons, cut } = pending();
+    watch.add(cut);
+    // Comes behind the timer of the watch, and before the sockets are read.
+    const atTimers = new Promise((resolve) => setTimeout(resolve, 10));
+    const until = performance.now() + 40;
+    while (performance.now() < until);
+    await atTimers;
+    if (ends) watch.delete();
+    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(reasons).toEqual(ends ? [] : [late]);
   });
 });

@@ -18,6 +18,7 @@ export class SingleHandshake implements HandshakeWatch {
   readonly #signal: AbortSignal | undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #onAbort: (() => void) | undefined = undefined;
+  #over = false;
 
   /**
    * @param limitMs Milliseconds it may take; 0: any time.
@@ -30,13 +31,17 @@ export class SingleHandshake implements HandshakeWatch {
   }
 
   add(cut: Cut): void {
-    if (this.#limitMs > 0) this.#timer = setTimeout(() => cut(this.#late()), this.#limitMs).unref();
+    const cutIfLate = (): void => void (this.#over || cut(this.#late()));
+    // What came in time is read first, though this process stood still.
+    const expire = (): void => void setImmediate(() => setImmediate(cutIfLate));
+    if (this.#limitMs > 0) this.#timer = setTimeout(expire, this.#limitMs).unref();
     if (this.#signal === undefined) return;
     this.#onAbort = () => cut(this.#signal?.reason);
     this.#signal.addEventListener("abort", this.#onAbort);
   }
 
   delete(): void {
+    this.#over = true;
     clearTimeout(this.#timer);
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
   }
