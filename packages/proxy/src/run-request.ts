@@ -182,6 +182,12 @@ function mayTryAgain<Ctx>(
   return session.response === undefined && retryBuffer?.truncated !== true;
 }
 
+/** Whether it could be, as far as is known before it is sent, if it was lost. */
+function mayBeSentAgain<Ctx>(proxy: HttpProxy<Ctx>, session: Session, retryBuffer: RetryBuffer | undefined): boolean {
+  // A body may grow too long for it.
+  return retryBuffer === undefined && isIdempotent(session.request.method) && session.tries < proxy.maxAttempts;
+}
+
 /** One attempt: choose a peer, connect or reuse, send the request, bring the response. */
 async function attempt<Ctx>(
   proxy: HttpProxy<Ctx>,
@@ -210,8 +216,7 @@ async function attempt<Ctx>(
 
   session.phase = "connect";
   let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer, downstream.upgrade);
-  // A body may grow too long to be sent again.
-  if (upstream !== undefined && (retryBuffer !== undefined || !isIdempotent(session.request.method))) {
+  if (upstream !== undefined && !mayBeSentAgain(proxy, session, retryBuffer)) {
     const open = upstream.isStillOpen?.() ?? true;
     if (open !== true && !(await open)) {
       upstream.destroy();
