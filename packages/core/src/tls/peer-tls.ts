@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import type { TlsVersion } from "./tls-listen-settings.ts";
 
@@ -137,8 +138,10 @@ function digestOf(pem: string | Uint8Array): string {
 }
 
 function checkOptions(options: PeerTlsOptions): void {
-  for (const name of ["verifyCert", "verifyHostname"] as const) checkType(name, options[name], "boolean");
-  for (const name of ["alternativeCn", "groups", "ciphers"] as const) checkType(name, options[name], "string");
+  for (const name of ["verifyCert", "verifyHostname"] as const)
+    checkOptionType("HttpPeer", name, options[name], "boolean");
+  for (const name of ["alternativeCn", "groups", "ciphers"] as const)
+    checkOptionType("HttpPeer", name, options[name], "string");
   for (const name of ["minTlsVersion", "maxTlsVersion"] as const) {
     const version = options[name];
     if (version === undefined || TLS_VERSIONS.includes(version)) continue;
@@ -147,19 +150,24 @@ function checkOptions(options: PeerTlsOptions): void {
     );
   }
   checkPem("ca", options.ca);
-  const { clientCert } = options;
-  if (clientCert === undefined) return;
-  if (typeof clientCert !== "object" || clientCert === null)
+  if (options.clientCert !== undefined) checkClientCertificate(options.clientCert);
+}
+
+/** Those that were looked at: the same object is handed over for every request. */
+const checked = new WeakSet<ClientCertificate>();
+
+function checkClientCertificate(clientCert: ClientCertificate): void {
+  if (typeof clientCert !== "object" || clientCert === null) {
     throw new TypeError(`HttpPeer: clientCert: expected { cert, key }, got ${shown(clientCert)}`);
+  }
+  if (checked.has(clientCert)) return;
+  checkOptionNames("HttpPeer: clientCert", clientCert, ["cert", "key", "passphrase"]);
   for (const name of ["cert", "key"] as const) {
     if (clientCert[name] === undefined) throw new TypeError(`HttpPeer: clientCert: it has no ${name}`);
     checkPem(`clientCert.${name}`, clientCert[name]);
   }
-}
-
-function checkType(name: string, value: unknown, type: "boolean" | "string"): void {
-  if (value === undefined || typeof value === type) return;
-  throw new TypeError(`HttpPeer: ${name}: expected a ${type}, got ${shown(value)}`);
+  checkOptionType("HttpPeer: clientCert", "passphrase", clientCert.passphrase, "string");
+  checked.add(clientCert);
 }
 
 function checkPem(name: string, value: unknown): void {
