@@ -50,6 +50,19 @@ describe("the reuse key", () => {
     expect(keyOf({ clientCert: { cert: CA, key: OTHER_CA } })).not.toBe(one);
   });
 
+  test("does not tell what is the default from nothing", () => {
+    expect(keyOf({ verifyCert: true, minTlsVersion: "1.2" })).toBe(base);
+    expect(keyOf({ ca: CA, maxTlsVersion: "1.3" })).toBe(keyOf({ ca: CA }));
+  });
+
+  test.each(["verifyCert", "verifyHostname", "minTlsVersion", "ca", "groups"])(
+    "null for %s is refused, also behind a peer that is alike",
+    (name) => {
+      keyOf({ ca: CA });
+      expect(() => keyOf({ ca: CA, [name]: null })).toThrow(`HttpPeer: ${name}: expected`);
+    },
+  );
+
   test("what is meant for TLS does not matter on plaintext", () => {
     expect(new HttpPeer("10.0.0.1:80", { verifyCert: false, ca: CA }).reuseKey).toBe("10.0.0.1:80");
   });

@@ -91,7 +91,9 @@ export class PeerTls {
 
   /** @throws TypeError or RangeError for an option that cannot be. */
   static of(options: PeerTlsOptions): PeerTls {
-    if (PEER_TLS_OPTION_NAMES.every((name) => options[name] === undefined)) return PeerTls.NONE;
+    // What is the same as before was checked before.
+    if (isAskedBy(options, PeerTls.NONE)) return PeerTls.NONE;
+    if (latest !== undefined && isAskedBy(options, latest)) return latest;
     checkOptions(options);
     const { ca, clientCert } = options;
     const key = JSON.stringify([
@@ -102,8 +104,8 @@ export class PeerTls {
       clientCert === undefined ? "" : `${digestOf(clientCert.cert)} ${digestOf(clientCert.key)}`,
       options.groups ?? "",
       options.ciphers ?? "",
-      options.minTlsVersion ?? "",
-      options.maxTlsVersion ?? "",
+      options.minTlsVersion ?? "1.2",
+      options.maxTlsVersion ?? "1.3",
     ]);
     let peerTls = made.get(key);
     if (peerTls === undefined) {
@@ -111,8 +113,32 @@ export class PeerTls {
       if (made.size >= MAX_MADE) made.clear();
       made.set(key, peerTls);
     }
+    latest = peerTls;
     return peerTls;
   }
+}
+
+/** Of the peer before, whose options those of the next one often are. */
+let latest: PeerTls | undefined;
+
+/** Whether `known` is what these options ask for, told without a look into certificates and keys. Not so is no answer. */
+function isAskedBy(options: PeerTlsOptions, known: PeerTls): boolean {
+  return (
+    isSame(options.verifyCert, true, known.verifyCert) &&
+    isSame(options.verifyHostname, true, known.verifyHostname) &&
+    options.alternativeCn === known.alternativeCn &&
+    options.ca === known.ca &&
+    options.clientCert === known.clientCert &&
+    options.groups === known.groups &&
+    options.ciphers === known.ciphers &&
+    isSame(options.minTlsVersion, "1.2", known.minTlsVersion) &&
+    isSame(options.maxTlsVersion, "1.3", known.maxTlsVersion)
+  );
+}
+
+/** `null`, say, is nothing that could be meant, and is left to the checks. */
+function isSame<Value>(given: Value | undefined, otherwise: Value, known: Value): boolean {
+  return (given === undefined ? otherwise : given) === known;
 }
 
 /** Those that were asked for lately: a peer is often made anew for every request. */
