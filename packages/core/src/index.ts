@@ -20,10 +20,10 @@ export {
 export { serverConfShape } from "./config/server-conf-keys.ts";
 export { configJsonSchema, serverConfJsonSchema, type JsonSchema } from "./config/json-schema.ts";
 export { parseServerArgs, SERVER_ARGS_HELP, UsageError, type ServerArgs } from "./config/server-args.ts";
-export { checkOptionNames } from "./config/known-options.ts";
+export { checkOptionNames, checkOptionType } from "./config/known-options.ts";
 export { nearestName } from "./config/nearest-name.ts";
 export { shown } from "./config/shown.ts";
-export { parseLogLevels, type LogLevel, type LogLevels } from "./log/levels.ts";
+export type { LogLevel } from "./log/levels.ts";
 export { humanLog, type HumanLogOptions, type LogRecord } from "./log/human-log.ts";
 export { checkLogFile } from "./log/check-log-file.ts";
 export { LogFile, type LogFileOptions } from "./log/log-file.ts";

@@ -1,4 +1,5 @@
 import { checkCount } from "./count.ts";
+import { checkOptions } from "./check-options.ts";
 import { KeyHasher } from "./key-hasher.ts";
 import type { LimitKey } from "./limit-key.ts";
 import { Sketch, type SketchSize } from "./sketch.ts";
@@ -22,8 +23,12 @@ export class Estimator {
   readonly #hasher: KeyHasher;
   readonly #sketch: Sketch;
 
-  /** @throws RangeError when `hashes` or `slots` is not an integer in its range, or both make more than 1 GiB. */
+  /**
+   * @throws RangeError when `hashes` or `slots` is not an integer in its range, or both make more than 1 GiB; TypeError for an option
+   * that is not known.
+   */
   constructor(options: EstimatorOptions) {
+    checkOptions("Estimator", options, ["hashes", "slots"]);
     this.#sketch = new Sketch("Estimator", options);
     this.#hasher = new KeyHasher("Estimator");
   }

@@ -1,4 +1,5 @@
 import { checkCount } from "./count.ts";
+import { checkOptions } from "./check-options.ts";
 import { KeyHasher } from "./key-hasher.ts";
 import type { LimitKey } from "./limit-key.ts";
 import { Sketch } from "./sketch.ts";
@@ -29,8 +30,12 @@ export class Inflight {
   readonly #hasher: KeyHasher;
   readonly #sketch: Sketch;
 
-  /** @throws RangeError when `hashes` or `slots` is not an integer in its range, or both make more than 1 GiB. */
+  /**
+   * @throws RangeError when `hashes` or `slots` is not an integer in its range, or both make more than 1 GiB; TypeError for an option
+   * that is not known.
+   */
   constructor(options: InflightOptions = {}) {
+    checkOptions("Inflight", options, ["hashes", "slots"]);
     const { hashes = DEFAULT_INFLIGHT_HASHES, slots = DEFAULT_INFLIGHT_SLOTS } = options;
     this.#sketch = new Sketch("Inflight", { hashes, slots });
     this.#hasher = new KeyHasher("Inflight");

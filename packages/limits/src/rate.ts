@@ -1,4 +1,5 @@
 import { checkCount } from "./count.ts";
+import { checkOptions } from "./check-options.ts";
 import { KeyHasher } from "./key-hasher.ts";
 import type { LimitKey } from "./limit-key.ts";
 import { Sketch, type SketchSize } from "./sketch.ts";
@@ -66,9 +67,10 @@ export class Rate {
 
   /**
    * @throws RangeError when `intervalMs` is not a number of 1 or more, when `hashes` or `slots` is not an integer in its range,
-   * or both make more than 1 GiB; TypeError when `now` is not a function.
+   * or both make more than 1 GiB; TypeError when `now` is not a function, and for an option that is not known.
    */
   constructor(options: RateOptions) {
+    checkOptions("Rate", options, ["intervalMs", "hashes", "slots", "now"]);
     const { intervalMs, hashes = DEFAULT_RATE_HASHES, slots = DEFAULT_RATE_SLOTS, now = monotonicNow } = options;
     if (!(Number.isFinite(intervalMs) && intervalMs >= 1)) {
       throw new RangeError(`Rate: intervalMs: expected a number of milliseconds, 1 or more, got ${String(intervalMs)}`);

@@ -1,4 +1,4 @@
-import { shown, SocketAddress } from "@sluice/core";
+import { checkOptionNames, shown, SocketAddress } from "@sluice/core";
 
 /** What a {@link Backend} may be made from: `"127.0.0.1:80"`, `"unix:/run/app.sock"`, or an object with more. */
 export type BackendInput = string | SocketAddress | BackendOptions;
@@ -28,9 +28,11 @@ export class Backend {
 
   /**
    * @throws ProxyError `ConnectError` when the address cannot be read.
-   * @throws RangeError when the weight is not a positive integer, TypeError when there is no address.
+   * @throws RangeError when the weight is not a positive integer, TypeError when there is no address, and for an option that is not
+   * known: what is your own goes into `ext`.
    */
   constructor(options: BackendOptions) {
+    checkOptionNames("backend", options, ["address", "weight", "ext"]);
     const { address, weight = 1, ext } = options;
     if (typeof address !== "string" && !(address instanceof SocketAddress)) {
       throw new TypeError(`backend: address: expected host:port, [IPv6]:port or unix:/path, got ${shown(address)}`);

@@ -1,3 +1,4 @@
+import { shown } from "@sluice/core";
 import { Backend, type BackendInput } from "./backend.ts";
 
 /** What a discovery found. */
@@ -25,16 +26,22 @@ export interface ServiceDiscovery {
 
 /**
  * Always the same backends.
- * @throws RangeError when two have the same address, or a weight is not valid.
+ * @throws RangeError when two have the same address, or a weight is not valid; TypeError for a list that is none.
  * @throws ProxyError `ConnectError` when an address cannot be read.
  */
 export function staticDiscovery(list: Iterable<BackendInput>): ServiceDiscovery {
-  const result: DiscoveryResult = { backends: distinctBackends(list) };
+  const result: DiscoveryResult = { backends: distinctBackends("staticDiscovery", list) };
   return { discover: () => Promise.resolve(result) };
 }
 
-/** The backends of a list that somebody wrote by hand, where a repeated address is a mistake; throws as `staticDiscovery`. */
-export function distinctBackends(list: Iterable<BackendInput>): Backend[] {
+/**
+ * The backends of a list that somebody wrote by hand, where a repeated address is a mistake; throws as `staticDiscovery`.
+ * @param what For the message: what was called.
+ */
+export function distinctBackends(what: string, list: Iterable<BackendInput>): Backend[] {
+  if (typeof list === "string" || typeof list?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`${what}: expected a list of backends, got ${shown(list)}`);
+  }
   const backends = Array.from(list, (input) => Backend.from(input));
   const seen = new Set<string>();
   for (const { address } of backends) {

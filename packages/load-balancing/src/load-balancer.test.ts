@@ -550,6 +550,10 @@ describe("options that cannot be", () => {
       "healthCheck: expected an object with check(), such as tcpHealthCheck(), got a function",
     ],
     [{ name: 5 }, "LoadBalancer: name: expected a string, got 5"],
+    [
+      { healthCheck: { check: () => Promise.resolve(), onStatusChange: true } },
+      "LoadBalancer: healthCheck: onStatusChange: expected a function, got true",
+    ],
     [{ successorOf: {} }, "LoadBalancer: successorOf: expected a LoadBalancer, got an object"],
     [{ parallelHealthChecks: 4 }, "LoadBalancer: parallelHealthChecks: expected true or false, got 4"],
     [null, "LoadBalancer: expected an object of options, got null"],
@@ -564,7 +568,44 @@ describe("options that cannot be", () => {
     expect(() => LoadBalancer.from("a:1" as never)).toThrow(
       'LoadBalancer.from: expected a list of backends, got "a:1"',
     );
-    expect(() => LoadBalancer.from([{ addr: "a:1" } as never])).toThrow("backend: address: expected host:port");
+    expect(() => staticDiscovery(5 as never)).toThrow("staticDiscovery: expected a list of backends, got 5");
+    expect(() => LoadBalancer.from(["a:1"], null as never)).toThrow("LoadBalancer: expected an object of options");
+  });
+
+  test.each<[input: unknown, message: string]>([
+    [{}, "backend: address: expected host:port"],
+    [{ address: "a:1", wieght: 2 }, "backend: unknown option wieght; did you mean weight?"],
+    [{ address: "a:1", weight: "2" }, 'backend a:1: weight: expected a positive integer, got "2"'],
+    [null, "backend: expected an object of options, got null"],
+  ])("of a backend: %o", (input, message) => {
+    expect(() => LoadBalancer.from([input as never])).toThrow(message);
+  });
+
+  test.each<[options: unknown, message: string]>([
+    [{ acept: () => true }, "select: unknown option acept; did you mean accept?"],
+    [true, "select: expected an object of options, got true"],
+    [null, "select: expected an object of options, got null"],
+    [{ maxIterations: "none" }, 'select: maxIterations: expected a number of at least 0, got "none"'],
+    [{ maxIterations: -1 }, "select: maxIterations: expected a number of at least 0, got -1"],
+  ])("of a choice: %o", (options, message) => {
+    const balancer = LoadBalancer.from(["a:1", "b:1"]);
+    expect(() => balancer.select("", options as never)).toThrow(message);
+    expect(() => balancer.trySelect("", options as never)).toThrow(message);
+  });
+
+  test("of a choice that finds nothing, also beside one that is right", () => {
+    const balancer = LoadBalancer.from(["a:1"]);
+    const options = { accept: () => false, maxIteration: 1 };
+    expect(() => balancer.select("", options)).toThrow("unknown option maxIteration; did you mean maxIterations?");
+  });
+
+  test("a switch that is none", () => {
+    const balancer = LoadBalancer.from(["a:1"]);
+    const [backend] = balancer.backends;
+    expect(() => balancer.setEnabled(backend!, "no" as never)).toThrow(
+      'setEnabled: enabled: expected true or false, got "no"',
+    );
+    expect(balancer.ready(backend!)).toBe(true);
   });
 
   test.each<[options: unknown, message: string]>([

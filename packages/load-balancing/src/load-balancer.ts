@@ -1,4 +1,4 @@
-import { backgroundService, checkOptionNames, shown, type Service } from "@sluice/core";
+import { backgroundService, checkOptionNames, checkOptionType, shown, type Service } from "@sluice/core";
 import { EMPTY_SET, nextBackendSet, type BackendSet } from "./backend-set.ts";
 import type { BackendState } from "./backend-state.ts";
 import type { Backend, BackendInput } from "./backend.ts";
@@ -128,10 +128,8 @@ export class LoadBalancer {
    * @throws ProxyError `ConnectError` when an address cannot be read.
    */
   static from(list: Iterable<BackendInput>, options: LoadBalancerOptions = {}): LoadBalancer {
-    if (typeof list === "string" || typeof list?.[Symbol.iterator] !== "function") {
-      throw new TypeError(`LoadBalancer.from: expected a list of backends, got ${shown(list)}`);
-    }
-    const result: DiscoveryResult = { backends: distinctBackends(list) };
+    const result: DiscoveryResult = { backends: distinctBackends("LoadBalancer.from", list) };
+    checkOptionNames("LoadBalancer", options, OPTION_NAMES);
     const balancer = new LoadBalancer({ ...options, discovery: { discover: () => Promise.resolve(result) } });
     balancer.#install(result);
     return balancer;
@@ -145,7 +143,8 @@ export class LoadBalancer {
   /**
    * The backend for a request: the first choice of the selection that is ready, or that `accept` takes. No I/O, no waiting.
    * @param key What the choice may depend on. Round robin needs none.
-   * @throws ProxyError `NoPeer`, source upstream, with the reason and the state of the backends.
+   * @throws ProxyError `NoPeer`, source upstream, with the reason and the state of the backends. TypeError or RangeError for options
+   * that cannot be, when they matter: if none of them is known, and if nothing is found.
    */
   select(key = "", options?: SelectOptions): Backend {
     const backend = this.trySelect(key, options);
@@ -163,19 +162,23 @@ export class LoadBalancer {
   /** As {@link select}, but `undefined` instead of an error. */
   trySelect(key = "", options?: SelectOptions): Backend | undefined {
     const { states, selector } = this.#set;
+    // To read the names of options in each call would cost more than the choice does.
+    if (options !== undefined && options?.accept === undefined && options?.maxIterations === undefined) {
+      checkSelectOptions(options);
+    }
     const limit = Math.min(options?.maxIterations ?? states.length, states.length);
-    if (selector === undefined || !(limit > 0)) return undefined;
+    if (selector === undefined || !(limit > 0)) return nothing(options);
     const accept = options?.accept;
     const first = selector.first(key);
     let state = states[first] as BackendState;
     if (isAccepted(state, accept)) return state.backend;
-    if (limit <= 1) return undefined;
+    if (limit <= 1) return nothing(options);
     const fallbacks = selector.fallbacks(key, first);
     for (let tried = 1; tried < limit; tried += 1) {
       state = states[fallbacks.next()] as BackendState;
       if (isAccepted(state, accept)) return state.backend;
     }
-    return undefined;
+    return nothing(options);
   }
 
   /** Whether it is healthy and enabled. `false` for one that is not in the set. */
@@ -192,8 +195,12 @@ export class LoadBalancer {
    * Takes a backend out of service, or back; its health is not touched. Holds until it is called again or the address
    * leaves the set. What the discovery disabled stays disabled: both must agree (in Pingora the last one wins).
    * @returns Whether there is such a backend.
+   * @throws TypeError when `enabled` is not true or false.
    */
   setEnabled(backend: BackendRef, enabled: boolean): boolean {
+    if (typeof enabled !== "boolean") {
+      throw new TypeError(`setEnabled: enabled: expected true or false, got ${shown(enabled)}`);
+    }
     const state = this.#stateOf(backend);
     state?.enableByHand(enabled);
     return state !== undefined;
@@ -292,6 +299,19 @@ function isAccepted(state: BackendState, accept: SelectOptions["accept"]): boole
   return accept === undefined ? state.ready : accept(state.backend, state.ready);
 }
 
+/** Options that are wrong may be why. */
+function nothing(options: SelectOptions | undefined): undefined {
+  if (options !== undefined) checkSelectOptions(options);
+}
+
+function checkSelectOptions(options: SelectOptions): void {
+  checkOptionNames("select", options, ["accept", "maxIterations"]);
+  checkOptionType("select", "accept", options.accept, "function");
+  const { maxIterations } = options;
+  if (maxIterations === undefined || (typeof maxIterations === "number" && maxIterations >= 0)) return;
+  throw new RangeError(`select: maxIterations: expected a number of at least 0, got ${shown(maxIterations)}`);
+}
+
 const OPTION_NAMES = [
   "name",
   "selection",
@@ -307,12 +327,15 @@ const OPTION_NAMES = [
 function checkOptions(options: DiscoveringLoadBalancerOptions): void {
   checkOptionNames("LoadBalancer", options, OPTION_NAMES);
   const { name, selection, healthCheck, discovery, successorOf, parallelHealthChecks } = options;
-  if (name !== undefined && typeof name !== "string") throw expected("name", "a string", name);
+  checkOptionType("LoadBalancer", "name", name, "string");
   if (selection !== undefined && typeof selection !== "function") {
     throw expected("selection", "a function, such as roundRobin", selection);
   }
   if (healthCheck !== undefined && typeof healthCheck?.check !== "function") {
     throw expected("healthCheck", "an object with check(), such as tcpHealthCheck()", healthCheck);
+  }
+  for (const hook of ["onStatusChange", "summary"] as const) {
+    checkOptionType("LoadBalancer: healthCheck", hook, healthCheck?.[hook], "function");
   }
   if (typeof discovery?.discover !== "function") {
     throw expected("discovery", "an object with discover(), such as staticDiscovery([…])", discovery);
@@ -320,9 +343,7 @@ function checkOptions(options: DiscoveringLoadBalancerOptions): void {
   if (successorOf !== undefined && !(successorOf instanceof LoadBalancer)) {
     throw expected("successorOf", "a LoadBalancer", successorOf);
   }
-  if (parallelHealthChecks !== undefined && typeof parallelHealthChecks !== "boolean") {
-    throw expected("parallelHealthChecks", "true or false", parallelHealthChecks);
-  }
+  checkOptionType("LoadBalancer", "parallelHealthChecks", parallelHealthChecks, "boolean");
 }
 
 function expected(option: string, what: string, given: unknown): TypeError {

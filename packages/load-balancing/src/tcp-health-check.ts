@@ -1,4 +1,4 @@
-import { checkOptionNames, connectSocket, shown } from "@sluice/core";
+import { checkOptionNames, checkOptionType, connectSocket } from "@sluice/core";
 import type { Backend } from "./backend.ts";
 import { checkCount, checkMs } from "./check-option.ts";
 import type { HealthCheck } from "./health-check.ts";
@@ -29,9 +29,7 @@ const MARGIN_MS = 1000;
  */
 export function tcpHealthCheck(options: TcpHealthCheckOptions = {}): HealthCheck {
   checkOptionNames("tcpHealthCheck", options, OPTION_NAMES);
-  if (options.onChange !== undefined && typeof options.onChange !== "function") {
-    throw new TypeError(`tcpHealthCheck: onChange: expected a function, got ${shown(options.onChange)}`);
-  }
+  checkOptionType("tcpHealthCheck", "onChange", options.onChange, "function");
   const connectMs = checkMs("tcpHealthCheck: connectMs", options.connectMs ?? 1000);
   return {
     async check(backend, signal) {

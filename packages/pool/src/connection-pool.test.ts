@@ -483,3 +483,13 @@ describe("retire", () => {
     expect(pool.put("1", connection())).toBe(false);
   });
 });
+
+test.each<[options: unknown, message: string]>([
+  [{ maxIdel: 1 }, "ConnectionPool: unknown option maxIdel; expected one of maxIdle, now"],
+  [{ now: 5 }, "ConnectionPool: now: expected a function, got number"],
+  [{ maxIdle: "5" }, "ConnectionPool: maxIdle: expected an integer of 0 (pool nothing) or more, got 5"],
+  [null, "ConnectionPool: expected an object of options, got null"],
+  [128, "ConnectionPool: expected an object of options, got 128"],
+])("options that cannot be: %j", (options, message) => {
+  expect(() => new ConnectionPool(options as never)).toThrow(message);
+});

@@ -42,8 +42,12 @@ export class ConnectionPool<C extends PoolableConnection> {
   readonly #unexpectedData = new UnexpectedDataCounter();
   #closed = false;
 
-  /** @throws RangeError when `maxIdle` is not an integer of 0 or more. */
+  /**
+   * @throws RangeError when `maxIdle` is not an integer of 0 or more; TypeError when `now` is not a function, and for an option that is
+   * not known.
+   */
   constructor(options: ConnectionPoolOptions = {}) {
+    checkOptions(options);
     const maxIdle = options.maxIdle ?? DEFAULT_MAX_IDLE;
     if (!Number.isSafeInteger(maxIdle) || maxIdle < 0) {
       throw new RangeError(
@@ -256,4 +260,17 @@ interface Entry<C> {
   below: Entry<C> | undefined;
   newer: Entry<C> | undefined;
   older: Entry<C> | undefined;
+}
+
+/** A misspelt option would be ignored. */
+function checkOptions(options: ConnectionPoolOptions): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`ConnectionPool: expected an object of options, got ${String(options)}`);
+  }
+  const unknown = Object.keys(options).find((name) => name !== "maxIdle" && name !== "now");
+  if (unknown !== undefined) {
+    throw new TypeError(`ConnectionPool: unknown option ${unknown}; expected one of maxIdle, now`);
+  }
+  if (options.now === undefined || typeof options.now === "function") return;
+  throw new TypeError(`ConnectionPool: now: expected a function, got ${typeof options.now}`);
 }

@@ -1,6 +1,7 @@
 import cluster from "node:cluster";
 import {
   checkOptionNames,
+  checkOptionType,
   eventChannel,
   HttpService,
   observe,
@@ -107,23 +108,47 @@ export class PrometheusService extends HttpService {
  * @throws TypeError or RangeError for an option that cannot be; Error when the registry has a metric of one of its names.
  */
 export function prometheusService(server: Server, options: PrometheusOptions = {}): PrometheusService {
-  checkOptionNames("prometheusService", options, OPTION_NAMES);
+  checkOptions(server, options);
   // A server of several processes has one.
   const { bus } = server as Server & { readonly bus?: MetricsBus };
   return new PrometheusService(bus === undefined ? options : { bus, ...options });
 }
 
+function checkOptions(server: unknown, options: PrometheusOptions): void {
+  if (typeof server !== "object" || server === null) {
+    throw new TypeError(`prometheusService: expected a Server first, got ${shown(server)}`);
+  }
+  checkOptionNames("prometheusService", options, OPTION_NAMES);
+  for (const name of ["name", "worker"] as const) checkOptionType("prometheusService", name, options[name], "string");
+  checkOptionType("prometheusService", "processMetrics", options.processMetrics, "boolean");
+  const { registry, balancers, bus } = options;
+  if (registry !== undefined && typeof registry?.registerMetric !== "function") {
+    throw expected("registry", "a Registry of prom-client", registry);
+  }
+  if (
+    balancers !== undefined &&
+    !(Array.isArray(balancers) && balancers.every((each) => Array.isArray(each?.backends)))
+  ) {
+    throw expected("balancers", "an array of balancers", balancers);
+  }
+  if (bus !== undefined && (typeof bus?.ask !== "function" || typeof bus.publish !== "function")) {
+    throw expected("bus", "that of a server, or clusterBus()", bus);
+  }
+}
+
+function expected(option: string, what: string, given: unknown): TypeError {
+  return new TypeError(`prometheusService: ${option}: expected ${what}, got ${shown(given)}`);
+}
+
 function checkPath(path: string): string {
-  if (!/^\/[!-"$->@-~]*[!-"$-.0->@-~]$/.test(path)) {
-    throw new TypeError(
-      `path: expected a path such as /metrics, without a slash at its end, got ${JSON.stringify(path)}`,
-    );
+  if (typeof path !== "string" || !/^\/[!-"$->@-~]*[!-"$-.0->@-~]$/.test(path)) {
+    throw new TypeError(`path: expected a path such as /metrics, without a slash at its end, got ${shown(path)}`);
   }
   return path;
 }
 
 function checkCollectMs(collectMs: number): number {
-  if (!(collectMs > 0 && collectMs <= 60_000)) {
+  if (typeof collectMs !== "number" || !(collectMs > 0 && collectMs <= 60_000)) {
     throw new RangeError(`collectMs: expected more than 0 and at most 60,000 milliseconds, got ${shown(collectMs)}`);
   }
   return collectMs;

@@ -245,8 +245,23 @@ test.each<[PrometheusOptions, RegExp]>([
   [{ path: "metrics" }, /path: expected a path such as \/metrics/],
   [{ path: "/metrics/" }, /path/],
   [{ collectMs: 0 }, /collectMs: expected more than 0/],
+  [{ collectMs: "5" } as never, /collectMs: expected more than 0 .* got "5"/],
   [{ collectms: 1 } as never, /collectms/],
+  [{ path: 5 } as never, /path: expected a path .* got 5/],
+  [{ name: 5 } as never, /prometheusService: name: expected a string, got 5/],
+  [{ worker: 1 } as never, /prometheusService: worker: expected a string, got 1/],
+  [{ processMetrics: "no" } as never, /processMetrics: expected true or false, got "no"/],
+  [{ registry: {} } as never, /registry: expected a Registry of prom-client, got an object/],
+  [{ balancers: {} } as never, /balancers: expected an array of balancers, got an object/],
+  [{ balancers: ["web"] } as never, /balancers: expected an array of balancers, got an array of 1/],
+  [{ bus: true } as never, /bus: expected that of a server, or clusterBus\(\), got true/],
   [{ http1: { keepAliveMs: -1 } }, /keepAliveMs/],
 ])("an option that cannot be is refused: %j", (options, message) => {
   expect(() => prometheusService(new Server(), options)).toThrow(message);
+});
+
+test("no server is refused", () => {
+  expect(() => prometheusService(undefined as never)).toThrow(
+    "prometheusService: expected a Server first, got undefined",
+  );
 });

@@ -1,5 +1,6 @@
 import {
   checkOptionNames,
+  checkOptionType,
   HttpConnector,
   HttpService,
   nearestName,
@@ -98,6 +99,10 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
       throw new RangeError(`httpProxy: maxAttempts: expected an integer of at least 1, got ${shown(maxAttempts)}`);
     }
+    if (!(connector instanceof HttpConnector)) {
+      throw new TypeError(`HttpProxy: expected an HttpConnector, got ${shown(connector)}`);
+    }
+    checkOptionType("httpProxy", "via", via, "string");
     if (via !== undefined) checkFieldValue("via", via);
     if (typeof allowConnect !== "boolean") {
       throw new TypeError(`httpProxy: allowConnect: expected true or false, got ${shown(allowConnect)}`);
@@ -110,7 +115,6 @@ export class HttpProxy<Ctx> implements HttpApp, SubrequestHost {
     this.requestIds = requestId === false ? undefined : new RequestIds(requestId === true ? {} : requestId);
     this.moduleLists = moduleLists(app);
     this.subrequestLimits = resolveSubrequestLimits(subrequests);
-    if (proxyStatus !== false) checkOptionNames("proxyStatus", proxyStatus, PROXY_STATUS_NAMES);
     this.proxyStatus = proxyStatus === false ? undefined : new ProxyStatus(proxyStatus, via);
   }
 
@@ -152,7 +156,9 @@ export function httpProxy<Ctx, Conn = unknown>(
   const { conf } = server ?? {};
   if (conf === undefined) throw new TypeError(`httpProxy: expected a Server first, got ${shown(server)}`);
   checkOptionNames("httpProxy", options, OPTION_NAMES);
-  if (options.connector !== undefined) checkOptionNames("httpProxy: connector", options.connector, CONNECTOR_NAMES);
+  if (options.connector !== undefined) {
+    checkOptionNames("httpProxy: connector", options.connector, HttpConnector.OPTION_NAMES);
+  }
   const connector = new HttpConnector({
     maxIdle: conf.upstream_keepalive_pool_size,
     bindToV4: conf.client_bind_to_ipv4,
@@ -180,8 +186,6 @@ const OPTION_NAMES = [
   "allowConnect",
   "requestId",
 ];
-const CONNECTOR_NAMES = ["maxIdle", "bindToV4", "bindToV6", "headLimits", "tls"];
-const PROXY_STATUS_NAMES = ["name", "on", "nextHop", "details"];
 
 /** Every hook: the compiler sees to it that none is missing. */
 const HOOKS: Readonly<Record<keyof ProxyHttp<unknown>, true>> = {

@@ -1,4 +1,4 @@
-import { shown, type HttpPeer } from "@sluice/core";
+import { checkOptionNames, checkOptionType, shown, type HttpPeer } from "@sluice/core";
 import { ERROR_TYPES, ProxyError } from "@sluice/error";
 import { proxyStatusError } from "./error-answers.ts";
 
@@ -28,6 +28,7 @@ export class ProxyStatus {
 
   /** @throws TypeError when an option is none that can be. */
   constructor(options: ProxyStatusOptions, via: string | undefined) {
+    checkOptionNames("proxyStatus", options, ["name", "on", "nextHop", "details"]);
     const name = options.name ?? via ?? "sluice";
     if (typeof name !== "string" || name === "" || !STRING.test(name)) {
       throw new TypeError(`proxyStatus.name: expected printable ASCII, got ${shown(name)}`);
@@ -36,8 +37,7 @@ export class ProxyStatus {
       throw new TypeError(`proxyStatus.on: expected "errors" or "generated", got ${shown(options.on)}`);
     }
     for (const option of ["nextHop", "details"] as const) {
-      if (options[option] === undefined || typeof options[option] === "boolean") continue;
-      throw new TypeError(`proxyStatus.${option}: expected true or false, got ${shown(options[option])}`);
+      checkOptionType("proxyStatus", option, options[option], "boolean");
     }
     this.#name = TOKEN.test(name) ? name : toString(name);
     this.#options = options;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { checkOptionNames, logger, shown } from "@sluice/core";
+import { checkOptionNames, checkOptionType, logger } from "@sluice/core";
 import { checkFieldName, type RequestHeader, type ResponseHeader } from "@sluice/http";
 import type { Session } from "./session.ts";
 
@@ -34,13 +34,9 @@ export class RequestIds {
     checkOptionNames("requestId", options, OPTION_NAMES);
     const { field = "X-Request-Id", trust, generate = randomId, toClient = true } = options;
     checkFieldName(field);
-    for (const [name, given] of Object.entries({ trust, generate })) {
-      if (given === undefined || typeof given === "function") continue;
-      throw new TypeError(`requestId.${name}: expected a function, got ${shown(given)}`);
-    }
-    if (typeof toClient !== "boolean") {
-      throw new TypeError(`requestId.toClient: expected true or false, got ${shown(toClient)}`);
-    }
+    checkOptionType("requestId", "trust", trust, "function");
+    checkOptionType("requestId", "generate", generate, "function");
+    checkOptionType("requestId", "toClient", toClient, "boolean");
     this.#field = field;
     this.#trust = trust;
     this.#generate = generate;

@@ -1,6 +1,7 @@
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 import type { ProxyHttp } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
+import { random } from "../../../test/random/random.ts";
 import { chunked, type Message } from "./support/message.ts";
 import { Origin, type OriginConnection } from "./support/origin.ts";
 import { startProxy, type TestProxy } from "./support/proxy.ts";
@@ -8,17 +9,6 @@ import { WireEnded, type Wire } from "./support/wire.ts";
 
 const EXCHANGES_PER_CLIENT = 60;
 const CLIENTS = 6;
-
-/** mulberry32: the same numbers for the same seed, so that a failure can be had again. */
-function random(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 type Framing = "content-length" | "chunked" | "until-close";
 type Fault = "none" | "ends" | "resets" | "breaks its chunks" | "says too much";

@@ -15,6 +15,11 @@ test.each<[options: object, message: string]>([
   [{ path: "/" }, 'path: expected a function, got "/"'],
   [{ beforeSend: true }, "beforeSend: expected a function, got true"],
   [{ clientAddress: "no" }, 'clientAddress: expected true or false, got "no"'],
+  [{ environment: 5 }, "sentryReporter: environment: expected a string, got 5"],
+  [{ release: {} }, "sentryReporter: release: expected a string, got an object"],
+  [{ serverName: true }, "sentryReporter: serverName: expected a string, got true"],
+  [{ proxy: "10.0.0.1:3128" }, "sentryReporter: proxy: expected http://host:port, and got something else"],
+  [{ flushMs: "5" }, 'flushMs: expected milliseconds from 1 to 60000, got "5"'],
   [{ maxPerMinute: -1 }, "maxPerMinute: expected a number from 0 to 100000, got -1"],
 ])("options that cannot be: %j", (options, message) => {
   expect(() => resolveSentryOptions({ dsn: DSN, ...options })).toThrow(message);

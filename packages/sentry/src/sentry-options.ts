@@ -1,4 +1,4 @@
-import { checkOptionNames, shown } from "@sluice/core";
+import { checkOptionNames, checkOptionType, shown } from "@sluice/core";
 import type { ErrorEvent } from "@sentry/node";
 
 export interface SentryOptions {
@@ -88,16 +88,19 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set(["authorization", "proxy-auth
 
 /** @throws TypeError or RangeError for an option that cannot be. */
 export function resolveSentryOptions(options: SentryOptions): ResolvedOptions {
-  checkOptionNames("sentryReporter", options, OPTION_NAMES);
+  checkOptionNames(WHAT, options, OPTION_NAMES);
   checkDsn(options.dsn);
   // Before anything is spread: a number has no names.
   if (options.sample !== undefined) checkOptionNames("sample", options.sample, SOURCES);
   const sample = { internal: 1, upstream: 0, downstream: 0, unset: 0, ...options.sample };
   for (const [source, share] of Object.entries(sample)) checkRange(`sample.${source}`, share, 0, 1, "a share");
   for (const name of ["requestFields", "queryParameters"] as const) checkNames(name, options[name]);
-  for (const name of ["path", "beforeSend"] as const) checkType(name, options[name], "function", "a function");
-  // `"no"` would be a yes.
-  checkType("clientAddress", options.clientAddress, "boolean", "true or false");
+  for (const name of ["path", "beforeSend"] as const) checkOptionType(WHAT, name, options[name], "function");
+  for (const name of ["environment", "release", "serverName"] as const) {
+    checkOptionType(WHAT, name, options[name], "string");
+  }
+  checkOptionType(WHAT, "clientAddress", options.clientAddress, "boolean");
+  checkProxy(options.proxy);
   const requestFields = new Set((options.requestFields ?? DEFAULT_REQUEST_FIELDS).map((name) => name.toLowerCase()));
   for (const name of requestFields) {
     if (SECRET_FIELDS.has(name)) throw new TypeError(`requestFields: ${name} holds secrets, and cannot be told`);
@@ -120,6 +123,7 @@ export function resolveSentryOptions(options: SentryOptions): ResolvedOptions {
   };
 }
 
+const WHAT = "sentryReporter";
 const SOURCES = ["internal", "upstream", "downstream", "unset"];
 const OPTION_NAMES: readonly (keyof SentryOptions)[] = [
   "dsn",
@@ -143,9 +147,12 @@ function checkNames(name: string, given: unknown): void {
   throw new TypeError(`${name}: expected an array of names, got ${shown(given)}`);
 }
 
-function checkType(name: string, given: unknown, type: "function" | "boolean", expected: string): void {
-  if (given === undefined || typeof given === type) return;
-  throw new TypeError(`${name}: expected ${expected}, got ${shown(given)}`);
+/** Its address may hold a password, and is not shown. */
+function checkProxy(proxy: unknown): void {
+  if (proxy === undefined) return;
+  const url = typeof proxy === "string" ? URL.parse(proxy) : null;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return;
+  throw new TypeError(`${WHAT}: proxy: expected http://host:port, and got something else`);
 }
 
 /** Sentry's own client says nothing of a DSN that it cannot read, and sends nothing. */
@@ -158,6 +165,6 @@ function checkDsn(dsn: unknown): void {
 }
 
 function checkRange(name: string, value: number, min: number, max: number, what: string): number {
-  if (value >= min && value <= max) return value;
+  if (typeof value === "number" && value >= min && value <= max) return value;
   throw new RangeError(`${name}: expected ${what} from ${min} to ${max}, got ${shown(value)}`);
 }

@@ -1,4 +1,4 @@
-import { readConfigFiles, type ServerConf, type TlsProvider } from "@sluice/core";
+import { checkOptionNames, readConfigFiles, type ServerConf, type TlsProvider } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { opensslTls, type OpensslTlsOptions } from "./openssl-tls.ts";
 
@@ -12,6 +12,7 @@ export function opensslTlsFor(
   conf: Pick<ServerConf, "ca_file" | "upstream_debug_ssl_keylog">,
   options: Omit<OpensslTlsOptions, "ca" | "keyLogFile"> = {},
 ): TlsProvider {
+  checkOptionNames("opensslTlsFor", options, ["clientCert", "maxSessions"]);
   const clients = opensslTls({ ...options, keyLogFile: false });
   const upstreams = upstreamTls(conf, options);
   return {

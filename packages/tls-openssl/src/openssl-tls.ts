@@ -1,5 +1,12 @@
 import type { SecuredStream, TlsAcceptor, TlsConnectOptions, TlsListenSettings, TlsProvider } from "@sluice/core";
-import { checkOptionNames, type ByteStream, type ClientCertificate, type HttpPeer } from "@sluice/core";
+import {
+  checkOptionNames,
+  checkOptionType,
+  shown,
+  type ByteStream,
+  type ClientCertificate,
+  type HttpPeer,
+} from "@sluice/core";
 import { ClientContexts } from "./client-contexts.ts";
 import { connectTls } from "./connect-tls.ts";
 import { KeyLog } from "./key-log.ts";
@@ -39,7 +46,7 @@ class OpensslTls implements TlsProvider {
   readonly #keyLog: KeyLog | undefined;
 
   constructor(options: OpensslTlsOptions) {
-    checkOptionNames("opensslTls", options, OPTION_NAMES);
+    checkOptions(options);
     const { keyLogFile = process.env["SSLKEYLOGFILE"] ?? false, maxSessions = 1000 } = options;
     this.#contexts = new ClientContexts(options.ca, options.clientCert);
     this.#sessions = new SessionCache(maxSessions);
@@ -55,4 +62,27 @@ class OpensslTls implements TlsProvider {
     void checkWrites();
     return connectTls(stream, peer, options, this.#contexts, this.#sessions, this.#keyLog);
   }
+}
+
+function checkOptions(options: OpensslTlsOptions): void {
+  checkOptionNames("opensslTls", options, OPTION_NAMES);
+  const { ca, clientCert, keyLogFile, maxSessions } = options;
+  if (ca !== undefined) checkPem("ca", ca);
+  if (keyLogFile !== undefined && keyLogFile !== false && typeof keyLogFile !== "string") {
+    throw new TypeError(`opensslTls: keyLogFile: expected a path or false, got ${shown(keyLogFile)}`);
+  }
+  if (maxSessions !== undefined && !(Number.isInteger(maxSessions) && maxSessions >= 0)) {
+    throw new RangeError(`opensslTls: maxSessions: expected an integer of at least 0, got ${shown(maxSessions)}`);
+  }
+  if (clientCert === undefined) return;
+  checkOptionNames("opensslTls: clientCert", clientCert, ["cert", "key", "passphrase"]);
+  checkPem("clientCert.cert", clientCert.cert);
+  checkPem("clientCert.key", clientCert.key);
+  checkOptionType("opensslTls: clientCert", "passphrase", clientCert.passphrase, "string");
+}
+
+/** What is in it is looked at by OpenSSL. */
+function checkPem(name: string, pem: unknown): void {
+  if (typeof pem === "string" || pem instanceof Uint8Array) return;
+  throw new TypeError(`opensslTls: ${name}: expected PEM, its text or bytes, got ${shown(pem)}`);
 }

@@ -21,11 +21,8 @@ export class SessionCache {
   /** In the order of use. */
   readonly #sessions = new Map<string, KeptSession>();
 
-  /** @throws RangeError when `max` is no number of sessions. */
+  /** @param max An integer of at least 0. */
   constructor(max: number) {
-    if (!Number.isInteger(max) || max < 0) {
-      throw new RangeError(`maxSessions: expected an integer of at least 0, got ${String(max)}`);
-    }
     this.#max = max;
   }
 

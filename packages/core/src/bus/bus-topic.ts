@@ -1,3 +1,5 @@
+import { shown } from "../config/shown.ts";
+
 /**
  * What messages on the server's bus are about. `Message` is anything that `structuredClone` takes.
  * ```ts
@@ -12,7 +14,7 @@ export interface BusTopic<Message> {
 
 /** The topic of that name: the same in each process of a server. Begin the name with your package's. */
 export function busTopic<Message>(name: string): BusTopic<Message> {
-  return { name };
+  return { name: checkedName("busTopic", name) };
 }
 
 /** What all processes of a server can be asked, and what each answers. */
@@ -24,5 +26,10 @@ export interface BusQuestion<Question, Answer> {
 
 /** The question of that name: the same in each process of a server. Begin the name with your package's. */
 export function busQuestion<Question, Answer>(name: string): BusQuestion<Question, Answer> {
-  return { name };
+  return { name: checkedName("busQuestion", name) };
+}
+
+function checkedName(what: string, name: unknown): string {
+  if (typeof name === "string" && name !== "") return name;
+  throw new TypeError(`${what}: expected a name, got ${shown(name)}`);
 }

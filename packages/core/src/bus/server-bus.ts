@@ -1,3 +1,5 @@
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { logger } from "../log/logger.ts";
 import { isPromise } from "../modules/awaitable.ts";
 import type { BusMessage, RetainedMessage } from "./bus-message.ts";
@@ -24,6 +26,10 @@ export interface AskOptions {
   timeoutMs?: number;
 }
 
+const NONE: PublishOptions & AskOptions = {};
+/** What is added for others leaves a time that a timer takes. */
+const MAX_ASK_MS = 2_147_483_000;
+
 interface OpenQuestion {
   /** Processes that have not answered. */
   readonly waiting: Set<BusPeer>;
@@ -49,18 +55,28 @@ export class ServerBus {
 
   /**
    * Tells all processes. Listeners of this one have heard it when the call returns.
-   * @throws DataCloneError when the message cannot be cloned and other processes are to have it.
+   * @throws DataCloneError when the message cannot be cloned and other processes are to have it; TypeError for an option that is
+   * not known or of another type.
    */
-  publish<Message>(topic: BusTopic<Message>, message: Message, { retainAs }: PublishOptions = {}): void {
+  publish<Message>(topic: BusTopic<Message>, message: Message, options: PublishOptions = NONE): void {
     const { name } = topic;
+    const { retainAs } = options;
+    if (options !== NONE) {
+      checkOptionNames("publish", options, ["retainAs"]);
+      checkOptionType("publish", "retainAs", retainAs, "string");
+    }
     this.#hear({ bus: "publish", topic: name, message, retainAs }, undefined);
   }
 
   /**
    * Hears what is said from now on, and first what is retained. A listener that throws is logged.
    * @returns how to hear no more.
+   * @throws TypeError for a listener that is no function.
    */
   subscribe<Message>(topic: BusTopic<Message>, listener: (message: Message) => void): () => void {
+    if (typeof listener !== "function") {
+      throw new TypeError(`subscribe to ${topic.name}: expected a function, got ${shown(listener)}`);
+    }
     const listeners = this.#listeners.get(topic.name) ?? new Set();
     this.#listeners.set(topic.name, listeners);
     // Each call is one of its own, also of the same function.
@@ -75,23 +91,35 @@ export class ServerBus {
   /**
    * Says how this process answers. One at a time for each question; where there is none, the process has nothing to say.
    * @returns how to answer no more.
+   * @throws TypeError for an answerer that is no function.
    */
   answer<Question, Answer>(
     question: BusQuestion<Question, Answer>,
     answerer: (question: Question) => Answer | Promise<Answer>,
   ): () => void {
+    if (typeof answerer !== "function") {
+      throw new TypeError(`answer to ${question.name}: expected a function, got ${shown(answerer)}`);
+    }
     this.#answerers.set(question.name, answerer as (question: unknown) => unknown);
     return () => {
       if (this.#answerers.get(question.name) === answerer) this.#answerers.delete(question.name);
     };
   }
 
-  /** The answers of all processes that have one, in no order; never rejects. */
+  /**
+   * The answers of all processes that have one, in no order. Rejects only with a TypeError or RangeError, for an option that cannot
+   * be.
+   */
   async ask<Question, Answer>(
     question: BusQuestion<Question, Answer>,
     about: Question,
-    { timeoutMs = 1000 }: AskOptions = {},
+    options: AskOptions = NONE,
   ): Promise<Answer[]> {
+    if (options !== NONE) checkOptionNames("ask", options, ["timeoutMs"]);
+    const { timeoutMs = 1000 } = options;
+    if (typeof timeoutMs !== "number" || !(timeoutMs >= 0 && timeoutMs <= MAX_ASK_MS)) {
+      throw new RangeError(`ask: timeoutMs: expected 0 to ${MAX_ASK_MS}, got ${shown(timeoutMs)}`);
+    }
     return (await this.#collect(question.name, about, timeoutMs, undefined)) as Answer[];
   }
 

@@ -104,7 +104,7 @@ describe("a dictionary", () => {
     expect(() => new CompressionDictionary("abc" as never)).toThrow(TypeError);
     expect(() => new CompressionDictionary(Buffer.from("37a430ec00000000", "hex"))).toThrow("Zstandard's own format");
     expect(() => new CompressionSettings().setDictionary(Buffer.from("abc") as never)).toThrow(
-      "dictionary: expected a CompressionDictionary, got object",
+      "dictionary: expected a CompressionDictionary, got a Buffer",
     );
   });
 });

@@ -61,11 +61,11 @@ export class CompressionSettings {
     if (options === NONE) return;
     checkOptionNames("compression", options, OPTION_NAMES);
     const { level = 0, decompression = false, preserveEtag = false } = options;
-    if (typeof level === "object") forEach(level, (algorithm, value) => this.setLevel(algorithm, value));
+    if (isRecord(level)) forEach(level, (algorithm, value) => this.setLevel(algorithm, value));
     else this.setLevel(level);
-    if (typeof decompression === "object") forEach(decompression, (name, on) => this.setDecompression(name, on));
+    if (isRecord(decompression)) forEach(decompression, (name, on) => this.setDecompression(name, on));
     else this.setDecompression(decompression);
-    if (typeof preserveEtag === "object") forEach(preserveEtag, (name, on) => this.setPreserveEtag(name, on));
+    if (isRecord(preserveEtag)) forEach(preserveEtag, (name, on) => this.setPreserveEtag(name, on));
     else this.setPreserveEtag(preserveEtag);
     for (const name of ["maxDecompressedBytes", "maxDecompressionRatio", "flushAfterMs"] as const) {
       const value = options[name] ?? this[name];
@@ -142,7 +142,7 @@ export class CompressionSettings {
   setDictionary(dictionary: CompressionDictionary | undefined): this {
     this.#checkOpen();
     if (dictionary !== undefined && !(dictionary instanceof CompressionDictionary)) {
-      throw new TypeError(`compression: dictionary: expected a CompressionDictionary, got ${typeof dictionary}`);
+      throw new TypeError(`compression: dictionary: expected a CompressionDictionary, got ${shown(dictionary)}`);
     }
     this.#dictionary = dictionary;
     return this;
@@ -187,6 +187,10 @@ export class CompressionSettings {
   #checkOpen(): void {
     if (this.#locked) throw new TypeError("compression: set too late: the final head of the response has come");
   }
+}
+
+function isRecord<Given>(given: Given): given is Extract<Given, object> {
+  return typeof given === "object" && given !== null;
 }
 
 function forEach<Name extends string, Value>(

@@ -17,3 +17,14 @@ export function checkOptionNames(what: string, given: object, known: readonly st
     throw new TypeError(`${what}: unknown option ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
   }
 }
+
+const EXPECTED = { boolean: "true or false", string: "a string", function: "a function" } as const;
+
+/**
+ * For an option that is a switch, a text or a function: `"no"` would be a yes. One that is not given is good.
+ * @throws TypeError naming the option, what was expected, and what was given.
+ */
+export function checkOptionType(what: string, name: string, value: unknown, type: keyof typeof EXPECTED): void {
+  if (value === undefined || typeof value === type) return;
+  throw new TypeError(`${what}: ${name}: expected ${EXPECTED[type]}, got ${shown(value)}`);
+}

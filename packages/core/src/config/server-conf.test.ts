@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { configureLogs } from "../log/logger.ts";
 import { serverConfJsonSchema } from "./json-schema.ts";
 import {
@@ -119,15 +119,35 @@ test("what is wrong for two reasons is told once", () => {
   );
 });
 
-test("keys that are not ours are kept, and named in one debug line without their values", () => {
+describe("keys that are not ours", () => {
   const lines: string[] = [];
-  configureLogs({ levels: "core=debug", destination: { write: (line) => void lines.push(line) } });
-  const conf = parseServerConf("max_retrys: 5\nmy_app: { token: hunter2 }\n", "s.yaml");
-  expect(conf.extensions).toEqual({ max_retrys: 5, my_app: { token: "hunter2" } });
-  expect(lines).toHaveLength(1);
-  expect(JSON.parse(lines[0]!)).toMatchObject({
-    file: "s.yaml",
-    keys: ["max_retrys (did you mean max_retries?)", "my_app"],
+  beforeEach(() => {
+    lines.length = 0;
+    configureLogs({ levels: "core=debug", destination: { write: (line) => void lines.push(line) } });
   });
-  expect(lines[0]).not.toContain("hunter2");
+  const told = (): unknown[] => lines.map((line) => JSON.parse(line) as unknown);
+
+  test("are kept, and named without their values: those nearly ours in a warning", () => {
+    const conf = parseServerConf("max_retrys: 5\nmy_app: { token: hunter2 }\n", "s.yaml");
+    expect(conf.extensions).toEqual({ max_retrys: 5, my_app: { token: "hunter2" } });
+    expect(told()).toEqual([
+      expect.objectContaining({ level: 40, file: "s.yaml", keys: ["max_retrys (did you mean max_retries?)"] }),
+      expect.objectContaining({ level: 20, file: "s.yaml", keys: ["my_app"] }),
+    ]);
+    expect(lines.join("")).not.toContain("hunter2");
+  });
+
+  test("are told in the same way when they come from code, and those of a file not twice", () => {
+    completeServerConf({ gracePeriodSeconds: 1, threds: 2, my_app: {} } as object);
+    expect(told()).toEqual([
+      expect.objectContaining({
+        level: 40,
+        keys: ["gracePeriodSeconds (did you mean grace_period_seconds?)", "threds (did you mean threads?)"],
+      }),
+      expect.objectContaining({ level: 20, keys: ["my_app"] }),
+    ]);
+    lines.length = 0;
+    completeServerConf({ ...defaultServerConf(), extensions: { max_retrys: 5 } } as object);
+    expect(told()).toEqual([]);
+  });
 });

@@ -1,5 +1,6 @@
 import { z, type ZodType } from "zod";
 import { logger } from "../log/logger.ts";
+import { processRole } from "../server/process-role.ts";
 import { ConfigError } from "./config-error.ts";
 import { keyPathText } from "./key-path.ts";
 import { loadYamlConfig, parseYamlConfig } from "./load-yaml.ts";
@@ -136,12 +137,17 @@ export function defaultServerConf(): ServerConf {
 }
 
 /**
- * `given` with the defaults of what it leaves out. Keys that are not ours are left out.
+ * `given` with the defaults of what it leaves out. Keys that are not ours are left out, since an application may have its own beside
+ * them; one that is nearly ours is told, as {@link loadServerConf} tells it.
  * @throws ConfigError naming each key whose value cannot be.
  */
 export function completeServerConf(given: Partial<ServerConf>): ServerConf {
   const result = known.safeParse(given, PARSING);
-  if (result.success) return result.data;
+  if (result.success) {
+    // What a file had beside them was told when it was read, and stands in `extensions`.
+    reportForeignKeys(Object.keys(given).filter((key) => !OURS.has(key)));
+    return result.data;
+  }
   const problems = result.error.issues
     .flatMap((issue) => findings(issue))
     .map(({ path, message }) => ({ file: "configuration", line: 0, column: 0, key: keyPathText(path), message }));
@@ -150,7 +156,8 @@ export function completeServerConf(given: Partial<ServerConf>): ServerConf {
 
 /**
  * Reads a server's configuration from a YAML file. Every key is optional. Keys that are not ours land in `extensions`
- * and are named in one debug line of the `core` log, with the key that was perhaps meant.
+ * and are named in the `core` log: in a warning those that are nearly ours, with the key that was perhaps meant, and at level `debug`
+ * the others.
  * @throws ConfigError when the file cannot be read or a value is not valid.
  */
 export function loadServerConf(path: string): LoadedServerConf {
@@ -169,14 +176,28 @@ export function keysWithoutEffect(conf: ServerConf): readonly string[] {
 }
 
 function reportExtensions(conf: LoadedServerConf, file: string): LoadedServerConf {
-  const keys = Object.keys(conf.extensions);
-  if (keys.length > 0 && logger("core").isLevelEnabled("debug")) {
-    logger("core").debug({ file, keys: keys.map(withNearest) }, "configuration keys that the server does not use");
-  }
+  reportForeignKeys(Object.keys(conf.extensions), file);
   return conf;
 }
 
-function withNearest(key: string): string {
-  const near = nearestName(key, Object.keys(serverConfShape));
-  return near === undefined ? key : `${key} (did you mean ${near}?)`;
+const OURS: ReadonlySet<string> = new Set([...Object.keys(serverConfShape), "extensions"]);
+
+/** One that is nearly ours is more often a slip than an application's own, and would silently do nothing. */
+function reportForeignKeys(keys: readonly string[], file?: string): void {
+  // A worker would only say it again.
+  if (keys.length === 0 || processRole().kind === "worker") return;
+  const place = file === undefined ? {} : { file };
+  const near: string[] = [];
+  const others: string[] = [];
+  for (const key of keys) {
+    const meant = nearestName(key, Object.keys(serverConfShape));
+    if (meant === undefined) others.push(key);
+    else near.push(`${key} (did you mean ${meant}?)`);
+  }
+  if (near.length > 0) {
+    logger("core").warn({ ...place, keys: near }, "configuration keys that the server does not use, and nearly knows");
+  }
+  if (others.length > 0) {
+    logger("core").debug({ ...place, keys: others }, "configuration keys that the server does not use");
+  }
 }

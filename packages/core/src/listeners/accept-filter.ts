@@ -1,3 +1,4 @@
+import { shown } from "../config/shown.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 
 /**
@@ -14,5 +15,5 @@ export type AcceptFilter = (client: SocketAddress | undefined) => boolean | Prom
 
 /** @throws TypeError for what is no function. */
 export function checkAcceptFilter(filter: unknown): void {
-  if (typeof filter !== "function") throw new TypeError(`acceptFilter: expected a function, got ${typeof filter}`);
+  if (typeof filter !== "function") throw new TypeError(`acceptFilter: expected a function, got ${shown(filter)}`);
 }

@@ -1,5 +1,6 @@
 import { Socket } from "node:net";
-import { checkOptionNames } from "../config/known-options.ts";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
 import { checkAcceptFilter, type AcceptFilter } from "./accept-filter.ts";
 
 /** How one place is listened on. */
@@ -74,7 +75,9 @@ const MAX_KEEP_ALIVE_MS = 32_767_000;
  */
 export function checkListenOptions(what: string, options: ListenOptions): void {
   checkOptionNames(what, options, OPTION_NAMES);
-  const { acceptFilter, onBound, keepAlive } = options;
+  const { acceptFilter, keepAlive } = options;
+  for (const name of ["ipv6Only", "reusePort"] as const) checkOptionType(what, name, options[name], "boolean");
+  checkOptionType(what, "onBound", options.onBound, "function");
   checkInteger(what, options, "mode", 0, 0o7777);
   checkInteger(what, options, "backlog", 1, 2_147_483_647);
   checkInteger(what, options, "dscp", 0, 63);
@@ -84,9 +87,6 @@ export function checkListenOptions(what: string, options: ListenOptions): void {
     throw new TypeError(`${what}: dscp: this Node.js cannot set it; 24.15 and newer can`);
   }
   if (acceptFilter !== undefined) checkAcceptFilter(acceptFilter);
-  if (onBound !== undefined && typeof onBound !== "function") {
-    throw new TypeError(`${what}: onBound: expected a function, got ${typeof onBound}`);
-  }
   if (keepAlive === undefined) return;
   checkOptionNames(`${what}: keepAlive`, keepAlive, KEEP_ALIVE_NAMES);
   checkInteger(`${what}: keepAlive`, keepAlive, "idleMs", 1000, MAX_KEEP_ALIVE_MS);
@@ -105,5 +105,5 @@ function checkInteger<Options extends object>(
   if (value === undefined) return;
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new RangeError(`${what}: ${name}: expected an integer ${range}, got ${JSON.stringify(value)}`);
+  throw new RangeError(`${what}: ${name}: expected an integer ${range}, got ${shown(value)}`);
 }

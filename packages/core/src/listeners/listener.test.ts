@@ -128,7 +128,7 @@ test("after close nobody is accepted, and what was accepted stays", async () => 
 
 test("a filter that is none, and an option that is none, are refused at once", () => {
   const make = (options: object) => () => new Listener(SocketAddress.parse("127.0.0.1:0"), options, () => undefined);
-  expect(make({ acceptFilter: "10.0.0.0/8" })).toThrow("acceptFilter: expected a function, got string");
+  expect(make({ acceptFilter: "10.0.0.0/8" })).toThrow('acceptFilter: expected a function, got "10.0.0.0/8"');
   expect(make({ acceptFilters: () => true })).toThrow("did you mean acceptFilter?");
 });
 

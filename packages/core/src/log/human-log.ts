@@ -1,3 +1,5 @@
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
+
 /** A log line, as data. */
 export interface LogRecord {
   /** pino's number: 30 for `info`. */
@@ -35,8 +37,15 @@ const SHOWN = new Set(["level", "time", "name", "msg", "err"]);
 /** What came from outside may hold what a terminal would obey. */
 const UNSAFE = /[^ -~]/g;
 
-/** Turns log lines as they are written into what people read: `[10:46:08.123] INFO: core: stopping {"signal":"SIGTERM"}`. */
-export function humanLog({ colors = false, text }: HumanLogOptions = {}): (line: string) => string {
+/**
+ * Turns log lines as they are written into what people read: `[10:46:08.123] INFO: core: stopping {"signal":"SIGTERM"}`.
+ * @throws TypeError for an option that is not known or of another type.
+ */
+export function humanLog(options: HumanLogOptions = {}): (line: string) => string {
+  checkOptionNames("humanLog", options, ["colors", "text"]);
+  const { colors = false, text } = options;
+  checkOptionType("humanLog", "colors", colors, "boolean");
+  checkOptionType("humanLog", "text", text, "function");
   return (line) => {
     const record = parsed(line);
     if (record === undefined) return line;

@@ -1,4 +1,7 @@
 import { write, writeSync } from "node:fs";
+import { checkOptionNames } from "../config/known-options.ts";
+import { shown } from "../config/shown.ts";
+import { MAX_TIMER_MS } from "../net/deadline.ts";
 import { closeQuietly } from "./close-quietly.ts";
 import { onReopen } from "./log-sinks.ts";
 import { logger, type LogDestination } from "./logger.ts";
@@ -66,13 +69,13 @@ export class LogFile implements LogDestination {
   #isClosed = false;
   #waiters: Waiter[] = [];
 
-  /** @throws Error when the file cannot be opened. */
-  constructor(
-    path: string,
-    { bufferBytes = 16_384, flushMs = 1000, maxBytes = 16 * 1024 * 1024 }: LogFileOptions = {},
-  ) {
+  /** @throws Error when the file cannot be opened, TypeError or RangeError for an option that cannot be. */
+  constructor(path: string, options: LogFileOptions = {}) {
+    if (typeof path !== "string" || path === "") {
+      throw new TypeError(`LogFile: expected the path of a file, got ${shown(path)}`);
+    }
     this.path = path;
-    this.#options = { bufferBytes, flushMs, maxBytes };
+    this.#options = resolveOptions(options);
     this.#fd = openLogSync(path);
     this.#forget = onReopen(this);
     if (files.size === 0) process.on("exit", flushAll);
@@ -267,6 +270,25 @@ export class LogFile implements LogDestination {
     this.#useNext();
     closeQuietly(this.#fd);
   }
+}
+
+const DEFAULTS: Required<LogFileOptions> = { bufferBytes: 16_384, flushMs: 1000, maxBytes: 16 * 1024 * 1024 };
+
+function resolveOptions(given: LogFileOptions): Required<LogFileOptions> {
+  checkOptionNames("LogFile", given, Object.keys(DEFAULTS));
+  const options = { ...DEFAULTS };
+  for (const name of ["bufferBytes", "flushMs", "maxBytes"] as const) {
+    const value: unknown = given[name];
+    if (value === undefined) continue;
+    // Later than this a timer fires at once.
+    const most = name === "flushMs" ? MAX_TIMER_MS : Number.POSITIVE_INFINITY;
+    if (typeof value !== "number" || !(value >= 0 && value <= most)) {
+      const range = name === "flushMs" ? `from 0 to ${most}` : "of at least 0";
+      throw new RangeError(`LogFile: ${name}: expected a number ${range}, got ${shown(value)}`);
+    }
+    options[name] = value;
+  }
+  return options;
 }
 
 function flushAll(): void {

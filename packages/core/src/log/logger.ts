@@ -1,6 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import { pino, stdSerializers, type DestinationStream, type Logger as PinoLogger } from "pino";
-import { checkOptionNames } from "../config/known-options.ts";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import { standardLog } from "./log-sinks.ts";
 import { parseLogLevels, type LogLevel, type LogLevels } from "./levels.ts";
@@ -43,6 +43,7 @@ const facades = new Map<string, Logger>();
  */
 export function configureLogs(options: LogOptions = {}): void {
   checkOptionNames("configureLogs", options, ["levels", "destination"]);
+  checkOptionType("configureLogs", "levels", options.levels, "string");
   if (options.destination !== undefined && typeof options.destination?.write !== "function") {
     throw new TypeError(
       `configureLogs: destination: expected an object with write(), got ${shown(options.destination)}`,

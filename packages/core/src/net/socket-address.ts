@@ -78,8 +78,8 @@ export class SocketAddress {
 
   /** @throws ProxyError `ConnectError` when the path is empty or holds a NUL. */
   static unix(path: string): SocketAddress {
-    if (path === "" || path.includes("\0")) {
-      throw ProxyError.internal("ConnectError", `invalid Unix socket path ${JSON.stringify(path)}: expected a path`);
+    if (typeof path !== "string" || path === "" || path.includes("\0")) {
+      throw ProxyError.internal("ConnectError", `invalid Unix socket path ${shown(path)}: expected a path`);
     }
     return new SocketAddress(undefined, undefined, path);
   }

@@ -1,6 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import { ServerBus } from "../bus/server-bus.ts";
-import { checkOptionNames } from "../config/known-options.ts";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { parseServerArgs, SERVER_ARGS_HELP } from "../config/server-args.ts";
 import { completeServerConf, keysWithoutEffect, loadServerConf, type ServerConf } from "../config/server-conf.ts";
 import { shown } from "../config/shown.ts";
@@ -86,10 +86,11 @@ export class Server {
 
   /**
    * @param conf Overrides of the defaults, by the names of the configuration file.
-   * @throws ConfigError naming each key whose value cannot be, TypeError for an option that is not known.
+   * Keys that are not ours are left out; one that is nearly ours is told in the log.
+   * @throws ConfigError naming each key whose value cannot be, TypeError for an option that is not known or of another type.
    */
   constructor(conf: Partial<ServerConf> = {}, options: ServerOptions = {}) {
-    checkOptionNames("Server", options, OPTION_NAMES);
+    checkOptions(options);
     this.conf = completeServerConf(conf);
     this.options = options;
     // On sockets that were taken over, clients come from the first moment on; the server before does not know of those.
@@ -174,13 +175,23 @@ export class Server {
     return this.#phases.current;
   }
 
-  /** Calls `listener` with each phase from now on, until the function that is returned is called. Each process has its own. */
+  /**
+   * Calls `listener` with each phase from now on, until the function that is returned is called. Each process has its own.
+   * @throws TypeError for what is no function.
+   */
   onPhase(listener: (phase: ExecutionPhase) => void): () => void {
+    if (typeof listener !== "function") throw new TypeError(`onPhase: expected a function, got ${shown(listener)}`);
     return this.#phases.watch(listener);
   }
 
-  /** What to do at SIGHUP. Without a hook, that signal does nothing. */
+  /**
+   * What to do at SIGHUP. Without a hook, that signal does nothing.
+   * @throws TypeError for a hook that is none.
+   */
   onReload<Value>(hook: ReloadHook<Value>): this {
+    if (typeof hook?.load !== "function" || typeof hook.apply !== "function") {
+      throw new TypeError(`onReload: expected an object with load() and apply(), got ${shown(hook)}`);
+    }
     this.#reloads.add(hook);
     return this;
   }
@@ -493,4 +504,18 @@ function listens({ listeners = [] }: Service): boolean {
 function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function checkOptions(options: ServerOptions): void {
+  checkOptionNames("Server", options, OPTION_NAMES);
+  for (const name of ["upgrade", "test"] as const) checkOptionType("Server", name, options[name], "boolean");
+  const { handover, inherited } = options;
+  if (handover !== undefined && (typeof handover?.send !== "function" || typeof handover.receive !== "function")) {
+    throw new TypeError(`Server: handover: expected one, such as linuxHandover(), got ${shown(handover)}`);
+  }
+  if (inherited !== undefined && !(inherited instanceof Map)) {
+    throw new TypeError(
+      `Server: inherited: expected a Map of descriptors, such as activatedSockets() gives, got ${shown(inherited)}`,
+    );
+  }
 }

@@ -1,3 +1,4 @@
+import { shown } from "../config/shown.ts";
 import { logger } from "../log/logger.ts";
 import type { Service } from "./service.ts";
 
@@ -11,8 +12,15 @@ export interface BackgroundTask {
   run(shutdown: AbortSignal, ready: () => void): Promise<void>;
 }
 
-/** Wraps `task` as a service named `BG name`. */
+/**
+ * Wraps `task` as a service named `BG name`.
+ * @throws TypeError for a name that is no text, and a task that is none.
+ */
 export function backgroundService(name: string, task: BackgroundTask): Service {
+  if (typeof name !== "string") throw new TypeError(`backgroundService: name: expected a string, got ${shown(name)}`);
+  if (typeof task?.run !== "function") {
+    throw new TypeError(`backgroundService: task: expected an object with run(), got ${shown(task)}`);
+  }
   return new RunningTask(`BG ${name}`, task);
 }
 

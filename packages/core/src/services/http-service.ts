@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { shown } from "../config/shown.ts";
 import { connectionChannels } from "../diagnostics.ts";
 import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import type { ServerConnection } from "../http/server-connection.ts";
@@ -56,8 +57,10 @@ export class HttpService implements Service {
   /** The listeners are closed; who is let in now had come before. */
   #draining = false;
 
-  /** @throws RangeError when an option is out of range. */
-  constructor(name: string, app: HttpApp, { http2 = {}, tls, ...http1 }: Partial<HttpServiceOptions> = {}) {
+  /** @throws TypeError for an option that is not known or of another type, RangeError when one is out of range. */
+  constructor(name: string, app: HttpApp, options: Partial<HttpServiceOptions> = {}) {
+    checkService(name, app, options);
+    const { http2 = {}, tls, ...http1 } = options;
     this.name = name;
     this.#app = app;
     this.#http1 = resolveHttp1ServerOptions(http1);
@@ -245,6 +248,20 @@ export class HttpService implements Service {
   #onLess(): void {
     if (this.#idle) this.#onIdle?.();
   }
+}
+
+function checkService(name: unknown, app: HttpApp, options: Partial<HttpServiceOptions>): void {
+  if (typeof name !== "string") throw new TypeError(`HttpService: name: expected a string, got ${shown(name)}`);
+  if (typeof app?.handleRequest !== "function") {
+    throw new TypeError(`HttpService: app: expected an object with handleRequest(), got ${shown(app)}`);
+  }
+  // Names are checked where the values are.
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`HttpService: expected an object of options, got ${shown(options)}`);
+  }
+  const { tls } = options;
+  if (tls === undefined || typeof tls?.listen === "function") return;
+  throw new TypeError(`HttpService: tls: expected a TLS provider, such as opensslTls(), got ${shown(tls)}`);
 }
 
 function readAddresses(digest: ConnectionDigest): void {

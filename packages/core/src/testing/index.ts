@@ -1,5 +1,5 @@
 export { EventLog, type LoggedEvent } from "./event-log.ts";
-export { encodeHeaderBlock, statusOfBlock } from "./header-block.ts";
+export { encodeHeaderBlock } from "./header-block.ts";
 export {
   FLAG,
   FRAME,

@@ -1,4 +1,4 @@
-import { checkOptionNames } from "../config/known-options.ts";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import { CertificateNames } from "./certificate-names.ts";
 import { TLS_VERSIONS } from "./peer-tls.ts";
@@ -31,31 +31,33 @@ const CERTIFICATE_NAMES: Readonly<Record<keyof TlsCertificate, true>> = {
 export function checkTlsListenSettings(what: string, settings: TlsListenSettings): void {
   checkOptionNames(what, settings, Object.keys(NAMES));
   const { certificates = [], resolveCertificate, clientCertificates, unknownName, ticketKey, alpn } = settings;
-  if (!Array.isArray(certificates)) throw new TypeError("certificates: expected an array");
+  if (!Array.isArray(certificates)) {
+    throw new TypeError(`certificates: expected an array, got ${shown(certificates)}`);
+  }
   certificates.forEach((certificate: TlsCertificate, at: number) =>
     checkCertificate(`certificates[${at}]`, certificate),
   );
   if (resolveCertificate !== undefined && typeof resolveCertificate !== "function") {
-    throw new TypeError(`resolveCertificate: expected a function, got ${typeof resolveCertificate}`);
+    throw new TypeError(`resolveCertificate: expected a function, got ${shown(resolveCertificate)}`);
   }
   if (certificates.length === 0 && resolveCertificate === undefined) {
     throw new TypeError(`${what}: TLS needs certificates or resolveCertificate`);
   }
   if (unknownName !== undefined && unknownName !== "default" && unknownName !== "refuse") {
-    throw new TypeError(`unknownName: expected "default" or "refuse", got ${JSON.stringify(unknownName)}`);
+    throw new TypeError(`unknownName: expected "default" or "refuse", got ${shown(unknownName)}`);
   }
   if (clientCertificates !== undefined) {
     checkOptionNames("clientCertificates", clientCertificates, ["mode", "ca"]);
     const { mode, ca } = clientCertificates;
     if (mode !== "request" && mode !== "require") {
-      throw new TypeError(`clientCertificates.mode: expected "request" or "require", got ${JSON.stringify(mode)}`);
+      throw new TypeError(`clientCertificates.mode: expected "request" or "require", got ${shown(mode)}`);
     }
     checkSource("clientCertificates.ca", ca);
   }
   checkVersions(settings.minVersion, settings.maxVersion);
   for (const name of ["ciphers", "groups"] as const) {
     if (settings[name] === undefined || typeof settings[name] === "string") continue;
-    throw new TypeError(`${name}: expected a string, got ${typeof settings[name]}`);
+    throw new TypeError(`${name}: expected a string, got ${shown(settings[name])}`);
   }
   if (ticketKey !== undefined && ticketKey !== false) checkTicketKey(ticketKey);
   if (alpn !== undefined && !(Array.isArray(alpn) && alpn.every(isProtocolName))) {
@@ -69,21 +71,24 @@ export function checkTlsListenSettings(what: string, settings: TlsListenSettings
 }
 
 function checkCertificate(where: string, certificate: TlsCertificate): void {
-  if (typeof certificate !== "object" || certificate === null) throw new TypeError(`${where}: expected { cert, key }`);
+  if (typeof certificate !== "object" || certificate === null) {
+    throw new TypeError(`${where}: expected { cert, key }, got ${shown(certificate)}`);
+  }
   checkOptionNames(where, certificate, Object.keys(CERTIFICATE_NAMES));
   const { cert, key, names, ocsp } = certificate;
   checkSource(`${where}.cert`, cert);
   checkSource(`${where}.key`, key);
+  checkOptionType(where, "passphrase", certificate.passphrase, "string");
   if (names !== undefined && !(Array.isArray(names) && names.length > 0)) {
     throw new TypeError(`${where}.names: expected an array of names`);
   }
   for (const name of names ?? []) {
     if (typeof name === "string" && CertificateNames.isName(name)) continue;
-    throw new TypeError(`${where}.names: expected names such as a.test or *.a.test, got ${JSON.stringify(name)}`);
+    throw new TypeError(`${where}.names: expected names such as a.test or *.a.test, got ${shown(name)}`);
   }
   if (ocsp === undefined || typeof ocsp === "function" || ocsp instanceof Uint8Array) return;
   if (typeof ocsp?.file !== "string") {
-    throw new TypeError(`${where}.ocsp: expected bytes, { file } or a function, got ${typeof ocsp}`);
+    throw new TypeError(`${where}.ocsp: expected bytes, { file } or a function, got ${shown(ocsp)}`);
   }
 }
 
@@ -94,7 +99,7 @@ function checkSource(where: string, source: unknown): void {
     throw new TypeError(`${where}: expected PEM, got a text without -----BEGIN; a path is given as { file: "…" }`);
   }
   if (typeof (source as { file?: unknown } | null | undefined)?.file === "string") return;
-  throw new TypeError(`${where}: expected PEM (a string or bytes) or { file }, got ${typeof source}`);
+  throw new TypeError(`${where}: expected PEM (a string or bytes) or { file }, got ${shown(source)}`);
 }
 
 function checkTicketKey(ticketKey: unknown): void {
@@ -103,7 +108,7 @@ function checkTicketKey(ticketKey: unknown): void {
     throw new RangeError(`ticketKey: expected 48 bytes, got ${ticketKey.length}`);
   }
   if (typeof (ticketKey as { file?: unknown } | null)?.file === "string") return;
-  throw new TypeError(`ticketKey: expected 48 bytes, { file } or false, got ${typeof ticketKey}`);
+  throw new TypeError(`ticketKey: expected 48 bytes, { file } or false, got ${shown(ticketKey)}`);
 }
 
 function checkVersions(min: TlsVersion = "1.2", max: TlsVersion = "1.3"): void {

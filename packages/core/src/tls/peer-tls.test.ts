@@ -50,6 +50,19 @@ describe("the reuse key", () => {
     expect(keyOf({ clientCert: { cert: CA, key: OTHER_CA } })).not.toBe(one);
   });
 
+  test("does not tell what is the default from nothing", () => {
+    expect(keyOf({ verifyCert: true, minTlsVersion: "1.2" })).toBe(base);
+    expect(keyOf({ ca: CA, maxTlsVersion: "1.3" })).toBe(keyOf({ ca: CA }));
+  });
+
+  test.each(["verifyCert", "verifyHostname", "minTlsVersion", "ca", "groups"])(
+    "null for %s is refused, also behind a peer that is alike",
+    (name) => {
+      keyOf({ ca: CA });
+      expect(() => keyOf({ ca: CA, [name]: null })).toThrow(`HttpPeer: ${name}: expected`);
+    },
+  );
+
   test("what is meant for TLS does not matter on plaintext", () => {
     expect(new HttpPeer("10.0.0.1:80", { verifyCert: false, ca: CA }).reuseKey).toBe("10.0.0.1:80");
   });
@@ -60,11 +73,16 @@ describe("the reuse key", () => {
 });
 
 test.each<[object, RegExp]>([
-  [{ verifyCert: "no" }, /HttpPeer: verifyCert: expected a boolean, got "no"/],
+  [{ verifyCert: "no" }, /HttpPeer: verifyCert: expected true or false, got "no"/],
   [{ alternativeCn: 5 }, /alternativeCn: expected a string, got 5/],
   [{ ca: "/etc/ca.pem" }, /ca: expected PEM.*without -----BEGIN/],
   [{ clientCert: { cert: CA } }, /clientCert: it has no key/],
   [{ clientCert: CA }, /clientCert: expected \{ cert, key \}/],
+  [
+    { clientCert: { cert: CA, key: CA, pasphrase: "a" } },
+    /clientCert: unknown option pasphrase; did you mean passphrase/,
+  ],
+  [{ clientCert: { cert: CA, key: CA, passphrase: 5 } }, /clientCert: passphrase: expected a string, got 5/],
   [{ minTlsVersion: "TLSv1.2" }, /minTlsVersion: expected one of "1\.0", "1\.1", "1\.2", "1\.3", got "TLSv1\.2"/],
   [{ minTlsVersion: "1.3", maxTlsVersion: "1.2" }, /minTlsVersion: expected at most maxTlsVersion, 1\.2, got 1\.3/],
 ])("%j is an error", (options, message) => {

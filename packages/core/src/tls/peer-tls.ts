@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import type { TlsVersion } from "./tls-listen-settings.ts";
 
@@ -90,7 +91,9 @@ export class PeerTls {
 
   /** @throws TypeError or RangeError for an option that cannot be. */
   static of(options: PeerTlsOptions): PeerTls {
-    if (PEER_TLS_OPTION_NAMES.every((name) => options[name] === undefined)) return PeerTls.NONE;
+    // What is the same as before was checked before.
+    if (isAskedBy(options, PeerTls.NONE)) return PeerTls.NONE;
+    if (latest !== undefined && isAskedBy(options, latest)) return latest;
     checkOptions(options);
     const { ca, clientCert } = options;
     const key = JSON.stringify([
@@ -101,8 +104,8 @@ export class PeerTls {
       clientCert === undefined ? "" : `${digestOf(clientCert.cert)} ${digestOf(clientCert.key)}`,
       options.groups ?? "",
       options.ciphers ?? "",
-      options.minTlsVersion ?? "",
-      options.maxTlsVersion ?? "",
+      options.minTlsVersion ?? "1.2",
+      options.maxTlsVersion ?? "1.3",
     ]);
     let peerTls = made.get(key);
     if (peerTls === undefined) {
@@ -110,8 +113,32 @@ export class PeerTls {
       if (made.size >= MAX_MADE) made.clear();
       made.set(key, peerTls);
     }
+    latest = peerTls;
     return peerTls;
   }
+}
+
+/** Of the peer before, whose options those of the next one often are. */
+let latest: PeerTls | undefined;
+
+/** Whether `known` is what these options ask for, told without a look into certificates and keys. Not so is no answer. */
+function isAskedBy(options: PeerTlsOptions, known: PeerTls): boolean {
+  return (
+    isSame(options.verifyCert, true, known.verifyCert) &&
+    isSame(options.verifyHostname, true, known.verifyHostname) &&
+    options.alternativeCn === known.alternativeCn &&
+    options.ca === known.ca &&
+    options.clientCert === known.clientCert &&
+    options.groups === known.groups &&
+    options.ciphers === known.ciphers &&
+    isSame(options.minTlsVersion, "1.2", known.minTlsVersion) &&
+    isSame(options.maxTlsVersion, "1.3", known.maxTlsVersion)
+  );
+}
+
+/** `null`, say, is nothing that could be meant, and is left to the checks. */
+function isSame<Value>(given: Value | undefined, otherwise: Value, known: Value): boolean {
+  return (given === undefined ? otherwise : given) === known;
 }
 
 /** Those that were asked for lately: a peer is often made anew for every request. */
@@ -137,8 +164,10 @@ function digestOf(pem: string | Uint8Array): string {
 }
 
 function checkOptions(options: PeerTlsOptions): void {
-  for (const name of ["verifyCert", "verifyHostname"] as const) checkType(name, options[name], "boolean");
-  for (const name of ["alternativeCn", "groups", "ciphers"] as const) checkType(name, options[name], "string");
+  for (const name of ["verifyCert", "verifyHostname"] as const)
+    checkOptionType("HttpPeer", name, options[name], "boolean");
+  for (const name of ["alternativeCn", "groups", "ciphers"] as const)
+    checkOptionType("HttpPeer", name, options[name], "string");
   for (const name of ["minTlsVersion", "maxTlsVersion"] as const) {
     const version = options[name];
     if (version === undefined || TLS_VERSIONS.includes(version)) continue;
@@ -147,19 +176,24 @@ function checkOptions(options: PeerTlsOptions): void {
     );
   }
   checkPem("ca", options.ca);
-  const { clientCert } = options;
-  if (clientCert === undefined) return;
-  if (typeof clientCert !== "object" || clientCert === null)
+  if (options.clientCert !== undefined) checkClientCertificate(options.clientCert);
+}
+
+/** Those that were looked at: the same object is handed over for every request. */
+const checked = new WeakSet<ClientCertificate>();
+
+function checkClientCertificate(clientCert: ClientCertificate): void {
+  if (typeof clientCert !== "object" || clientCert === null) {
     throw new TypeError(`HttpPeer: clientCert: expected { cert, key }, got ${shown(clientCert)}`);
+  }
+  if (checked.has(clientCert)) return;
+  checkOptionNames("HttpPeer: clientCert", clientCert, ["cert", "key", "passphrase"]);
   for (const name of ["cert", "key"] as const) {
     if (clientCert[name] === undefined) throw new TypeError(`HttpPeer: clientCert: it has no ${name}`);
     checkPem(`clientCert.${name}`, clientCert[name]);
   }
-}
-
-function checkType(name: string, value: unknown, type: "boolean" | "string"): void {
-  if (value === undefined || typeof value === type) return;
-  throw new TypeError(`HttpPeer: ${name}: expected a ${type}, got ${shown(value)}`);
+  checkOptionType("HttpPeer: clientCert", "passphrase", clientCert.passphrase, "string");
+  checked.add(clientCert);
 }
 
 function checkPem(name: string, value: unknown): void {

@@ -49,6 +49,15 @@ interface Transport {
 
 /** Gives sessions to upstreams: on a connection that is idle or has room for another, or on a new one. */
 export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
+  /** The names of its options, for those who take them among their own. */
+  static readonly OPTION_NAMES: readonly (keyof HttpConnectorOptions)[] = [
+    "maxIdle",
+    "bindToV4",
+    "bindToV6",
+    "headLimits",
+    "tls",
+  ];
+
   readonly pool: ConnectionPool<PooledConnection>;
   readonly #headLimits: HeadLimits;
   readonly #options: HttpConnectorOptions;
@@ -232,10 +241,8 @@ function publishConnected(
   connected.publish({ address: peer.address.text, peer, reused, digest, connectMs, pool });
 }
 
-const OPTION_NAMES = ["maxIdle", "bindToV4", "bindToV6", "headLimits", "tls"];
-
 function checkOptions(options: HttpConnectorOptions): void {
-  checkOptionNames("HttpConnector", options, OPTION_NAMES);
+  checkOptionNames("HttpConnector", options, HttpConnector.OPTION_NAMES);
   checkBindTo("bindToV4", options.bindToV4, 4);
   checkBindTo("bindToV6", options.bindToV6, 6);
   const { tls } = options;

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { ProxyError } from "@sluice/error";
-import { checkOptionNames } from "../config/known-options.ts";
+import { checkOptionNames, checkOptionType } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
@@ -152,8 +152,8 @@ export class HttpPeer {
     if (options !== NONE) {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
       for (const name of TIMES) checkTime(name, options[name]);
-      for (const name of FLAGS) checkType(name, options[name], "boolean");
-      for (const name of TEXTS) checkType(name, options[name], "string");
+      for (const name of FLAGS) checkOptionType("HttpPeer", name, options[name], "boolean");
+      for (const name of TEXTS) checkOptionType("HttpPeer", name, options[name], "string");
       if (options.bindTo !== undefined) checkBindTo(options.bindTo);
       if (options.connectStream !== undefined) checkConnectStream(options);
       checkVersions(options);
@@ -267,12 +267,6 @@ function toAddress(address: string | SocketAddress | { readonly address: SocketA
 function checkTime(name: string, ms: number | undefined): void {
   if (ms === undefined || (typeof ms === "number" && ms >= 0)) return;
   throw new RangeError(`HttpPeer: ${name}: expected milliseconds of at least 0, got ${shown(ms)}`);
-}
-
-function checkType(name: string, value: unknown, type: "boolean" | "string"): void {
-  if (value === undefined || typeof value === type) return;
-  const expected = type === "boolean" ? "true or false" : "a string";
-  throw new TypeError(`HttpPeer: ${name}: expected ${expected}, got ${shown(value)}`);
 }
 
 function checkBindTo(bindTo: unknown): void {

@@ -1,3 +1,4 @@
+import { checkOptions, checkType } from "../check-options.ts";
 import { whyUnavailable } from "../ffi/libc.ts";
 import { notifySystemd } from "../systemd/notify.ts";
 import { warn } from "../systemd/report-to-systemd.ts";
@@ -42,8 +43,13 @@ export interface LinuxHandoverOptions {
  * On another system, and where koffi has no binary, each attempt fails with a LinuxError `ENOSYS`; the server goes on without.
  *
  * Under systemd the new process makes itself known as the main one before the old one may end (`NotifyAccess=all`).
+ * @throws LinuxError `EINVAL` for an option that cannot be.
  */
-export function linuxHandover({ onError = warn }: LinuxHandoverOptions = {}): LinuxHandover {
+export function linuxHandover(options: LinuxHandoverOptions = {}): LinuxHandover {
+  const attempted = "preparing for a hand-over";
+  checkOptions(attempted, options, ["onError"]);
+  const { onError = warn } = options;
+  checkType(attempted, "onError", onError, "function");
   // Now: when it is needed, the next version may already stand in the place of this one's files, or the account have changed.
   whyUnavailable();
   const becomeMain = (mainPid: number): void => {

@@ -13,3 +13,9 @@ export function checkPeer(fd: number, allowedUids: readonly number[], attempted:
   const why = `process ${peer.pid} belongs to the user ${peer.uid}, this one to ${own}`;
   throw new LinuxError("EPERM", attempted, `${why}; a hand-over needs the same user`);
 }
+
+/** @throws LinuxError `EINVAL` for what is no list of numbers of users. */
+export function checkUids(attempted: string, uids: unknown): void {
+  if (Array.isArray(uids) && uids.every((uid) => Number.isInteger(uid))) return;
+  throw new LinuxError("EINVAL", attempted, "allowedUids must be an array of whole numbers");
+}

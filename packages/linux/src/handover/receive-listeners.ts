@@ -1,3 +1,4 @@
+import { checkOptions, checkType } from "../check-options.ts";
 import { closeAll } from "../ffi/message.ts";
 import { acceptUnixSocket, type PeerCredentials } from "../ffi/unix-socket.ts";
 import { errnoName, LinuxError } from "../linux-error.ts";
@@ -6,7 +7,7 @@ import { checkListens, type HandedListener } from "./handed-listener.ts";
 import { HandoverConnection } from "./handover-connection.ts";
 import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame, type Variables } from "./handover-frame.ts";
 import { listenForHandover } from "./handover-socket.ts";
-import { checkPeer } from "./peer-check.ts";
+import { checkPeer, checkUids } from "./peer-check.ts";
 import { ReceivedListeners } from "./received-listeners.ts";
 import { limitOf, waitUntil, type Limit } from "./wait-until.ts";
 
@@ -38,9 +39,12 @@ export async function receiveListeners(
   options: ReceiveListenersOptions = {},
 ): Promise<ReceivedListeners> {
   const attempted = `waiting at ${path} for the process to take over from`;
+  checkOptions(attempted, options, OPTION_NAMES);
   const { waitMs = 6000, transferMs = 10_000, allowedUids = [], signal } = options;
   checkRange(attempted, "waitMs", waitMs, 0, 0x7fff_ffff);
   checkRange(attempted, "transferMs", transferMs, 0, 0x7fff_ffff);
+  checkUids(attempted, allowedUids);
+  for (const name of ["onListening", "onRefused"] as const) checkType(attempted, name, options[name], "function");
   const waiting = listenForHandover(path, allowedUids, attempted);
   try {
     const limit = limitOf(waitMs, signal);
@@ -56,6 +60,8 @@ export async function receiveListeners(
     waiting.close();
   }
 }
+
+const OPTION_NAMES = ["waitMs", "transferMs", "allowedUids", "signal", "onListening", "onRefused"];
 
 async function accept(listener: number, limit: Limit, attempted: string): Promise<number> {
   const look = (): number | undefined => {

@@ -1,10 +1,11 @@
+import { checkOptions, checkType } from "../check-options.ts";
 import { connectUnixSocket, type PeerCredentials } from "../ffi/unix-socket.ts";
 import { LinuxError } from "../linux-error.ts";
 import { checkRange } from "../sockets/check-range.ts";
 import { checkListener, type HandedListener } from "./handed-listener.ts";
 import { HandoverConnection, messagesOf } from "./handover-connection.ts";
 import { HANDOVER_VERSION, MAX_LISTENERS, type HandoverFrame, type Variables } from "./handover-frame.ts";
-import { checkPeer } from "./peer-check.ts";
+import { checkPeer, checkUids } from "./peer-check.ts";
 import { limitOf, pause, type Limit } from "./wait-until.ts";
 
 export interface SendListenersOptions {
@@ -39,6 +40,7 @@ export async function sendListeners(
   options: SendListenersOptions = {},
 ): Promise<PeerCredentials> {
   const attempted = `handing ${listeners.length} listening sockets over at ${path}`;
+  checkOptions(attempted, options, OPTION_NAMES);
   const {
     connectMs = 5000,
     transferMs = 10_000,
@@ -50,6 +52,8 @@ export async function sendListeners(
   checkRange(attempted, "connectMs", connectMs, 0, 0x7fff_ffff);
   checkRange(attempted, "transferMs", transferMs, 0, 0x7fff_ffff);
   checkRange(attempted, "servingMs", servingMs, 0, 0x7fff_ffff);
+  checkUids(attempted, allowedUids);
+  checkType(attempted, "onRetry", options.onRetry, "function");
   if (listeners.length > MAX_LISTENERS) {
     throw new LinuxError("EINVAL", attempted, `at most ${MAX_LISTENERS} are possible`);
   }
@@ -65,6 +69,8 @@ export async function sendListeners(
     connection.close();
   }
 }
+
+const OPTION_NAMES = ["connectMs", "transferMs", "servingMs", "allowedUids", "variables", "signal", "onRetry"];
 
 /** The new process is not there yet, or has not made the socket its own yet. */
 const MAY_COME: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED", "EACCES", "EAGAIN"]);

@@ -1,4 +1,5 @@
 import { SO_RCVBUF, SO_SNDBUF, SOL_SOCKET } from "../ffi/abi.ts";
+import { checkOptions } from "../check-options.ts";
 import { checkRange } from "./check-range.ts";
 import { descriptorOf, type SocketHandle } from "./descriptor-of.ts";
 import { readOption, writeOption } from "./socket-option.ts";
@@ -17,13 +18,24 @@ export interface BufferSizes {
  * more than 64 KiB, `receiveBytes` must be set before the connection begins: on the listening socket, or by `openTcpSocket`.
  * @throws LinuxError
  */
-export function setBufferSizes(socket: SocketHandle, { sendBytes, receiveBytes }: BufferSizes): void {
-  const attempted = "setting the buffers of a socket";
-  checkRange(attempted, "sendBytes", sendBytes, 1, 0x3fff_ffff);
-  checkRange(attempted, "receiveBytes", receiveBytes, 1, 0x3fff_ffff);
-  const fd = descriptorOf(socket, attempted);
-  if (sendBytes !== undefined) writeOption(fd, SOL_SOCKET, SO_SNDBUF, sendBytes, attempted);
-  if (receiveBytes !== undefined) writeOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBytes, attempted);
+export function setBufferSizes(socket: SocketHandle, sizes: BufferSizes): void {
+  checkOptions(ATTEMPTED, sizes, ["sendBytes", "receiveBytes"]);
+  checkBufferSizes(sizes);
+  writeBufferSizes(descriptorOf(socket, ATTEMPTED), sizes);
+}
+
+const ATTEMPTED = "setting the buffers of a socket";
+
+/** @throws LinuxError for a size that cannot be. */
+export function checkBufferSizes({ sendBytes, receiveBytes }: BufferSizes): void {
+  checkRange(ATTEMPTED, "sendBytes", sendBytes, 1, 0x3fff_ffff);
+  checkRange(ATTEMPTED, "receiveBytes", receiveBytes, 1, 0x3fff_ffff);
+}
+
+/** {@link setBufferSizes} of what was checked. */
+export function writeBufferSizes(fd: number, { sendBytes, receiveBytes }: BufferSizes): void {
+  if (sendBytes !== undefined) writeOption(fd, SOL_SOCKET, SO_SNDBUF, sendBytes, ATTEMPTED);
+  if (receiveBytes !== undefined) writeOption(fd, SOL_SOCKET, SO_RCVBUF, receiveBytes, ATTEMPTED);
 }
 
 /** The buffers as they are now: what was set, doubled, or what the kernel has grown them to. @throws LinuxError */

@@ -7,6 +7,7 @@ import {
   TCP_KEEPINTVL,
   TCP_USER_TIMEOUT,
 } from "../ffi/abi.ts";
+import { checkOptions } from "../check-options.ts";
 import { descriptorOf, type SocketHandle } from "./descriptor-of.ts";
 import { checkRange } from "./check-range.ts";
 import { readOption, writeOption } from "./socket-option.ts";
@@ -37,16 +38,27 @@ export interface KeepAliveState extends Required<KeepAlive> {
  *   it is not TCP, `ENOSYS` on other systems.
  */
 export function setKeepAlive(socket: SocketHandle, options: KeepAlive = {}): void {
-  const attempted = "setting TCP keep-alive";
+  checkKeepAlive(options);
+  writeKeepAlive(descriptorOf(socket, ATTEMPTED), options);
+}
+
+const ATTEMPTED = "setting TCP keep-alive";
+
+/** @throws LinuxError for a name that is none, and a value that cannot be. */
+export function checkKeepAlive(options: KeepAlive): void {
+  checkOptions(ATTEMPTED, options, ["idleSeconds", "intervalSeconds", "count", "userTimeoutMs"]);
+  checkRange(ATTEMPTED, "idleSeconds", options.idleSeconds, 1, 32_767);
+  checkRange(ATTEMPTED, "intervalSeconds", options.intervalSeconds, 1, 32_767);
+  checkRange(ATTEMPTED, "count", options.count, 1, 127);
+  checkRange(ATTEMPTED, "userTimeoutMs", options.userTimeoutMs, 0, 0x7fff_ffff);
+}
+
+/** {@link setKeepAlive} of what was checked. */
+export function writeKeepAlive(fd: number, options: KeepAlive): void {
   const { idleSeconds, intervalSeconds, count, userTimeoutMs } = options;
-  checkRange(attempted, "idleSeconds", idleSeconds, 1, 32_767);
-  checkRange(attempted, "intervalSeconds", intervalSeconds, 1, 32_767);
-  checkRange(attempted, "count", count, 1, 127);
-  checkRange(attempted, "userTimeoutMs", userTimeoutMs, 0, 0x7fff_ffff);
-  const fd = descriptorOf(socket, attempted);
-  writeOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1, attempted);
+  writeOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1, ATTEMPTED);
   const set = (option: number, value: number | undefined): void => {
-    if (value !== undefined) writeOption(fd, IPPROTO_TCP, option, value, attempted);
+    if (value !== undefined) writeOption(fd, IPPROTO_TCP, option, value, ATTEMPTED);
   };
   set(TCP_KEEPIDLE, idleSeconds);
   set(TCP_KEEPINTVL, intervalSeconds);

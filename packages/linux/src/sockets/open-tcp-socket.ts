@@ -8,9 +8,12 @@ import {
   SOCK_STREAM,
   TCP_FASTOPEN_CONNECT,
 } from "../ffi/abi.ts";
+import { checkOptions, checkType } from "../check-options.ts";
 import { systemCall } from "../ffi/system-call.ts";
-import { setBufferSizes, type BufferSizes } from "./buffer-sizes.ts";
-import { setKeepAlive, type KeepAlive } from "./keep-alive.ts";
+import { LinuxError } from "../linux-error.ts";
+import { checkBufferSizes, writeBufferSizes, type BufferSizes } from "./buffer-sizes.ts";
+import { checkRange } from "./check-range.ts";
+import { checkKeepAlive, writeKeepAlive, type KeepAlive } from "./keep-alive.ts";
 import { writeOption } from "./socket-option.ts";
 import { setTypeOfService } from "./type-of-service.ts";
 
@@ -35,17 +38,37 @@ export interface TcpSocketOptions extends BufferSizes {
  * @throws LinuxError; nothing is left open then.
  */
 export function openTcpSocket(family: "ipv4" | "ipv6", options: TcpSocketOptions = {}): number {
-  const attempted = "opening a TCP socket";
+  if (family !== "ipv4" && family !== "ipv6") {
+    throw new LinuxError("EINVAL", ATTEMPTED, `family must be "ipv4" or "ipv6", not ${String(family)}`);
+  }
+  checkTcpSocketOptions(options);
+  return openChecked(family, options);
+}
+
+const ATTEMPTED = "opening a TCP socket";
+const OPTION_NAMES = ["fastOpen", "typeOfService", "keepAlive", "sendBytes", "receiveBytes"];
+
+/** @throws LinuxError `EINVAL` for an option that cannot be. */
+export function checkTcpSocketOptions(options: TcpSocketOptions): void {
+  checkOptions(ATTEMPTED, options, OPTION_NAMES);
+  checkType(ATTEMPTED, "fastOpen", options.fastOpen, "boolean");
+  checkRange(ATTEMPTED, "typeOfService", options.typeOfService, 0, 255);
+  checkBufferSizes(options);
+  if (options.keepAlive !== undefined) checkKeepAlive(options.keepAlive);
+}
+
+/** {@link openTcpSocket} with options that were checked. */
+export function openChecked(family: "ipv4" | "ipv6", options: TcpSocketOptions): number {
   const domain = family === "ipv6" ? AF_INET6 : AF_INET;
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  const fd = systemCall("socket", attempted, (libc) => libc.socket(domain, type, 0));
+  const fd = systemCall("socket", ATTEMPTED, (libc) => libc.socket(domain, type, 0));
   try {
     if (options.fastOpen === true) {
       writeOption(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1, "setting TCP fast open for a connection");
     }
-    setBufferSizes(fd, options);
+    writeBufferSizes(fd, options);
     if (options.typeOfService !== undefined) setTypeOfService(fd, options.typeOfService);
-    if (options.keepAlive !== undefined) setKeepAlive(fd, options.keepAlive);
+    if (options.keepAlive !== undefined) writeKeepAlive(fd, options.keepAlive);
     return fd;
   } catch (error) {
     closeSync(fd);

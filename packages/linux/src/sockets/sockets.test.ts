@@ -307,7 +307,7 @@ test("an IPv6 connection with options set before", async () => {
 test("a socket with an option that cannot be is not left open", () => {
   const before = openTcpSocket("ipv4");
   closeSync(before);
-  expect(() => openTcpSocket("ipv4", { typeOfService: 999 })).toThrow("the byte must be");
+  expect(() => openTcpSocket("ipv4", { typeOfService: 999 })).toThrow("typeOfService must be");
   const after = openTcpSocket("ipv4");
   closeSync(after);
   expect(after).toBe(before);

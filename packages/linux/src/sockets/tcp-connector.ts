@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import { isIP, isIPv6, Socket } from "node:net";
 import { whyUnavailable } from "../ffi/libc.ts";
 import { LinuxError } from "../linux-error.ts";
-import { openTcpSocket, type TcpSocketOptions } from "./open-tcp-socket.ts";
+import { checkTcpSocketOptions, openChecked, type TcpSocketOptions } from "./open-tcp-socket.ts";
 
 /** Where to connect to; that of an `HttpPeer` of `@sluice/core` is one. */
 export interface TcpTarget {
@@ -15,9 +15,13 @@ export interface TcpTarget {
  * options: peers with different ones share no pooled connections. A name stands for the first of its addresses.
  * @param options Where the system cannot be asked for them (see {@link whyUnavailable}), it connects without.
  * @returns What gives a connected socket, half-open, without Nagle's delay. It rejects with what the system says, with the
- *   signal's reason, and with a LinuxError for options that cannot be and for a Unix socket.
+ *   signal's reason, and with a LinuxError for a Unix socket.
+ * @throws LinuxError `EINVAL` for an option that cannot be, at once.
  */
-export function tcpConnector(options: TcpSocketOptions): (target: TcpTarget, signal: AbortSignal) => Promise<Socket> {
+export function tcpConnector(
+  options: TcpSocketOptions = {},
+): (target: TcpTarget, signal: AbortSignal) => Promise<Socket> {
+  checkTcpSocketOptions(options);
   return async ({ address }, signal) => {
     const { host, port, text } = address;
     if (host === undefined || port === undefined) {
@@ -25,7 +29,7 @@ export function tcpConnector(options: TcpSocketOptions): (target: TcpTarget, sig
     }
     const ip = isIP(host) === 0 ? (await lookup(host)).address : host;
     signal.throwIfAborted();
-    const fd = whyUnavailable() === undefined ? openTcpSocket(isIPv6(ip) ? "ipv6" : "ipv4", options) : undefined;
+    const fd = whyUnavailable() === undefined ? openChecked(isIPv6(ip) ? "ipv6" : "ipv4", options) : undefined;
     return await connect(fd === undefined ? new Socket({ allowHalfOpen: true }) : openSocket(fd), ip, port, signal);
   };
 }

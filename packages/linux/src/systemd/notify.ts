@@ -1,10 +1,12 @@
 import { closeSync } from "node:fs";
 import { hrtime } from "node:process";
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../ffi/abi.ts";
+import { checkOptions, checkType } from "../check-options.ts";
 import { systemCall } from "../ffi/system-call.ts";
 import { openUnixSocket } from "../ffi/unix-socket.ts";
 import { unixAddress } from "../ffi/unix-address.ts";
 import { LinuxError } from "../linux-error.ts";
+import { checkRange } from "../sockets/check-range.ts";
 
 /** What a service tells its service manager; see `sd_notify(3)`. */
 export interface SystemdState {
@@ -30,9 +32,10 @@ export interface SystemdState {
  * `notify-reload`), and `NotifyAccess=all` for `mainPid` from a process that systemd did not start.
  * @param env Default: that of this process.
  * @returns false, and nothing was done, when nobody wants to know: `NOTIFY_SOCKET` is not set.
- * @throws LinuxError when the message could not be sent; a service should log it and go on.
+ * @throws LinuxError when the message could not be sent; a service should log it and go on. `EINVAL` for a state that cannot be.
  */
 export function notifySystemd(state: SystemdState, env: NodeJS.ProcessEnv = process.env): boolean {
+  checkState(state);
   const path = env["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return false;
   const lines = linesOf(state);
@@ -53,6 +56,32 @@ export function notifySystemd(state: SystemdState, env: NodeJS.ProcessEnv = proc
     closeSync(fd);
   }
   return true;
+}
+
+const STATE_NAMES: Readonly<Record<keyof SystemdState, true>> = {
+  ready: true,
+  reloading: true,
+  stopping: true,
+  status: true,
+  mainPid: true,
+  watchdog: true,
+  errno: true,
+  extendTimeoutUs: true,
+};
+
+function checkState(state: SystemdState): void {
+  const attempted = "telling systemd a state";
+  checkOptions(attempted, state, Object.keys(STATE_NAMES));
+  for (const name of ["ready", "reloading", "stopping"] as const) checkType(attempted, name, state[name], "boolean");
+  checkRange(attempted, "mainPid", state.mainPid, 1, 0x7fff_ffff);
+  checkRange(attempted, "errno", state.errno, 1, 0x7fff_ffff);
+  checkRange(attempted, "extendTimeoutUs", state.extendTimeoutUs, 0, Number.MAX_SAFE_INTEGER);
+  const { status, watchdog } = state;
+  if (status !== undefined && typeof status !== "string") {
+    throw new LinuxError("EINVAL", attempted, `status must be a text, not ${typeof status}`);
+  }
+  if (watchdog === undefined || watchdog === true || watchdog === "trigger") return;
+  throw new LinuxError("EINVAL", attempted, `watchdog must be true or "trigger", not ${String(watchdog)}`);
 }
 
 function linesOf(state: SystemdState): string[] {

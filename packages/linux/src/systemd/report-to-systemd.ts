@@ -1,4 +1,6 @@
 import { subscribe } from "node:diagnostics_channel";
+import { checkOptions, checkType } from "../check-options.ts";
+import { LinuxError } from "../linux-error.ts";
 import { notifySystemd } from "./notify.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
@@ -30,9 +32,16 @@ const STATUS = { applied: "serving", refused: "serving; the last reload was refu
  * does nothing, and where nobody wants to know: without `NOTIFY_SOCKET`.
  *
  * A server that has handed its sockets over stops in silence: for systemd the service goes on, with the new main process.
+ * @throws LinuxError `EINVAL` for a server that is none, and for an option that cannot be.
  */
 export function reportToSystemd(server: ReportedServer, options: ReportToSystemdOptions = {}): void {
+  const attempted = "reporting to systemd";
+  if (typeof server?.onPhase !== "function") {
+    throw new LinuxError("EINVAL", attempted, "the server must be one of @sluice/core, or have onPhase()");
+  }
+  checkOptions(attempted, options, ["onError", "env"]);
   const { onError = warn, env = process.env } = options;
+  checkType(attempted, "onError", onError, "function");
   let watchdog: Watchdog | undefined;
   /** Only the process that has the listening sockets passes through `Bootstrap`. */
   let isServer = false;

@@ -1,4 +1,4 @@
-import { checkOptionNames, LogFile, logger, type LogDestination } from "@sluice/core";
+import { checkOptionNames, LogFile, logger, shown, type LogDestination } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
 import type { Session } from "../session.ts";
 import { accessEntry, type AccessEntry } from "./access-entry.ts";
@@ -44,17 +44,15 @@ export class AccessLog {
   constructor(options: AccessLogOptions) {
     checkOptionNames("AccessLog", options, ["format", "to"]);
     const { format = "combined", to } = options;
-    const known = typeof format === "function" ? format : FORMATS[format];
-    if (known === undefined) {
-      throw new TypeError(
-        `AccessLog: format: expected common, combined, json or a function, got ${JSON.stringify(format)}`,
-      );
+    const known = typeof format === "function" ? format : Object.hasOwn(FORMATS, format) && FORMATS[format];
+    if (!known) {
+      throw new TypeError(`AccessLog: format: expected common, combined, json or a function, got ${shown(format)}`);
     }
     this.#format = known;
     this.#file = typeof to === "string" ? new LogFile(to) : undefined;
     this.#destination = this.#file ?? (to as LogDestination);
     if (typeof this.#destination?.write !== "function") {
-      throw new TypeError("AccessLog: to: expected a path, or an object with write()");
+      throw new TypeError(`AccessLog: to: expected a path, or an object with write(), got ${shown(to)}`);
     }
   }
 

@@ -1,4 +1,4 @@
-import { shown } from "@sluice/core";
+import { checkOptionNames, shown } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import type { HeaderFields } from "@sluice/http";
 
@@ -37,9 +37,11 @@ export function presetBody(
 /**
  * The body that the client sends. One that is to be sent to further subrequests is saved: what the pipe gives as `savedBody`
  * becomes their input.
- * @throws RangeError for a limit that cannot be.
+ * @throws RangeError for a limit that cannot be, TypeError for an option that is not known.
  */
 export function clientBody(options: { saveUpToBytes?: number } = {}): ClientBody {
+  // What is not there may be misspelt. Those that are right pay nothing, for it is called for each request.
+  if (options?.saveUpToBytes === undefined) checkOptionNames("clientBody", options, ["saveUpToBytes"]);
   const { saveUpToBytes = 0 } = options;
   if (!(typeof saveUpToBytes === "number" && saveUpToBytes >= 0)) {
     throw new RangeError(`clientBody: saveUpToBytes: expected a number of at least 0, got ${shown(saveUpToBytes)}`);

@@ -1,5 +1,5 @@
 import { HttpPeer, Server } from "@sluice/core";
-import { httpProxy, ProxyError, type ProxyHttp } from "@sluice/proxy";
+import { AccessLog, clientBody, HttpProxy, httpProxy, ProxyError, type ProxyHttp } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
 import { OK, refusedAddress } from "../support/origin.ts";
 import { overLegs } from "../support/over-legs.ts";
@@ -271,6 +271,44 @@ overLegs(({ answering, startOrigin, startProxy }) => {
         /allowConnect: expected true or false, got "no"/,
       ],
       ["a count that is text", () => httpProxy(server, app, { maxAttempts: "2" as never }), /maxAttempts: .* got "2"/],
+      [
+        "a connector by a switch",
+        () => httpProxy(server, app, { connector: true as never }),
+        /connector: expected an object/,
+      ],
+      [
+        "a name that is none",
+        () => httpProxy(server, app, { name: 5 as never }),
+        /HttpService: name: expected a string, got 5/,
+      ],
+      ["a Via by a switch", () => httpProxy(server, app, { via: true as never }), /via: expected a string, got true/],
+      [
+        "no connector",
+        () => new HttpProxy(app, {} as never, 1, undefined),
+        /HttpProxy: expected an HttpConnector, got an object/,
+      ],
+      [
+        "a misspelt option of Proxy-Status",
+        () => httpProxy(server, app, { proxyStatus: { nexthop: true } as object }),
+        /proxyStatus: unknown option nexthop; did you mean nextHop/,
+      ],
+      [
+        "a switch of Proxy-Status that is text",
+        () => httpProxy(server, app, { proxyStatus: { details: "no" as never } }),
+        /proxyStatus: details: expected true or false, got "no"/,
+      ],
+      [
+        "a misspelt option of a body",
+        () => clientBody({ saveUpTo: 5 } as object),
+        /clientBody: unknown option saveUpTo/,
+      ],
+      ["options of a body that are none", () => clientBody(null as never), /clientBody: expected an object of options/],
+      [
+        "a format of the access log",
+        () => new AccessLog({ format: "toString" as never, to: "a.log" }),
+        /format: .* got "toString"/,
+      ],
+      ["no place for the access log", () => new AccessLog({ to: 5 as never }), /AccessLog: to: .* got 5/],
       [
         "a misspelt option of the connector",
         () => httpProxy(server, app, { connector: { maxIdel: 1 } as object }),

@@ -115,7 +115,7 @@ overLegs(({ startOrigin, startProxy }) => {
     for (const name of ["trust", "generate"]) {
       await expect(
         startProxy({ origin: { address: "127.0.0.1:1" } }, { requestId: { [name]: "x" } as object }),
-      ).rejects.toThrow(`requestId.${name}: expected a function, got "x"`);
+      ).rejects.toThrow(`requestId: ${name}: expected a function, got "x"`);
     }
   });
 

@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from "node:crypto";
 import { isIP } from "node:net";
-import { checkOptionNames, shown } from "@sluice/core";
+import { checkOptionNames, checkOptionType, shown } from "@sluice/core";
 import * as der from "./der.ts";
 
 // X.509 certificates (RFC 5280), for tests and for development. The libraries for it on npm are either larger than all that Sluice depends
@@ -53,6 +53,7 @@ export function certificateAuthority(
   commonName: string = "Test root",
   options: CertificateOptions = {},
 ): CertificateAuthority {
+  checkOptions("certificateAuthority", options);
   const keys = newKeys(options.keyType);
   const described: CertificateOptions = { ...options, commonName, usage: "ca" };
   const issuer: Issuer = { subject: subjectOf(described), keys };
@@ -61,11 +62,26 @@ export function certificateAuthority(
 
 const OPTION_NAMES = ["names", "commonName", "usage", "keyType", "fromDays", "toDays"];
 
-/** @throws TypeError for an option that is not known, and for names that are no array. */
+const CHOICES = { usage: ["server", "client", "ca"], keyType: ["ec", "rsa"] } as const;
+
+/** @throws TypeError for an option that is not known or of another type, RangeError for days that are no number. */
 function checkOptions(what: string, options: CertificateOptions): void {
   checkOptionNames(what, options, OPTION_NAMES);
-  if (options.names === undefined || Array.isArray(options.names)) return;
-  throw new TypeError(`${what}: names: expected an array, got ${shown(options.names)}`);
+  const { names, commonName } = options;
+  if (names !== undefined && !(Array.isArray(names) && names.every((name) => typeof name === "string"))) {
+    throw new TypeError(`${what}: names: expected an array of names, got ${shown(names)}`);
+  }
+  checkOptionType(what, "commonName", commonName, "string");
+  for (const name of ["usage", "keyType"] as const) {
+    const given = options[name];
+    if (given === undefined || (CHOICES[name] as readonly string[]).includes(given)) continue;
+    throw new TypeError(`${what}: ${name}: expected one of ${CHOICES[name].join(", ")}, got ${shown(given)}`);
+  }
+  for (const name of ["fromDays", "toDays"] as const) {
+    const days: unknown = options[name];
+    if (days === undefined || Number.isFinite(days)) continue;
+    throw new RangeError(`${what}: ${name}: expected a number of days, got ${shown(days)}`);
+  }
 }
 
 interface Keys {
@@ -84,6 +100,7 @@ function authority(issuer: Issuer, cert: string, chain: string): CertificateAuth
   return {
     cert,
     issue(options = {}) {
+      checkOptions("issue", options);
       const keys = newKeys(options.keyType);
       return { cert: issued(options, keys, issuer) + chain, key: keyPem(keys) };
     },
