@@ -1,257 +1,52 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Server } from "node:net";
-import { setImmediate, setTimeout as delay } from "node:timers/promises";
-import { gunzipSync } from "node:zlib";
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { setBufferSizes } from "../../packages/linux/src/index.ts";
-import { chunked, readBody, readHead, type Message } from "../../packages/proxy/test/support/message.ts";
-import { Origin, type OriginConnection } from "../../packages/proxy/test/support/origin.ts";
-import { startProxy, type TestProxy } from "../../packages/proxy/test/support/proxy.ts";
-import { WireEnded, type Wire } from "../../packages/proxy/test/support/wire.ts";
-import { bodyBehind, fieldsBehind, mayEnd, originBody, plan, type Fields, type Hooks, type Plan } from "./plan.ts";
-import { cut, oneOf, random, type Below } from "./random.ts";
+import { HttpPeer, type PeerOptions } from "../../packages/proxy/src/index.ts";
+import { Origin } from "../../packages/proxy/test/support/origin.ts";
+import { TestProxy } from "../../packages/proxy/test/support/proxy.ts";
+import { WireEnded } from "../../packages/proxy/test/support/wire.ts";
+import { opensslTls } from "../../packages/tls-openssl/src/index.ts";
+import { CERTIFICATE, LEGS, peerOptions, PLAIN, type Leg } from "../matrix/legs.ts";
+import { Http1Client } from "./http1-client.ts";
+import { http1Origin } from "./http1-origin.ts";
+import { Http2Client } from "./http2-client.ts";
+import { Http2Origin } from "./http2-origin.ts";
+import type { Hooks } from "./plan.ts";
 import { randomApp } from "./random-app.ts";
+import { World } from "./world.ts";
 
-const EXCHANGES = Number(process.env["SLUICE_RANDOM_EXCHANGES"] ?? 24);
+/** For each leg, set of hooks and size of buffers; unless it is asked for, few, and not for all. */
+const ASKED_FOR = process.env["SLUICE_RANDOM_EXCHANGES"];
 const SEED = Number(process.env["SLUICE_RANDOM_SEED"] ?? 1);
 const CLIENTS = 6;
-/** Requests that a client sends without waiting for an answer. */
-const MAX_PIPELINED = 6;
 /** Small, so that most writes have to wait for the other side. Bytes. */
 const SMALL_BUFFER = 8192;
+/** An exchange that takes longer hangs: the plans wait for milliseconds. */
+const HANGS_AFTER_MS = 15_000;
 
+const ALL_HOOKS = "with filters and modules";
 const NONE: Hooks = { requestBody: false, upstreamResponseBody: false, responseBody: false, module: false };
 const HOOKS: Record<string, Hooks> = {
   "without body hooks": NONE,
   "with filters of the response body": { ...NONE, responseBody: true },
   "with filters of both bodies": { ...NONE, requestBody: true, upstreamResponseBody: true, responseBody: true },
   "with modules": { ...NONE, module: true },
-  "with filters and modules": { requestBody: true, upstreamResponseBody: true, responseBody: true, module: true },
+  [ALL_HOOKS]: { requestBody: true, upstreamResponseBody: true, responseBody: true, module: true },
 };
+
+interface Run {
+  readonly leg: Leg;
+  readonly hooks: Hooks;
+  readonly smallBuffers: boolean;
+  readonly smallWindows: boolean;
+  readonly losesConnections: boolean;
+  readonly exchanges: number;
+}
 
 /** Of `node:net`, when a server listens. */
 const LISTENING = "tracing:net.server.listen:asyncEnd";
-
-class World {
-  readonly failures: unknown[] = [];
-  readonly #plans = new Map<number, Plan>();
-  readonly #hooks: Hooks;
-  /** How often an origin has seen the request of a seed. */
-  readonly seen = new Map<number, number>();
-
-  constructor(hooks: Hooks) {
-    this.#hooks = hooks;
-  }
-
-  planOf(seed: number): Plan {
-    let planned = this.#plans.get(seed);
-    if (planned === undefined) this.#plans.set(seed, (planned = plan(seed, this.#hooks)));
-    return planned;
-  }
-
-  readonly planOfTarget = (target: string): Plan => this.planOf(Number(target.slice(1)));
-
-  fail(planned: Plan, what: string): void {
-    this.failures.push(`${planned.seed}: ${what}`);
-  }
-
-  readonly playOrigin = async (connection: OriginConnection): Promise<void> => {
-    for (;;) {
-      const head = await readHead(connection);
-      const planned = this.planOfTarget(head.startLine.split(" ")[1]!);
-      const { early, expects, isCut, method, response, seed } = planned;
-      const below = random(seed + 1);
-      this.seen.set(seed, (this.seen.get(seed) ?? 0) + 1);
-      if (expects && head.field("expect") !== undefined) connection.send("HTTP/1.1 100 Continue\r\n\r\n");
-      if (!early) this.#checkRequest(planned, await readBody(connection, head, false));
-      const bytes = responseBytes(planned);
-      const part = isCut
-        ? bytes.subarray(0, bytes.length - 1 - below(Math.min(originBody(planned).length, 40_000)))
-        : bytes;
-      await sendCut(connection, part, below);
-      const untilClose = response.framing === "until-close" && method !== "HEAD";
-      if (isCut || untilClose) {
-        connection.end();
-        return;
-      }
-      if (early) this.#checkRequest(planned, await readBody(connection, head, false));
-    }
-  };
-
-  #checkRequest(planned: Plan, message: Message): void {
-    const { request } = planned;
-    if (!message.body.equals(bodyBehind(request)))
-      this.fail(planned, different("request body", message.body, bodyBehind(request)));
-    this.#checkFields(planned, "request fields", message.fields, fieldsBehind(request));
-    const trailers = message.field("transfer-encoding") === undefined ? [] : request.trailers;
-    this.#checkFields(planned, "request trailers", message.trailers, trailers);
-  }
-
-  #checkFields(planned: Plan, what: string, got: Fields, wanted: Fields): void {
-    const show = (fields: Fields): string => JSON.stringify(fields.filter(([name]) => /^x-[ft]/i.test(name)));
-    if (show(got) !== show(wanted)) this.fail(planned, `${what} ${show(got)} instead of ${show(wanted)}`);
-  }
-
-  /** What a client made of it; nothing if it was cut. */
-  checkResponse(planned: Plan, answer: Message | undefined, interim: number, error?: unknown): void {
-    const { isCut, response, status, version } = planned;
-    if (isCut) {
-      if (answer !== undefined && answer.status !== 502) this.fail(planned, `${answer.status} to what was cut`);
-      return;
-    }
-    if (answer === undefined) return this.fail(planned, `cut: ${String(error)}`);
-    if (answer.status !== status) return this.fail(planned, `status ${answer.status} instead of ${status}`);
-    if (answer.field("connection") === "close" && !mayEnd(planned))
-      this.fail(planned, "the connection is not to go on");
-    if (interim !== (version === "1.0" ? 0 : planned.interim)) this.fail(planned, `${interim} interim heads`);
-    if (answer.field("x-seed") !== String(planned.seed)) this.fail(planned, `the answer of ${answer.field("x-seed")}`);
-    const coded = answer.field("content-encoding") === "gzip" && answer.body.length > 0;
-    const body = coded ? gunzipSync(answer.body) : answer.body;
-    const wanted = response.framing === "none" || planned.method === "HEAD" ? Buffer.alloc(0) : bodyBehind(response);
-    if (!body.equals(wanted)) this.fail(planned, different("response body", body, wanted));
-    this.#checkFields(planned, "response fields", answer.fields, fieldsBehind(response));
-    const isChunked = answer.field("transfer-encoding") !== undefined && planned.method !== "HEAD";
-    this.#checkFields(planned, "response trailers", answer.trailers, isChunked ? response.trailers : []);
-  }
-}
-
-function different(what: string, got: Buffer, wanted: Buffer): string {
-  const at = got.findIndex((byte, index) => byte !== wanted[index]);
-  return `${what}: ${got.length} bytes instead of ${wanted.length}, the first other one at ${at}`;
-}
-
-/** Lines with as much space as may be there. */
-function linesOf(below: Below, fields: Fields): string {
-  const spaces = [" ", " ", " ", "", "  ", "\t "];
-  return fields
-    .map(([name, value]) => `${name}:${oneOf(below, spaces)}${value}${oneOf(below, ["", "", " ", "\t"])}\r\n`)
-    .join("");
-}
-
-function requestBytes(planned: Plan): Buffer {
-  const { acceptsGzip, closes, expects, method, request, seed, version } = planned;
-  const below = random(seed + 2);
-  const { body, fields, framing, trailers } = request;
-  const lines = [
-    "Host: test\r\n",
-    acceptsGzip ? "Accept-Encoding: gzip\r\n" : "",
-    expects ? "Expect: 100-continue\r\n" : "",
-    closes ? "Connection: close\r\n" : version === "1.0" ? "Connection: keep-alive\r\n" : "",
-    framing === "none"
-      ? ""
-      : framing === "chunked"
-        ? "Transfer-Encoding: chunked\r\n"
-        : `Content-Length: ${body.length}\r\n`,
-    linesOf(below, fields),
-  ];
-  const head = `${method} /${seed} HTTP/${version}\r\n${lines.join("")}\r\n`;
-  const content = framing === "chunked" ? chunked(body, 1 + below(70_000), linesOf(below, trailers)) : body;
-  return Buffer.concat([Buffer.from(head, "latin1"), content]);
-}
-
-function responseBytes(planned: Plan): Buffer {
-  const { interim, method, originEncodes, response, seed, status } = planned;
-  const below = random(seed + 5);
-  const body = originBody(planned);
-  const { fields, framing, trailers } = response;
-  const lines = [
-    `X-Seed: ${seed}\r\nContent-Type: text/plain\r\n`,
-    originEncodes ? "Content-Encoding: gzip\r\n" : "",
-    framing === "chunked" ? "Transfer-Encoding: chunked\r\n" : "",
-    framing === "content-length" ? `Content-Length: ${body.length}\r\n` : "",
-    linesOf(below, fields),
-  ];
-  const before = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(interim);
-  const head = `${before}HTTP/1.1 ${status} Because\r\n${lines.join("")}\r\n`;
-  const bodiless = framing === "none" || method === "HEAD";
-  const content =
-    framing === "chunked" ? chunked(body, 1 + below(oneOf(below, [300, 70_000])), linesOf(below, trailers)) : body;
-  return Buffer.concat([Buffer.from(head, "latin1"), bodiless ? Buffer.alloc(0) : content]);
-}
-
-async function sendCut(wire: Wire, bytes: Buffer, below: Below): Promise<void> {
-  for (const piece of cut(below, bytes)) {
-    if (wire.closed) return;
-    wire.send(piece);
-    const pause = below(12);
-    if (pause === 0) await delay(1);
-    else if (pause < 6) await setImmediate();
-  }
-}
-
-class Client {
-  readonly #world: World;
-  readonly #proxy: Pick<TestProxy<object>, "connect">;
-  readonly #smallBuffers: boolean;
-
-  constructor(world: World, proxy: Pick<TestProxy<object>, "connect">, smallBuffers: boolean) {
-    this.#world = world;
-    this.#proxy = proxy;
-    this.#smallBuffers = smallBuffers;
-  }
-
-  /** Makes the exchanges of so many seeds: some at a time, on as few connections as can be. */
-  async play(first: number, count: number): Promise<void> {
-    const below = random(first);
-    let wire: Wire | undefined;
-    for (let seed = first; seed < first + count;) {
-      const group: Plan[] = [];
-      const most = 1 + below(MAX_PIPELINED);
-      while (group.length < most && seed < first + count) {
-        // Cut by a reset if need be, which can take from the client what it has not read of the others.
-        const { isCut, version } = this.#world.planOf(seed);
-        if (isCut && version === "1.0" && group.length > 0) break;
-        group.push(this.#world.planOf(seed++));
-        if (mayEnd(group.at(-1)!)) break;
-      }
-      wire ??= await this.#connect();
-      await this.#exchange(wire, group, below);
-      if (!mayEnd(group.at(-1)!)) continue;
-      await wire[Symbol.asyncDispose]();
-      wire = undefined;
-    }
-  }
-
-  async #connect(): Promise<Wire> {
-    const wire = await this.#proxy.connect();
-    if (this.#smallBuffers) setBufferSizes(wire.tcp, { receiveBytes: SMALL_BUFFER });
-    return wire;
-  }
-
-  async #exchange(wire: Wire, group: readonly Plan[], below: Below): Promise<void> {
-    const bytes = Buffer.concat(group.map(requestBytes));
-    const sent = sendCut(wire, bytes, random(group[0]!.seed + 6));
-    for (const planned of group) {
-      const reads = below(3) === 0 ? this.#readsLate(wire, 1 + below(4)) : undefined;
-      await this.#answer(wire, planned);
-      await reads;
-    }
-    await sent;
-  }
-
-  async #readsLate(wire: Wire, ms: number): Promise<void> {
-    wire.pause();
-    await delay(ms);
-    wire.resume();
-  }
-
-  async #answer(wire: Wire, planned: Plan): Promise<void> {
-    let interim = 0;
-    try {
-      for (;;) {
-        const answer = await wire.message({ toHead: planned.method === "HEAD" });
-        if (answer.status === 103) interim++;
-        if (answer.status < 200) continue;
-        this.#world.checkResponse(planned, answer, interim);
-        return;
-      }
-    } catch (error) {
-      // Cut by FIN in the middle, or, where the end of the connection is the end of the body, by a reset.
-      if (!(error instanceof WireEnded) && !/was cut/.test(String(error))) throw error;
-      this.#world.checkResponse(planned, undefined, interim, error);
-    }
-  }
-}
 
 /** Whoever listens from now on accepts sockets with small buffers in the system. */
 function acceptSmall(): Disposable {
@@ -262,27 +57,133 @@ function acceptSmall(): Disposable {
   return { [Symbol.dispose]: () => unsubscribe(LISTENING, shrink) };
 }
 
-describe.each(Object.keys(HOOKS))("%s", (name) => {
-  test.each([
-    ["large", false],
-    ["small", true],
-  ])(
-    "what comes is what was sent and what the hooks made of it; %s buffers",
-    async (_size, smallBuffers) => {
-      using _small = smallBuffers ? acceptSmall() : undefined;
-      const world = new World(HOOKS[name]!);
-      await using origin = await Origin.start(world.playOrigin);
-      await using proxy = await startProxy({ origin, ...randomApp(HOOKS[name]!, world.planOfTarget, world.failures) });
-      const each = Math.ceil(EXCHANGES / CLIENTS);
-      const clients = Array.from({ length: CLIENTS }, (_, index) =>
-        new Client(world, proxy, smallBuffers).play(SEED + index * each, each),
-      );
-      await Promise.all(clients);
-      expect(world.failures).toEqual([]);
-      expect([...world.seen].filter(([, times]) => times !== 1)).toEqual([]);
-      expect(proxy.begun).toBe(each * CLIENTS);
-      expect(origin.failures.filter((failure) => !(failure instanceof WireEnded))).toEqual([]);
+/** Windows of the proxy, so small that bodies have to wait for them, and few streams on a connection, for a while only. */
+const SMALL_WINDOWS = { streamWindowBytes: 2000, connectionWindowBytes: 65_535 };
+const SMALL_PEER: PeerOptions = {
+  h2StreamWindowBytes: 65_535,
+  h2ConnectionWindowBytes: 65_535,
+  maxH2Streams: 5,
+  maxRequests: 40,
+};
+
+function startProxy(world: World, address: string, { hooks, leg, smallWindows }: Run): Promise<TestProxy<object>> {
+  const http2 = { h2c: true, maxResets: 1e9, maxControlFrames: 1e9, ...(smallWindows && SMALL_WINDOWS) };
+  return TestProxy.start(
+    {
+      origin: new HttpPeer(address, { ...peerOptions(leg), ...(smallWindows && SMALL_PEER) }),
+      ...(randomApp(hooks, world.planOfTarget, world.failures) as object),
     },
-    20_000 + 300 * EXCHANGES,
+    { tls: opensslTls(), maxAttempts: 20, http2 },
+    {},
+    (service) =>
+      leg.tls ? service.listenTls("127.0.0.1:0", { certificates: [CERTIFICATE] }) : service.listenTcp("127.0.0.1:0"),
+    leg,
   );
+}
+
+/** Fails instead of waiting for ever, and says for whom. */
+async function orHang(world: World, all: Promise<unknown>, what: () => string): Promise<void> {
+  const stop = new AbortController();
+  let since = performance.now();
+  let before = "";
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      await delay(200, undefined, { signal: stop.signal });
+      const now = [...world.waiting].join();
+      if (now !== before) since = performance.now();
+      before = now;
+      if (performance.now() - since > HANGS_AFTER_MS)
+        throw new Error(`${what()}; they wait: ${now}; ${world.failures.join("; ")}`);
+    }
+  };
+  const watching = watch();
+  watching.catch(() => undefined);
+  try {
+    await Promise.race([all, watching]);
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Gives what is wrong. */
+async function play(run: Run): Promise<string[]> {
+  const { leg, hooks, smallBuffers, losesConnections, exchanges } = run;
+  using _small = smallBuffers ? acceptSmall() : undefined;
+  const world = new World(hooks, leg, losesConnections);
+  await using origin = await (leg.upstream === 2 ? Http2Origin.start(world) : Origin.start(http1Origin(world), leg));
+  await using proxy = await startProxy(world, origin.address, run);
+  const each = Math.ceil(exchanges / CLIENTS);
+  const Client = leg.downstream === 2 ? Http2Client : Http1Client;
+  const clients = Array.from({ length: CLIENTS }, (_, index) =>
+    new Client(world, proxy.port, smallBuffers ? SMALL_BUFFER : 0).play(SEED + index * each, each),
+  );
+  await orHang(world, Promise.all(clients), () => "an exchange hangs");
+  const others = origin.failures.filter((failure) => !(failure instanceof WireEnded));
+  const wrong = [...explained(world, proxy), ...world.miscounted(), ...others.map(String)];
+  if (wrong.length > 0) return wrong;
+  await orHang(world, nothingIsLeft(proxy, origin), () => {
+    const { begun, finished, pool, service } = proxy;
+    const upstream = `${openAt(origin)} upstream, of them ${pool.idleCount} idle`;
+    const left = origin instanceof Http2Origin ? origin.unsettled.join("; ") : "";
+    return `left: ${service.connectionCount} connections, ${begun - finished.length} requests, ${upstream}; ${left}`;
+  });
+  // One who leaves may do so before its head has been read.
+  const leavers = Array.from({ length: each * CLIENTS }, (_, n) => world.planOf(SEED + n)).filter(
+    ({ leaves }) => leaves,
+  );
+  const missing = each * CLIENTS - proxy.begun;
+  return missing >= 0 && missing <= leavers.length + world.unanswered ? [] : [`${proxy.begun} requests were begun`];
+}
+
+/** What failed, with what the proxy says of it. */
+function explained({ failures }: World, { finished }: TestProxy<object>): string[] {
+  const errors = new Map(finished.map(({ session, error }) => [session.request.target.slice(1), error]));
+  return failures.map((failure) => {
+    const error = errors.get(String(failure).split(":")[0]!);
+    return error === undefined ? String(failure) : `${String(failure)}; the proxy: ${error.message}`;
+  });
+}
+
+async function nothingIsLeft(proxy: TestProxy<object>, origin: Origin | Http2Origin): Promise<void> {
+  while (proxy.service.connectionCount > 0 || proxy.finished.length < proxy.begun) await delay(5);
+  if (origin instanceof Http2Origin) await origin.settled();
+  // Whatever leads to the origin is idle, and found again.
+  while (proxy.pool.idleCount !== openAt(origin)) await delay(5);
+}
+
+/** What holds the process up. */
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+}
+
+function openAt(origin: Origin | Http2Origin): number {
+  if (origin instanceof Http2Origin) return origin.openCount;
+  return origin.connections.filter(({ closed, ended }) => !closed && !ended).length;
+}
+
+/** None: it is left out. */
+function exchangesOf(leg: Leg, name: string, smallBuffers: boolean): number {
+  if (ASKED_FOR !== undefined) return Number(ASKED_FOR);
+  if (leg === PLAIN || !smallBuffers) return 24;
+  return name === ALL_HOOKS ? 12 : 0;
+}
+
+describe.each(LEGS)("$name", (leg) => {
+  describe.each(Object.keys(HOOKS).map((name, index) => [name, index] as const))("%s", (name, index) => {
+    const sizes = ([false, true] as const).filter((smallBuffers) => exchangesOf(leg, name, smallBuffers) > 0);
+    test.each(sizes.map((smallBuffers) => [smallBuffers ? "small" : "large", smallBuffers] as const))(
+      "what comes is what was sent and what the hooks made of it; %s buffers",
+      async (_size, smallBuffers) => {
+        const losesConnections = (SEED + index + Number(smallBuffers)) % 2 === 0;
+        const exchanges = exchangesOf(leg, name, smallBuffers);
+        const smallWindows = (SEED + index) % 3 === 0;
+        const timersBefore = timers();
+        const run = { leg, hooks: HOOKS[name]!, smallBuffers, smallWindows, losesConnections, exchanges };
+        expect(await play(run)).toEqual([]);
+        // Those of the test itself are over within milliseconds.
+        while (timers() > timersBefore) await delay(5);
+      },
+      30_000 + 300 * Number(ASKED_FOR ?? 0),
+    );
+  });
 });

@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { patternBytes } from "../../packages/proxy/test/support/message.ts";
+import type { Leg } from "../matrix/legs.ts";
 import { CHANGING, changed, changesLength, KEEPING, type BodyChange } from "./body-hooks.ts";
 import { oneOf, random, type Below } from "./random.ts";
 
@@ -30,7 +31,7 @@ export interface Direction {
 export interface Plan {
   readonly seed: number;
   readonly method: string;
-  readonly version: "1.0" | "1.1";
+  readonly version: "1.0" | "1.1" | "2";
   readonly request: Direction;
   readonly status: number;
   readonly response: Direction;
@@ -51,6 +52,14 @@ export interface Plan {
   readonly isCut: boolean;
   /** The client asks for the end of the connection. */
   readonly closes: boolean;
+  /** Where the client leaves, if it does. */
+  readonly leaves: "in the upload" | "before the answer" | "in the answer" | undefined;
+  /** The origin takes the request, and ends the connection, or the stream, without a word of an answer. */
+  readonly losesHead: boolean;
+  /** What an origin of HTTP/2 does once before it takes the request: it refuses it, sooner or later, or says that it takes no more. */
+  readonly refusal: "refuses" | "refuses late" | "goes away" | undefined;
+  /** How an origin of HTTP/2 cuts: by a reset, or by the end of the connection, which takes others along. */
+  readonly cutBy: "reset" | "FIN" | "TCP reset" | "GOAWAY";
 }
 
 /** Which hooks an app has. */
@@ -65,10 +74,11 @@ export interface Hooks {
 const SIZES = [0, 1, 2, 100, 4095, 4096, 4097, 16_383, 16_384, 30_000, 65_535, 65_536, 65_537, 100_000, 200_000];
 const BODILESS = new Set([204, 304]);
 
-export function plan(seed: number, hooks: Hooks): Plan {
+export function plan(seed: number, hooks: Hooks, { downstream }: Pick<Leg, "downstream">): Plan {
   const below = random(seed);
   const chance = (of: number): boolean => below(of) === 0;
-  const version = chance(8) ? "1.0" : "1.1";
+  const is10 = chance(8);
+  const version = downstream === 2 ? "2" : is10 ? "1.0" : "1.1";
   const method = oneOf(below, ["GET", "GET", "PUT", "POST", "POST", "DELETE", "HEAD"]);
   const hasBody = method !== "GET" && method !== "HEAD" ? !chance(4) : chance(8);
   const requestFraming = !hasBody ? "none" : version === "1.0" || chance(2) ? "content-length" : "chunked";
@@ -91,7 +101,7 @@ export function plan(seed: number, hooks: Hooks): Plan {
     originEncodes,
   );
   const early = hasBody && chance(10);
-  return {
+  const served: Served = {
     seed,
     method,
     version,
@@ -100,7 +110,7 @@ export function plan(seed: number, hooks: Hooks): Plan {
     response,
     originEncodes,
     acceptsGzip: chance(2),
-    expects: version === "1.1" && hasBody && !early && chance(6),
+    expects: version !== "1.0" && hasBody && !early && chance(6),
     readsBody: hasBody && chance(6),
     interim: chance(5) ? 1 + below(3) : 0,
     early,
@@ -112,15 +122,41 @@ export function plan(seed: number, hooks: Hooks): Plan {
       bodyBehind(response).length > 0 &&
       chance(12),
     closes: chance(12),
-    drains: version === "1.1" && chance(2),
+    drains: version !== "1.0" && chance(2),
+  };
+  return { ...served, ...mishaps(served, below) };
+}
+
+type Mishap = "leaves" | "losesHead" | "refusal" | "cutBy";
+type Served = Omit<Plan, Mishap>;
+
+/** What goes wrong beside it. */
+function mishaps({ early, isCut, request }: Served, below: Below): Pick<Plan, Mishap> {
+  const leaves =
+    below(12) === 0 && !isCut
+      ? oneOf(below, ["in the upload", "before the answer", "in the answer"] as const)
+      : undefined;
+  // Behind a hook that takes all of it, it is whole at once.
+  const canCutUpload = request.body.length > 0 && !request.changes.includes("drop") && !early;
+  return {
+    leaves: leaves === "in the upload" && !canCutUpload ? "before the answer" : leaves,
+    losesHead: below(20) === 0 && !isCut && !early && leaves === undefined,
+    refusal: below(8) === 0 ? oneOf(below, ["refuses", "refuses late", "goes away"] as const) : undefined,
+    cutBy: oneOf(below, ["reset", "FIN", "TCP reset", "GOAWAY"] as const),
   };
 }
 
+/** No whole answer comes of it. */
+export function fails({ isCut, losesHead }: Plan): boolean {
+  return isCut || losesHead;
+}
+
 /** The client's connection may end behind it. */
-export function mayEnd({ closes, drains, early, isCut, request, version }: Plan): boolean {
+export function mayEnd(planned: Plan): boolean {
+  const { closes, drains, early, leaves, request, version } = planned;
   // The origin may have all that the new length promises before the client has sent the end, and answer.
   const isEarly = early || (request.framing !== "none" && request.lengthEdit === "set");
-  return closes || (isEarly && !drains) || isCut || version === "1.0";
+  return closes || (isEarly && !drains) || fails(planned) || leaves !== undefined || version === "1.0";
 }
 
 /** The body as it stands on the origin's wire. */

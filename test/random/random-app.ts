@@ -26,8 +26,7 @@ export function randomApp(
       ctx.plan = planOf(session.request.target);
       ctx.below = random(ctx.plan.seed + 3);
       if (ctx.plan.drains) session.limits.earlyResponse = "drain";
-      const { request, response } = ctx.plan;
-      ctx.requestBody = bodyHook(request.changes[1]!, ctx.below);
+      const { response } = ctx.plan;
       ctx.upstreamResponseBody = bodyHook(response.changes[0]!, ctx.below);
       ctx.responseBody = bodyHook(response.changes[1]!, ctx.below);
     },
@@ -36,8 +35,12 @@ export function randomApp(
       const body = await session.readRequestBody({ maxBytes: 10_000_000 });
       if (!body.equals(plan.request.body)) failures.push(`${plan.seed}: readRequestBody gave ${body.length} bytes`);
     },
-    upstreamRequestFilter: (_session, outgoing, { below, plan }) =>
-      slowly(below, () => editHead(outgoing, plan.request, plan.request.framing !== "none")),
+    upstreamRequestFilter(_session, outgoing, ctx) {
+      const { below, plan } = ctx;
+      // Each attempt gets the whole body.
+      ctx.requestBody = bodyHook(plan.request.changes[1]!, below);
+      return slowly(below, () => editHead(outgoing, plan.request, plan.request.framing !== "none"));
+    },
     upstreamResponseFilter: (_session, response, { below }) => slowly(below, () => void response.status),
     responseFilter: (_session, response, { below, plan }) =>
       slowly(below, () => {

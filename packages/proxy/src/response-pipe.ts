@@ -23,6 +23,8 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
   #status = 0;
   /** Nothing follows that head. */
   #headIsAll = false;
+  /** Its Content-Length is there since a hook has put it there: the end of the body is told in another way. */
+  #lengthIsOurs = false;
 
   // From the upstream, which is paused while something waits; the end of its connection may come all the same.
 
@@ -39,6 +41,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       this.#status = status;
       this.#headIsAll = end;
+      this.#lengthIsOurs = !end && this.#mayEditHead && !header.has("content-length");
       if (status >= 200 || status === 101) this.#begin(header);
       this.#passHead(header, ADJUST);
     } catch (error) {
@@ -144,6 +147,17 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     this.#writeHead(header);
   }
 
+  get #mayEditHead(): boolean {
+    const { app, session } = this.exchange;
+    return (
+      app.upstreamResponseFilter !== undefined ||
+      app.responseFilter !== undefined ||
+      app.adjustUpstreamModules !== undefined ||
+      session.ownModules !== undefined ||
+      session.activeModules !== undefined
+    );
+  }
+
   #headLater(phase: Phase, waiting: PromiseLike<void>, header: ResponseHeader, from: number): void {
     this.waitFor(phase, waiting, () => this.#passHead(header, from));
   }
@@ -163,7 +177,8 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (!exchange.downstream.writeInformational(header)) this.stopForClient();
       return;
     }
-    this.lookForChanges();
+    this.#lengthIsOurs &&= header.has("content-length");
+    this.lookForChanges(this.#lengthIsOurs);
     exchange.responseBegun(kind === "tunnel");
     if (kind === "final") exchange.session.markResponse(header);
     // Who changes the body may still add bytes at the end of an empty one.

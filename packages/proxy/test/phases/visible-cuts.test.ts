@@ -1,3 +1,4 @@
+import type { ResponseHeader } from "@sluice/http";
 import { describe, expect, test } from "vitest";
 import { gate, get, type TestApp } from "../support/proxy.ts";
 import { overLegs } from "../support/over-legs.ts";
@@ -56,6 +57,46 @@ overLegs(({ leg, startOrigin, startProxy }) => {
       if (leg.downstream === 2) expect(client.socket.cut).toBe(true);
     });
   });
+
+  /** Who may say the length of a body of which the upstream has not said any. */
+  const LENGTHS: Record<string, TestApp<object>> = {
+    upstreamResponseFilter: { upstreamResponseFilter: (_session, head) => void head.set("Content-Length", 5) },
+    "responseFilter, later": {
+      async responseFilter(_session, head) {
+        await new Promise((resolve) => setImmediate(resolve));
+        head.set("Content-Length", 5);
+      },
+    },
+    "a module": {
+      initDownstreamModules(modules) {
+        class Length {
+          responseHeader(head: ResponseHeader): void {
+            head.set("Content-Length", 5);
+          }
+        }
+        modules.add({ type: Length, init: () => new Length() });
+      },
+    },
+  };
+
+  test.for(Object.entries(LENGTHS))(
+    "%s says a length: the client does not get the last byte of a body that is cut",
+    async ([, app]) => {
+      await using origin = await startOrigin(async (connection) => {
+        await connection.message();
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+      });
+      await using proxy = await startProxy({ origin, ...app });
+      const client = await proxy.send(get());
+      await client.upTo("\r\n\r\nhell");
+      (await origin.connection()).close();
+      const { error, session } = await proxy.whenFinished();
+      await client.whenEnded();
+      expect([error?.source, session.outcome.how]).toEqual(["upstream", "cut"]);
+      if (leg.downstream === 1) expect(client.peek()).toBe("");
+      else expect(client.socket.cut).toBe(true);
+    },
+  );
 
   test("a body with Content-Length that a filter lets pass arrives whole, its last byte too", async () => {
     await using origin = await startOrigin(async (connection) => {

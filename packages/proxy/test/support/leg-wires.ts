@@ -12,13 +12,23 @@ import { Http2ClientEnd } from "./http2-client-end.ts";
 import { acceptStreams } from "./http2-origin-end.ts";
 import { Wire, type WireSocket } from "./wire.ts";
 
-/** A connection to a proxy that a test takes for one of HTTP/1.1, whatever the leg's version. */
-export async function connectWire({ downstream, tls }: Leg, port: number): Promise<Wire> {
+/** A connection to a proxy, and what to speak the leg's version on: the same, or TLS. */
+export async function connectSocket(
+  { downstream, tls }: Leg,
+  port: number,
+): Promise<{ readonly socket: Socket; readonly secured: Socket }> {
   // HTTP/2 has no half-open connections: nobody would close one whose other end did.
   const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: downstream === 1, noDelay: true });
   await once(socket, "connect");
   const secured = tls ? byTls(socket, downstream) : socket;
   if (tls) await once(secured, "secureConnect");
+  return { socket, secured };
+}
+
+/** A connection to a proxy that a test takes for one of HTTP/1.1, whatever the leg's version. */
+export async function connectWire(leg: Leg, port: number): Promise<Wire> {
+  const { downstream, tls } = leg;
+  const { socket, secured } = await connectSocket(leg, port);
   if (downstream === 1) return new Wire(secured);
   const scheme = tls ? "https" : "http";
   const session = connectHttp2(`${scheme}://127.0.0.1:${port}`, {
@@ -55,10 +65,13 @@ export function acceptWires({ upstream, tls }: Leg, socket: Socket, accepted: (w
 /** Servers of TLS that listen nowhere: what was accepted is handed to them. */
 const tlsServers = new Map<1 | 2, TlsServer>();
 
-function secureAccepted(version: 1 | 2, socket: Socket, secured: (socket: TLSSocket) => void): void {
+/** Gives TLS on what an origin accepted, when its handshake is done. */
+export function secureAccepted(version: 1 | 2, socket: Socket, secured: (socket: TLSSocket) => void): void {
   let server = tlsServers.get(version);
   if (server === undefined) {
     server = createTlsServer({ ...CERTIFICATE, ALPNProtocols: [alpn(version)], allowHalfOpen: true });
+    // As many as there are connections.
+    server.setMaxListeners(0);
     tlsServers.set(version, server);
   }
   const { remotePort } = socket;
