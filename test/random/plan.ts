@@ -136,10 +136,8 @@ function mishaps({ early, isCut, request }: Served, below: Below): Pick<Plan, Mi
     below(12) === 0 && !isCut
       ? oneOf(below, ["in the upload", "before the answer", "in the answer"] as const)
       : undefined;
-  // Behind a hook that takes all of it, it is whole at once; and with the last byte, where a hook has told a length that the client
-  // has not: the end is not waited for.
-  const isTold = request.framing === "chunked" && request.lengthEdit === "set";
-  const canCutUpload = request.body.length > 0 && !request.changes.includes("drop") && !early && !isTold;
+  // Behind a hook that takes all of it, it is whole at once.
+  const canCutUpload = request.body.length > 0 && !request.changes.includes("drop") && !early;
   return {
     leaves: leaves === "in the upload" && !canCutUpload ? "before the answer" : leaves,
     losesHead: below(20) === 0 && !isCut && !early && leaves === undefined,

@@ -61,6 +61,7 @@ export class Exchange<Ctx> implements ServerSessionEvents {
     const { downstream, session, upstream } = this;
     session.phase = "exchange";
     const bodyEmpty = downstream.requestBodyEmpty;
+    if (!bodyEmpty && this.#mayFailAtEnd) upstream.holdsEnd = true;
     try {
       upstream.writeRequest(outgoing, requestBodyKind(outgoing, bodyEmpty), this.#down);
     } catch (error) {
@@ -227,6 +228,12 @@ export class Exchange<Ctx> implements ServerSessionEvents {
     if (settle === undefined) return;
     this.upstream.destroy();
     settle(error);
+  }
+
+  /** All bytes of the request may be there, and it is not whole: a hook may refuse it, or its length was told by us. */
+  get #mayFailAtEnd(): boolean {
+    const { app, session } = this;
+    return !session.saidLength || app.requestBodyFilter !== undefined || session.ownModules !== undefined;
   }
 
   /** Sends what a hook or an earlier attempt has read of the body, then lets the rest come. */

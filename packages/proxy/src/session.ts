@@ -76,6 +76,8 @@ export class Session {
   subrequests: SubrequestSpawner | undefined = undefined;
   /** @internal The subrequests of this request; `undefined` as long as there are none. */
   family: SubrequestFamily | undefined = undefined;
+  /** @internal The client said how long the body is that it sends. */
+  readonly saidLength: boolean;
   /** @internal The modules that there are. */
   readonly moduleLists: ModuleLists;
   /** @internal The modules of this request; `undefined` as long as it has none. */
@@ -110,6 +112,7 @@ export class Session {
     this.sentMethod = downstream.request.method;
     this.#proxyStatus = proxyStatus;
     this.moduleLists = moduleLists;
+    this.saidLength = !downstream.requestBodyEmpty && downstream.request.has("content-length");
   }
 
   /** When the head was read, in `performance.now()` milliseconds. */

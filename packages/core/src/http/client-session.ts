@@ -35,6 +35,12 @@ export interface ClientSession {
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */
   readonly holdsBytes: boolean;
   /**
+   * Set before {@link writeBody} by whoever may still give the request up when its last byte was given: of a body that reaches its
+   * Content-Length that byte is kept back until {@link finishRequest}, since an origin that has them all takes the request for whole.
+   * Absent where the end is told in another way.
+   */
+  holdsEnd?: boolean;
+  /**
    * Takes body bytes, which may be held until {@link flush}; `false` asks to wait for `events.onUpstreamWritable`. Their memory
    * must stay as it is until then, and after it as long as {@link holdsBytes} says.
    */

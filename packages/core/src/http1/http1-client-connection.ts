@@ -83,6 +83,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   readonly address: string;
   reused = false;
   receivedBytes = 0;
+  holdsEnd = false;
   readonly #owner: ClientConnectionOwner;
   readonly #headLimits: HeadLimits;
   /** Reads the socket; `undefined` for streams that give their bytes by `data` events, each in memory of its own. */
@@ -106,6 +107,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** What is to go up as the next chunk. */
   readonly #chunk: Uint8Array[] = [];
   #chunkBytes = 0;
+  /** The last byte of the body, as {@link holdsEnd} asks; -1: it is not there, or has gone up. */
+  #lastByte = -1;
   #reusable = false;
   #paused = false;
   /** It had ended when the request was given to it, of which nothing was sent then. */
@@ -140,6 +143,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   prepare(reused: boolean, limits: ExchangeLimits): void {
     this.reused = reused;
     this.#limits = limits;
+    this.holdsEnd = false;
+    this.#lastByte = -1;
   }
 
   idleState(): "usable" | "closed" | "unexpected-data" {
@@ -186,10 +191,15 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     const writing = this.#writing;
     if (chunk.length === 0 || writing.done) return true;
     writing.take(chunk.length);
-    if (!writing.chunked) return this.send(chunk);
+    if (!writing.chunked) return this.holdsEnd && writing.lengthReached ? this.#sendAllBut(chunk) : this.send(chunk);
     this.#chunk.push(chunk);
     this.#chunkBytes += chunk.length;
     return this.writable;
+  }
+
+  #sendAllBut(last: Uint8Array): boolean {
+    this.#lastByte = last[last.length - 1]!;
+    return last.length > 1 ? this.send(last.subarray(0, -1)) : this.writable;
   }
 
   override flush(): boolean {
@@ -214,6 +224,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     const { chunked, done, raw } = this.#writing;
     if (done) return;
     this.#writing.end(this.#tunnel);
+    if (this.#lastByte >= 0) this.hold(String.fromCharCode(this.#lastByte));
+    this.#lastByte = -1;
     if (this.#chunkBytes > 0) this.#writeChunk();
     if (chunked) this.hold(lastChunkText(trailers));
     this.flush();

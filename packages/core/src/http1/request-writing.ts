@@ -39,6 +39,11 @@ export class RequestWriting {
     return this.#state === "raw";
   }
 
+  /** All that Content-Length promises was taken. */
+  get lengthReached(): boolean {
+    return this.#state === "body" && this.#framing === "content-length" && this.#owedBytes === 0;
+  }
+
   /** What is written next is to be framed as a chunk. */
   get chunked(): boolean {
     return this.#state === "body" && this.#framing === "chunked";
