@@ -203,8 +203,13 @@ export interface Called {
   /** What the connection asked its owner to keep. */
   readonly stored: { idleMs: number | undefined }[];
   readonly forgotten: string[];
-  /** Begins an exchange. */
-  request(method?: string, body?: RequestBody, fields?: Record<string, string | number>): SeenResponse;
+  /** Begins an exchange. The head has left, as no origin answers before; unless `leaves` is false: then it does with the turn. */
+  request(
+    method?: string,
+    body?: RequestBody,
+    fields?: Record<string, string | number>,
+    options?: { leaves?: boolean; reused?: boolean },
+  ): SeenResponse;
   /** Writes as the origin and lets everything happen that follows. */
   send(text: string): Promise<void>;
 }
@@ -244,11 +249,13 @@ export function call(
     got: record(pair.remote),
     stored,
     forgotten,
-    request: (method = "GET", body = "none", fields = {}) => {
-      connection.prepare(exchanges++ > 0, exchange);
+    request: (method = "GET", body = "none", fields = {}, { leaves = true, reused = exchanges > 0 } = {}) => {
+      exchanges++;
+      connection.prepare(reused, exchange);
       const seen = seeResponse();
       connection.writeRequest(RequestHeader.build(method, "/", { Host: "a.test", ...fields }), body, seen);
       connection.flush();
+      if (leaves) connection.writeLate();
       return seen;
     },
     send: async (text) => {

@@ -45,9 +45,9 @@ export interface ClientSession {
    * must stay as it is until then, and after it as long as {@link holdsBytes} says.
    */
   writeBody(chunk: Uint8Array): boolean;
-  /** Ends the request, with trailers if its length was unknown. */
+  /** Ends the request, with trailers if its length was unknown; what is held leaves with this turn of the event loop. */
   finishRequest(trailers?: HeaderFields): void;
-  /** Sends what is held; `false` asks to wait for `events.onUpstreamWritable`. */
+  /** Sends what is held, the end of a request with this turn of the event loop; `false` asks to wait for `events.onUpstreamWritable`. */
   flush(): boolean;
   /**
    * Inside `onResponseData` or the `onResponseBatch` behind it: the chunk is kept beyond that. Without it the memory is used for

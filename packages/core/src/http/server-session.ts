@@ -117,8 +117,8 @@ export interface ServerSession {
    */
   writeBody(chunk: Uint8Array): boolean;
   /**
-   * Ends the response, with trailers where the protocol can carry them. If the body is shorter than its Content-Length, the
-   * connection is cut and `PrematureBodyEnd` is thrown.
+   * Ends the response, with trailers where the protocol can carry them; what is held leaves with this turn of the event loop. If the
+   * body is shorter than its Content-Length, the connection is cut and `PrematureBodyEnd` is thrown.
    */
   finish(trailers?: HeaderFields): void;
   /** Sends what is held. */

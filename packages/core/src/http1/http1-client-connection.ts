@@ -204,7 +204,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   override flush(): boolean {
     if (this.#chunkBytes > 0) this.#writeChunk();
-    return super.flush();
+    return this.#writing.done ? this.flushLater() : super.flush();
   }
 
   /** One chunk of all that came since the last {@link flush}: how a body was cut into chunks says nothing (RFC 9112, section 7.1). */
@@ -228,9 +228,13 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#lastByte = -1;
     if (this.#chunkBytes > 0) this.#writeChunk();
     if (chunked) this.hold(lastChunkText(trailers));
-    this.flush();
-    if (raw) this.stream.end();
-    else this.#awaitResponse();
+    if (raw) {
+      super.flush();
+      this.stream.end();
+    } else {
+      this.flush();
+      this.#awaitResponse();
+    }
   }
 
   pause(): void {
@@ -250,6 +254,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   release(): void {
     this.#events = undefined;
     this.#readDeadline.clear();
+    this.writeLate();
     if (this.#tunnel) {
       this.#releaseTunnel();
       return;

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20
 import type { EventEmitter } from "node:events";
 import { appendBytes } from "../net/append-bytes.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
+import { writeLater, type LateWriter } from "../net/late-writes.ts";
 import { latin1 } from "../net/latin1.ts";
 import { readRest } from "../net/read-rest.ts";
 import { WriteWatch, type WriteLimits } from "./write-watch.ts";
@@ -28,7 +29,7 @@ type OwnedStream = ByteStream & { [CONNECTION]?: Http1Connection };
  * What both sides of HTTP/1 share over a stream: bytes that arrived and were not used yet, text that waits to leave
  * together with what follows, back-pressure in both directions.
  */
-export abstract class Http1Connection {
+export abstract class Http1Connection implements LateWriter {
   protected readonly stream: ByteStream;
   /** Holds what arrived and is not used yet, from `inputAt` to `inputEnd`; `undefined` when all is used. */
   protected input: Buffer | undefined = undefined;
@@ -51,6 +52,8 @@ export abstract class Http1Connection {
   #held = "";
   /** All that is held is what {@link holdBack} was given, and behind it. */
   #takeable = false;
+  /** What is held is complete, and leaves with this turn of the event loop. */
+  #late = false;
   /** The stream is corked until {@link flush}. */
   #gathering = false;
   #streamPaused = false;
@@ -132,6 +135,7 @@ export abstract class Http1Connection {
 
   /** As {@link hold}, what {@link takeBack} takes back. */
   protected holdBack(text: string): void {
+    this.writeLate();
     this.#takeable = this.#held.length === 0;
     this.hold(text);
   }
@@ -140,6 +144,7 @@ export abstract class Http1Connection {
   protected takeBack(): boolean {
     if (!this.#takeable || this.#held.length === 0) return false;
     this.#held = "";
+    this.#late = false;
     return true;
   }
 
@@ -190,13 +195,37 @@ export abstract class Http1Connection {
 
   /** Writes what is held or gathered. Returns `false` to ask to wait for {@link onDrained}. */
   flush(): boolean {
-    this.#writeHeld();
-    if (this.#gathering) {
-      this.#gathering = false;
-      this.stream.uncork();
-      this.#wrote(false, 0);
+    this.#writeAll();
+    return !this.congested;
+  }
+
+  /** As {@link flush}, for the end of a message: it leaves behind what else comes in this turn of the event loop. */
+  protected flushLater(): boolean {
+    // Behind what the system does not take yet it waits anyway.
+    if (this.#gathering || this.stream.writableLength > 0) this.#writeAll();
+    else if (this.#held.length > 0 && !this.#late) {
+      this.#late = true;
+      writeLater(this);
     }
     return !this.congested;
+  }
+
+  /** Writes what {@link flushLater} left, if it has not left since. */
+  writeLate(): void {
+    if (this.#late) this.#writeHeld();
+  }
+
+  /** Bytes that the system has not been given, or has not taken. */
+  protected get unsentBytes(): number {
+    return this.#held.length + this.stream.writableLength;
+  }
+
+  #writeAll(): void {
+    this.#writeHeld();
+    if (!this.#gathering) return;
+    this.#gathering = false;
+    this.stream.uncork();
+    this.#wrote(false, 0);
   }
 
   #writeHeld(): void {
@@ -204,7 +233,8 @@ export abstract class Http1Connection {
     const text = this.#held;
     this.#held = "";
     this.#takeable = false;
-    if (!this.closed) this.#wrote(this.stream.write(text, "latin1"), text.length);
+    this.#late = false;
+    if (!this.closed && !this.stream.destroyed) this.#wrote(this.stream.write(text, "latin1"), text.length);
   }
 
   /** Bytes arrived: the first `end` of `buffer`. */

@@ -137,7 +137,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     afterQuietTurn(() => {
       if (this.closed || this.#state !== "head" || this.hasPartOfHead() || this.#requests !== requests) return;
       const took = this.#takesLast;
-      this.#takesLast = this.stream.writableLength > 0;
+      this.#takesLast = this.unsentBytes > 0;
       if (this.#takesLast) this.watchUnsent();
       // A client that was still taking its response may ask again now that it has it.
       if (this.#takesLast || took) this.#awaitRequest(nowMs());
@@ -157,6 +157,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   /** Closes at once, so that nobody takes what was cut for whole. */
   #cut(): void {
     const { session, stream } = this;
+    // It was told as served.
+    this.writeLate();
     const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
     if (looksDone) this.reset();
     else stream.destroy();
@@ -204,9 +206,15 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     return writable;
   }
 
+  /** @internal The response is complete. */
+  endResponse(session: Http1ServerSession): void {
+    if (session === this.session) this.flushLater();
+  }
+
   /** @internal Nothing more will be written, while more may be read. */
   endDirection(session: Http1ServerSession): void {
     if (session !== this.session || this.closed) return;
+    this.flush();
     this.stream.end();
     this.tunnel?.halfClose();
   }
@@ -216,7 +224,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (session !== this.session || this.closed) return;
     this.#cutShort = true;
     // Answers to earlier requests may still be leaving, and more requests coming: to close at once could take those from the client.
-    const mayLose = this.#requests > 1 && (this.input !== undefined || this.stream.writableLength > 0);
+    const mayLose = this.#requests > 1 && (this.input !== undefined || this.unsentBytes > 0);
     if (mayLose && session.error === undefined && !session.wouldLookDone) this.#close(session);
     else this.#cut();
   }
@@ -340,8 +348,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.session = undefined;
     this.readingPaused = false;
     if (this.closed || this.#state === "lingering") return;
-    this.flush();
     if (!session.responseDone) {
+      this.flush();
       if (session.wouldLookDone) this.reset();
       else this.stream.destroy();
     } else if (!session.keepAlive || this.peerEnded) {

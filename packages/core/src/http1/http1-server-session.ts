@@ -197,8 +197,8 @@ export class Http1ServerSession implements ServerSession {
     if (this.#lastBytes !== undefined) this.#connection.writeBytes(this, this.#lastBytes);
     this.#lastBytes = undefined;
     this.responseDone = true;
-    this.#connection.write(this, "", true);
     if (this.#tunnel) this.#connection.endDirection(this);
+    else this.#connection.endResponse(this);
   }
 
   flush(): void {

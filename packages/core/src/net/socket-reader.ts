@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
 import { beginTurn, endTurn } from "./clock.ts";
+import { writeOverdue } from "./late-writes.ts";
 import { takeBack, writeOver } from "./lent-bytes.ts";
 
 /** What one read may bring: as much as the kernel usually has ready. */
@@ -234,6 +235,7 @@ export class SocketReader {
       try {
         this.#receiver.onData(this.#buffer!, bytes);
       } finally {
+        writeOverdue();
         endTurn();
       }
     }

@@ -1,5 +1,6 @@
 import type { Buffer } from "node:buffer";
 import type { ByteStream } from "../../net/byte-stream.ts";
+import { writeLater, type LateWriter } from "../../net/late-writes.ts";
 import { latin1 } from "../../net/latin1.ts";
 import { giveSlab, SLAB_BYTES, takeSlab } from "../slabs.ts";
 import {
@@ -25,7 +26,7 @@ const USUAL_HEAD_BYTES = 2048;
  * Frames on their way to a stream. All that one turn of the event loop brings leaves by one write, behind the last event of the turn
  * (eight responses that eight upstreams gave at the same time: one system call instead of eight), or when 64 KiB are there.
  */
-export class FrameOutput {
+export class FrameOutput implements LateWriter {
   /** Changes when what was framed is given away: only until then a frame can still be changed. */
   epoch = 0;
   /** The peer takes less than it is sent. */
@@ -49,7 +50,7 @@ export class FrameOutput {
     if (this.#slab !== undefined && this.#end + bytes > SLAB_BYTES) this.flush();
     if (this.#slab === undefined) {
       this.#slab = takeSlab();
-      if (dirty.push(this) === 1) setImmediate(flushDirty);
+      writeLater(this);
     }
     return this.#slab;
   }
@@ -150,6 +151,10 @@ export class FrameOutput {
     this.#end = at + 8 + debug.length;
   }
 
+  writeLate(): void {
+    this.flush();
+  }
+
   /** Gives what was framed to the stream. */
   flush(): void {
     const slab = this.#slab;
@@ -192,15 +197,6 @@ export class FrameOutput {
   #wrote(accepted: boolean): void {
     if (!accepted && this.#stream.writableLength >= MAX_UNSENT_BYTES) this.congested = true;
   }
-}
-
-/** Those that have something to give away in this turn. */
-let dirty: FrameOutput[] = [];
-
-function flushDirty(): void {
-  const outputs = dirty;
-  dirty = [];
-  for (const output of outputs) output.flush();
 }
 
 export function putFrameHead(

@@ -1,0 +1,70 @@
+import { expect, test, vi } from "vitest";
+import { turn } from "../testing/index.ts";
+import { writeLater, writeOverdue } from "./late-writes.ts";
+
+const writes = (name: string, into: string[]): { writeLate: () => void } => ({ writeLate: () => void into.push(name) });
+
+test("all write behind what else comes in the turn, in the order in which they asked", async () => {
+  const done: string[] = [];
+  writeLater(writes("a", done));
+  writeLater(writes("b", done));
+  await Promise.resolve();
+  done.push("event");
+  await turn();
+  expect(done).toEqual(["event", "a", "b"]);
+});
+
+test("who asks while others write, writes in the next turn", async () => {
+  const done: string[] = [];
+  writeLater({ writeLate: () => writeLater(writes("next", done)) });
+  await turn();
+  expect(done).toEqual([]);
+  await turn();
+  expect(done).toEqual(["next"]);
+});
+
+test("in a turn that takes long they write behind the first event that ends half a millisecond later", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  try {
+    const done: string[] = [];
+    writeLater(writes("a", done));
+    vi.advanceTimersByTime(0.25);
+    writeLater(writes("b", done));
+    writeOverdue();
+    expect(done).toEqual([]);
+    vi.advanceTimersByTime(0.25);
+    writeOverdue();
+    expect(done).toEqual(["a", "b"]);
+    // The time of those that ask now begins now.
+    writeLater(writes("c", done));
+    writeOverdue();
+    expect(done).toEqual(["a", "b"]);
+    await turn();
+    expect(done).toEqual(["a", "b", "c"]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("one that throws takes nothing from the others", async () => {
+  const done: string[] = [];
+  const uncaught = vi.fn<(error: unknown) => void>();
+  const others = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.once("uncaughtException", uncaught);
+  try {
+    writeLater({
+      writeLate() {
+        throw new Error("broken");
+      },
+    });
+    writeLater(writes("b", done));
+    await turn();
+    await turn();
+    expect(done).toEqual(["b"]);
+    expect(uncaught).toHaveBeenCalledOnce();
+  } finally {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of others) process.on("uncaughtException", listener);
+  }
+});

@@ -1,0 +1,56 @@
+import { nowMs } from "./clock.ts";
+
+/** Somebody who has something to write that may wait for what others have. */
+export interface LateWriter {
+  /** Writes it, unless it has left meanwhile. */
+  writeLate(): void;
+}
+
+/** What waits leaves when a read event ends so long after it began to wait. Milliseconds. */
+const MAX_WAIT_MS = 0.5;
+
+// Taken before a test replaces the clock, and puts it back with what it was asked to run still undone: a turn of the event loop is no time.
+const behindEvents = setImmediate;
+
+let waiting: LateWriter[] = [];
+/** Since when the first waits. */
+let sinceMs = 0;
+let scheduled = false;
+
+/**
+ * Lets `writer` write behind the last event of this turn of the event loop, together with all others; in a longer turn half a
+ * millisecond later, behind the event that is being handled then.
+ *
+ * A write wakes whoever reads at the other end. One that finds them asleep costs 7 µs more than one that finds them at work, which they
+ * are for the second and all that follow. (64 clients with 1 KB: 36.5 to 34.3 µs a request; with the heads of a browser 41.8 to 38. One
+ * client, for whom every turn has one event: 49.6 to 50.3.)
+ */
+export function writeLater(writer: LateWriter): void {
+  if (waiting.push(writer) > 1) return;
+  sinceMs = nowMs();
+  if (scheduled) return;
+  scheduled = true;
+  behindEvents(endTurn);
+}
+
+/** A read event ends: what has waited long enough leaves. */
+export function writeOverdue(): void {
+  if (waiting.length > 0 && nowMs() - sinceMs >= MAX_WAIT_MS) writeWaiting();
+}
+
+function endTurn(): void {
+  scheduled = false;
+  writeWaiting();
+}
+
+function writeWaiting(): void {
+  const writers = waiting;
+  waiting = [];
+  let done = 0;
+  try {
+    while (done < writers.length) writers[done++]!.writeLate();
+  } finally {
+    // Nobody is to throw; if one does, the others' responses do not stay here for ever.
+    for (const writer of writers.slice(done)) writeLater(writer);
+  }
+}
