@@ -122,4 +122,5 @@ export { WatchedSettings, type ReadSource } from "./tls/watched-settings.ts";
 export { CertificateNames } from "./tls/certificate-names.ts";
 export type { PeerTls } from "./tls/peer-tls.ts";
 export type { SecuredStream, TlsAcceptor, TlsConnectOptions, TlsProvider } from "./tls/tls-provider.ts";
+export { Roster, type RosterMember } from "./net/roster.ts";
 export { SocketReader, type ChunkReceiver, type OnRead } from "./net/socket-reader.ts";

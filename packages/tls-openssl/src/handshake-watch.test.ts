@@ -30,8 +30,7 @@ describe("a watch that many handshakes share", () => {
   test("leaves alone what is over, and begins anew after a time without any", () => {
     const watch = new SharedHandshakeWatch(100, () => late, undefined);
     const [over, later] = [pending(), pending()];
-    watch.add(over.cut);
-    watch.delete(over.cut);
+    watch.add(over.cut)();
     vi.advanceTimersByTime(500);
     expect(vi.getTimerCount()).toBe(0);
     watch.add(later.cut);
@@ -49,8 +48,8 @@ describe("a watch that many handshakes share", () => {
     const stop = new AbortController();
     const watch = new SharedHandshakeWatch(100, () => late, stop.signal);
     const [first, over, last] = [pending(), pending(), pending()];
-    for (const { cut } of [first, over, last]) watch.add(cut);
-    watch.delete(over.cut);
+    const [, isOver] = [first, over, last].map(({ cut }) => watch.add(cut));
+    isOver!();
     const reason = new Error("enough");
     stop.abort(reason);
     expect([first.reasons, over.reasons, last.reasons]).toEqual([[reason], [], [reason]]);
@@ -65,13 +64,13 @@ describe("a watch of one, in a process that stood still,", () => {
     vi.useRealTimers();
     const watch = new SingleHandshake(10, () => late, undefined);
     const { reasons, cut } = pending();
-    watch.add(cut);
+    const isOver = watch.add(cut);
     // Comes behind the timer of the watch, and before the sockets are read.
     const atTimers = new Promise((resolve) => setTimeout(resolve, 10));
     const until = performance.now() + 40;
     while (performance.now() < until);
     await atTimers;
-    if (ends) watch.delete();
+    if (ends) isOver();
     for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(reasons).toEqual(ends ? [] : [late]);
   });

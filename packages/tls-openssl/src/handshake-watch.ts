@@ -1,14 +1,19 @@
-import { nowMs } from "@sluice/core";
+import { nowMs, Roster, type RosterMember } from "@sluice/core";
 
 /** Ends a handshake with the reason that its promise rejects with. */
 export type Cut = (reason: unknown) => void;
 
 /** Ends handshakes from outside. */
 export interface HandshakeWatch {
-  /** Begins to watch one. Its signal is not aborted yet. */
-  add(cut: Cut): void;
-  /** It is over. */
-  delete(cut: Cut): void;
+  /** Begins to watch one. Its signal is not aborted yet. Gives what to call once it is over. */
+  add(cut: Cut): () => void;
+}
+
+/** A handshake that goes on. */
+interface Watched extends RosterMember {
+  readonly cut: Cut;
+  /** Until when it has time, by `nowMs()`. */
+  readonly dueMs: number;
 }
 
 /** Watches a single handshake. */
@@ -30,17 +35,17 @@ export class SingleHandshake implements HandshakeWatch {
     this.#signal = signal;
   }
 
-  add(cut: Cut): void {
+  add(cut: Cut): () => void {
     const cutIfLate = (): void => void (this.#over || cut(this.#late()));
     // What came in time is read first, though this process stood still.
     const expire = (): void => void setImmediate(() => setImmediate(cutIfLate));
     if (this.#limitMs > 0) this.#timer = setTimeout(expire, this.#limitMs).unref();
-    if (this.#signal === undefined) return;
     this.#onAbort = () => cut(this.#signal?.reason);
-    this.#signal.addEventListener("abort", this.#onAbort);
+    this.#signal?.addEventListener("abort", this.#onAbort);
+    return () => this.#end();
   }
 
-  delete(): void {
+  #end(): void {
     this.#over = true;
     clearTimeout(this.#timer);
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
@@ -54,8 +59,7 @@ export class SingleHandshake implements HandshakeWatch {
 export class SharedHandshakeWatch implements HandshakeWatch {
   readonly #limitMs: number;
   readonly #late: () => Error;
-  /** Until when each has time, by `nowMs()`; the first to be late stands first. */
-  readonly #dueMs = new Map<Cut, number>();
+  readonly #watched = new Roster<Watched>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /**
@@ -66,21 +70,16 @@ export class SharedHandshakeWatch implements HandshakeWatch {
     this.#limitMs = limitMs;
     this.#late = late;
     signal?.addEventListener("abort", () => {
-      for (const cut of this.#dueMs.keys()) cut(signal.reason);
+      for (const { cut } of this.#watched) cut(signal.reason);
     });
   }
 
-  add(cut: Cut): void {
-    if (this.#limitMs === 0) {
-      this.#dueMs.set(cut, Number.POSITIVE_INFINITY);
-      return;
-    }
-    this.#dueMs.set(cut, nowMs() + this.#limitMs);
-    if (this.#timer === undefined) this.#arm(this.#limitMs);
-  }
-
-  delete(cut: Cut): void {
-    this.#dueMs.delete(cut);
+  add(cut: Cut): () => void {
+    const limited = this.#limitMs > 0;
+    const watched = { cut, dueMs: limited ? nowMs() + this.#limitMs : Number.POSITIVE_INFINITY, rosterPlace: -1 };
+    this.#watched.add(watched);
+    if (limited && this.#timer === undefined) this.#arm(this.#limitMs);
+    return () => void this.#watched.delete(watched);
   }
 
   #arm(ms: number): void {
@@ -90,14 +89,16 @@ export class SharedHandshakeWatch implements HandshakeWatch {
   #check(): void {
     this.#timer = undefined;
     const now = nowMs();
-    for (const [cut, dueMs] of this.#dueMs) {
+    let leftMs = Number.POSITIVE_INFINITY;
+    for (const watched of this.#watched) {
       // Timers may fire a little early.
-      if (dueMs - now > 0.5) {
-        this.#arm(dueMs - now);
-        return;
+      if (watched.dueMs - now > 0.5) {
+        leftMs = Math.min(leftMs, watched.dueMs - now);
+        continue;
       }
-      this.#dueMs.delete(cut);
-      cut(this.#late());
+      this.#watched.delete(watched);
+      watched.cut(this.#late());
     }
+    if (leftMs !== Number.POSITIVE_INFINITY) this.#arm(leftMs);
   }
 }

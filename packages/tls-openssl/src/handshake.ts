@@ -16,9 +16,10 @@ export function handshake(
   begin?: () => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
+    let isOver: (() => void) | undefined = undefined;
     const giveUp = (error: unknown): void => {
       socket.waiter = undefined;
-      watch.delete(giveUp);
+      isOver?.();
       // Node's own listener, of those whose control nobody took, hears its errors.
       socket.destroy();
       reject(error);
@@ -34,21 +35,21 @@ export function handshake(
     socket.waiter = {
       onSecure() {
         socket.waiter = undefined;
-        watch.delete(giveUp);
+        isOver?.();
         socket.secureConnecting = false;
         socket.release();
         resolve();
       },
       onRefused(error) {
         socket.waiter = undefined;
-        watch.delete(giveUp);
+        isOver?.();
         reject(failed(error));
         partFrom(socket);
       },
       onDestroyed: (error) => giveUp(failed(error)),
     };
     socket.on("secure", onSecure);
-    watch.add(giveUp);
+    isOver = watch.add(giveUp);
     begin?.();
   });
 }

@@ -46,6 +46,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   context: unknown = undefined;
   /** @internal Takes no further request. */
   shuttingDown = false;
+  rosterPlace = -1;
   readonly #app: HttpApp;
   readonly #onClosed: (connection: Http1ServerConnection) => void;
   readonly #acceptedAtMs: number = nowMs();

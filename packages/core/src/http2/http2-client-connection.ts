@@ -9,6 +9,7 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import { wholeTurn } from "../net/quiet-turn.ts";
+import { Roster } from "../net/roster.ts";
 import type { ConnectionFate } from "./client-errors.ts";
 import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
 import type { EndpointOwner } from "./connection/endpoint-owner.ts";
@@ -74,7 +75,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   readonly headLimits: HeadLimits;
   readonly endpoint: Http2Endpoint;
   /** Exchanges that hold a slot now. */
-  readonly sessions: Set<Http2ClientSession> = new Set();
+  readonly sessions: Roster<Http2ClientSession> = new Roster();
   goaway: { readonly code: number; readonly lastStreamId: number } | undefined = undefined;
   cause: Error | undefined = undefined;
   broken: Http2ConnectionError | undefined = undefined;

@@ -7,6 +7,7 @@ import { RequestWriting } from "../http1/request-writing.ts";
 import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.ts";
 import { WriteWatch } from "../http1/write-watch.ts";
 import { nowMs } from "../net/clock.ts";
+import type { RosterMember } from "../net/roster.ts";
 import { notSent, streamFailed } from "./client-errors.ts";
 import { checkRequest, requestKind, writeRequestHead, type Http2RequestKind } from "./client-request.ts";
 import { Http2ResponseHead } from "./client-response.ts";
@@ -37,7 +38,8 @@ const trailerReader = new TrailerReader();
 type State = "held" | "head" | "body" | "ended";
 
 /** One exchange with an origin, on a stream of a {@link Http2ClientConnection}. */
-export class Http2ClientSession extends Http2Stream implements ClientSession {
+export class Http2ClientSession extends Http2Stream implements ClientSession, RosterMember {
+  rosterPlace = -1;
   readonly reused: boolean;
   /** When {@link onDue} is to be called; Infinity: not at all. */
   dueAtMs: number = Number.POSITIVE_INFINITY;

@@ -59,6 +59,7 @@ type State = "open" | "leaving" | "closing" | "over";
 
 /** Serves HTTP/2 on one connection: each stream a session given to the app, many at a time. */
 export class Http2ServerConnection implements ServerConnection, EndpointOwner {
+  rosterPlace = -1;
   /** @internal */
   readonly options: Http2ServerOptions;
   readonly digest: ConnectionDigest;
@@ -158,7 +159,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   }
 
   get #sessions(): Iterable<Http2ServerSession> {
-    return this.#endpoint.streams.values() as Iterable<Http2ServerSession>;
+    return this.#endpoint.streams as Iterable<Http2Stream> as Iterable<Http2ServerSession>;
   }
 
   #failAll(error: () => ProxyError): void {

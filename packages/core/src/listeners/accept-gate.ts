@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { connectionChannels, type ConnectionRejectedMessage } from "../diagnostics.ts";
 import { logger } from "../log/logger.ts";
+import { Roster, type RosterMember } from "../net/roster.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import type { AcceptFilter } from "./accept-filter.ts";
 import type { ConnectionLimit, ConnectionLimits } from "./connection-limits.ts";
@@ -16,7 +17,7 @@ const log = logger("core");
 const { rejected } = connectionChannels;
 
 /** Somebody at the door. */
-interface Caller {
+interface Caller extends RosterMember {
   readonly socket: Socket;
   /** `undefined` on a Unix socket. */
   readonly client: SocketAddress | undefined;
@@ -25,6 +26,8 @@ interface Caller {
   readonly letIn: LetIn;
   /** Gives its place back; `undefined` where nobody counts. */
   readonly release: (() => void) | undefined;
+  /** Decides if the filter does not in time. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 /** @param release To be called when the socket is closed; `undefined` where nobody counts. */
@@ -38,8 +41,8 @@ export class AcceptGate {
   acceptedCount = 0;
   /** Those that were refused. */
   refusedCount = 0;
-  /** Those about whom a filter has not decided yet, each with the timer that does it then. */
-  readonly #waiting = new Map<Caller, NodeJS.Timeout>();
+  /** Those about whom a filter has not decided yet. */
+  readonly #waiting = new Roster<Caller>();
   readonly #onNoneWaits: () => void;
   readonly #service: string;
 
@@ -79,14 +82,15 @@ export class AcceptGate {
     }
     const client = clientOf(socket);
     const place = limits?.admit(client);
-    if (typeof place === "string") this.#refuse({ socket, client, listener, letIn, release: undefined }, place);
+    const who = { socket, client, listener, letIn, timer: undefined, rosterPlace: -1 };
+    if (typeof place === "string") this.#refuse({ ...who, release: undefined }, place);
     else if (unfiltered) letIn(socket, place);
-    else this.#ask(own, { socket, client, listener, letIn, release: place });
+    else this.#ask(own, { ...who, release: place });
   }
 
   /** Closes those who wait. */
   closeWaiting(): void {
-    for (const caller of this.#waiting.keys()) {
+    for (const caller of this.#waiting) {
       this.#settle(caller, () => {
         caller.socket.destroy();
         caller.release?.();
@@ -119,7 +123,8 @@ export class AcceptGate {
       const late = ProxyError.internal("InternalError", `it has not decided within ${MAX_DECISION_MS} ms`);
       this.#settle(caller, () => this.#refuseFor(late, caller));
     };
-    this.#waiting.set(caller, setTimeout(onLate, MAX_DECISION_MS).unref());
+    caller.timer = setTimeout(onLate, MAX_DECISION_MS).unref();
+    this.#waiting.add(caller);
     verdict.then(
       (yes) => {
         const act = (): void => (yes ? caller.letIn(caller.socket, caller.release) : this.#refuse(caller, "filter"));
@@ -131,10 +136,8 @@ export class AcceptGate {
 
   /** Does `what` with one who waits; nothing with one who does no longer. */
   #settle(caller: Caller, what: () => void): void {
-    const timer = this.#waiting.get(caller);
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    this.#waiting.delete(caller);
+    if (!this.#waiting.delete(caller)) return;
+    clearTimeout(caller.timer);
     what();
     if (this.#waiting.size === 0) this.#onNoneWaits();
   }

@@ -16,6 +16,7 @@ import { logger } from "../log/logger.ts";
 import { adoptSocket } from "../net/adopt-socket.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { turnWasQuiet } from "../net/quiet-turn.ts";
+import { Roster } from "../net/roster.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import { TlsHandshakes } from "../tls/tls-handshakes.ts";
@@ -47,7 +48,7 @@ export class HttpService implements Service {
   readonly #http1: Http1ServerOptions;
   readonly #http2: Http2ServerOptions;
   readonly #listeners: Listener[] = [];
-  readonly #connections = new Set<ServerConnection>();
+  readonly #connections = new Roster<ServerConnection>();
   readonly #gate: AcceptGate;
   readonly #tls: TlsProvider | undefined;
   readonly #tlsListenings: TlsListening[] = [];

@@ -13,6 +13,7 @@ import { HeadWriter } from "./head-writer.ts";
 import { asConnectionError, Http2ConnectionError } from "./http2-connection-error.ts";
 import type { Http2Stream, StreamClose } from "./http2-stream.ts";
 import { IncomingFrames } from "./incoming-frames.ts";
+import { OpenStreams } from "./open-streams.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { ReadMemory } from "./read-memory.ts";
 import { SendLine } from "./send-line.ts";
@@ -29,7 +30,7 @@ export class Http2Endpoint implements ChunkReceiver {
   readonly settings: EndpointSettings;
   readonly owner: EndpointOwner;
   readonly peer: PeerSettings = new PeerSettings();
-  readonly streams: Map<number, Http2Stream> = new Map();
+  readonly streams: OpenStreams = new OpenStreams();
   /** @internal */
   readonly output: FrameOutput;
   /** @internal */
@@ -141,7 +142,7 @@ export class Http2Endpoint implements ChunkReceiver {
   register(stream: Http2Stream): void {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
     stream.receiveWindowBytes = this.#newStreamWindowBytes;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.guard.allow(0);
   }
 
@@ -246,7 +247,7 @@ export class Http2Endpoint implements ChunkReceiver {
   close(stream: Http2Stream, how: StreamClose, code: number, why?: string): void {
     if (stream.closed) return;
     if (stream.id !== 0) {
-      this.streams.delete(stream.id);
+      this.streams.delete(stream);
       if (how !== "complete" && !stream.remoteEnded) this.#expectLate(stream.receiveWindowBytes);
       this.closedStreams.add(
         stream.id,
@@ -269,7 +270,7 @@ export class Http2Endpoint implements ChunkReceiver {
 
   /** @internal A GOAWAY came: these were not looked at. */
   closeAbove(lastStreamId: number): void {
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams) {
       if (stream.id > lastStreamId) this.close(stream, "refused", NO_ERROR);
     }
   }
@@ -306,7 +307,7 @@ export class Http2Endpoint implements ChunkReceiver {
 
   /** RFC 9113, section 6.9.2: of streams that are open, too, and by it a window may become negative. */
   #moveWindows(bytes: number): void {
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams) {
       stream.sendWindowBytes += bytes;
       if (stream.sendWindowBytes > MAX_WINDOW_BYTES) {
         throw new Http2ConnectionError(FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE beyond the largest window");
@@ -320,7 +321,7 @@ export class Http2Endpoint implements ChunkReceiver {
   settingsAcknowledged(): void {
     this.acknowledged = true;
     const more = this.settings.streamWindowBytes - DEFAULT_WINDOW_BYTES;
-    for (const stream of this.streams.values()) stream.receiveWindowBytes += more;
+    for (const stream of this.streams) stream.receiveWindowBytes += more;
     // They may have grown on the other side, which had not heard of their end.
     this.lateBytes += Math.max(more, 0) * this.#closedEarly;
   }
@@ -400,7 +401,7 @@ export class Http2Endpoint implements ChunkReceiver {
   }
 
   #closeAll(): void {
-    for (const stream of this.streams.values()) this.close(stream, "connection", NO_ERROR);
+    for (const stream of this.streams) this.close(stream, "connection", NO_ERROR);
   }
 }
 
