@@ -1,4 +1,4 @@
-import { logger, type SubrequestHandle } from "@sluice/core";
+import { logger, Roster, type RosterMember, type SubrequestHandle } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 
 /** What subrequests that were given up have for telling it to their `logging` hook. */
@@ -6,7 +6,8 @@ const LAST_WORDS_MS = 1000;
 
 const log = logger("proxy");
 
-interface Running {
+interface Running extends RosterMember {
+  readonly handle: SubrequestHandle;
   /** For the log. */
   readonly name: string;
   readonly done: Promise<void>;
@@ -14,7 +15,7 @@ interface Running {
 
 /** The subrequests of one service that nobody waits for, but its end. */
 export class BackgroundSubrequests {
-  readonly #running = new Map<SubrequestHandle, Running>();
+  readonly #running = new Roster<Running>();
   #ended = false;
 
   /** How many run. */
@@ -32,8 +33,9 @@ export class BackgroundSubrequests {
    * @param done Resolves when it is over; never rejects.
    */
   add(handle: SubrequestHandle, name: string, done: Promise<void>): void {
-    this.#running.set(handle, { name, done });
-    void done.then(() => this.#running.delete(handle));
+    const running = { handle, name, done, rosterPlace: -1 };
+    this.#running.add(running);
+    void done.then(() => this.#running.delete(running));
   }
 
   /**
@@ -51,7 +53,7 @@ export class BackgroundSubrequests {
     force.addEventListener("abort", cut, { once: true });
     for (let isLate = false; this.#running.size > 0 && !isLate;) {
       if (force.aborted) cut();
-      const all = Promise.all(Array.from(this.#running.values(), ({ done }) => done));
+      const all = Promise.all(Array.from(this.#running, ({ done }) => done));
       isLate = await Promise.race([all.then(() => false), late.promise]);
     }
     force.removeEventListener("abort", cut);
@@ -60,12 +62,12 @@ export class BackgroundSubrequests {
     if (this.#running.size === 0) return;
     // Some may have begun since.
     this.#cutAll();
-    const requests = Array.from(this.#running.values(), ({ name }) => name);
+    const requests = Array.from(this.#running, ({ name }) => name);
     log.warn({ requests }, `subrequests are still busy ${LAST_WORDS_MS} ms after they were cut; not waiting for them`);
   }
 
   #cutAll(): void {
-    for (const handle of this.#running.keys()) {
+    for (const { handle } of this.#running) {
       const error = ProxyError.downstream("ConnectionClosed", "we cut the subrequest: the server stops");
       handle.cancel(error.setDetail("server-stop"));
     }
