@@ -110,6 +110,7 @@ export { CompressionRun } from "./compression/compression-run.ts";
 export type { HttpModuleContext, ResponseEnd } from "./modules/http-module-context.ts";
 export { nowMs } from "./net/clock.ts";
 export type { ByteStream } from "./net/byte-stream.ts";
+export { behindWholeTurn } from "./net/quiet-turn.ts";
 export type { SubrequestEvent } from "./subrequest/subrequest-event.ts";
 export { SubrequestHandle, type SubrequestHandleOptions } from "./subrequest/subrequest-handle.ts";
 export { subrequestHead } from "./subrequest/subrequest-head.ts";

@@ -1,3 +1,5 @@
+import { behindWholeTurn } from "@sluice/core";
+
 /**
  * Runs `work` for `ms` milliseconds at most, and no longer than until `outer` aborts: whichever comes first aborts the
  * signal that `work` gets and rejects, whether `work` reacts or not.
@@ -21,7 +23,7 @@ export function within<T>(
     let settled = false;
     const expire = (): void => void (settled || onTimeout());
     // What came in time is read first, though this process stood still: a check that was done then would count as failed.
-    const timer = setTimeout(() => setImmediate(() => setImmediate(expire)), ms);
+    const timer = setTimeout(() => behindWholeTurn(expire), ms);
     const settle = (): void => {
       settled = true;
       clearTimeout(timer);

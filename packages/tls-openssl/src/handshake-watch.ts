@@ -1,4 +1,4 @@
-import { nowMs, Roster, type RosterMember } from "@sluice/core";
+import { behindWholeTurn, nowMs, Roster, type RosterMember } from "@sluice/core";
 
 /** Ends a handshake with the reason that its promise rejects with. */
 export type Cut = (reason: unknown) => void;
@@ -38,7 +38,7 @@ export class SingleHandshake implements HandshakeWatch {
   add(cut: Cut): () => void {
     const cutIfLate = (): void => void (this.#over || cut(this.#late()));
     // What came in time is read first, though this process stood still.
-    const expire = (): void => void setImmediate(() => setImmediate(cutIfLate));
+    const expire = (): void => behindWholeTurn(cutIfLate);
     if (this.#limitMs > 0) this.#timer = setTimeout(expire, this.#limitMs).unref();
     this.#onAbort = () => cut(this.#signal?.reason);
     this.#signal?.addEventListener("abort", this.#onAbort);

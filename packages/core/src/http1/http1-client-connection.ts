@@ -4,6 +4,7 @@ import type { CloseReason, PoolableConnection } from "@sluice/pool";
 import type { UpstreamClosedMessage } from "../diagnostics.ts";
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import { usedLately } from "../http/used-lately.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";
@@ -51,13 +52,6 @@ export interface ExchangeLimits {
   /** How many requests the connection may serve in all; 0 or absent: any number. */
   maxRequests?: number;
 }
-
-/**
- * Used for a request that was answered within this time, it is taken to be open: the shortest keep-alive times are a second, and under
- * load nothing is to wait. Since the request and not since its answer: that may have waited, with the end behind it, in a process that
- * stood still.
- */
-const USED_LATELY_MS = 100;
 
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
@@ -114,7 +108,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** It had ended when the request was given to it, of which nothing was sent then. */
   #endedBefore = false;
   #requests = 0;
-  /** When it was given its last request. */
+  /** When it was given its last request: the answer may have waited, with the end behind it, in a process that stood still. */
   #usedAtMs = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";
@@ -162,7 +156,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   isStillOpen(): true | Promise<boolean> {
-    if (!this.reused || nowMs() - this.#usedAtMs < USED_LATELY_MS) return true;
+    if (!this.reused || usedLately(this.#usedAtMs)) return true;
     return wholeTurn().then(() => this.idleState() === "usable");
   }
 

@@ -2,6 +2,7 @@ import { ProxyError } from "@sluice/error";
 import type { CloseReason, IdleState, PoolableConnection } from "@sluice/pool";
 import type { UpstreamClosedMessage, UpstreamCloseReason } from "../diagnostics.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import { usedLately } from "../http/used-lately.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
 import { logger } from "../log/logger.ts";
@@ -47,8 +48,6 @@ export interface Http2ConnectionSettings {
   readonly tls: TlsDigest | undefined;
 }
 
-/** Used for a request that was answered within this time, it is taken to be open. */
-const USED_LATELY_MS = 100;
 /** Time for a connection that is over to send its last bytes, in milliseconds. */
 const LINGER_MS = 5000;
 const MAX_FRAME_BYTES = 65_536;
@@ -165,7 +164,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** For an exchange that has a slot: whether it can begin once all that has arrived is read; `true` at once where that is known. */
   isStillOpen(): true | Promise<boolean> {
-    if (nowMs() - this.#answeredAtMs < USED_LATELY_MS) return true;
+    if (usedLately(this.#answeredAtMs)) return true;
     return wholeTurn().then(() => this.opensStreams && !this.#stream.destroyed);
   }
 

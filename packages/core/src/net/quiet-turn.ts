@@ -25,11 +25,18 @@ export function afterQuietTurn(action: () => void): void {
   setImmediate(beginTurn);
 }
 
-/** Resolves when all that had arrived on any socket at the call is read. */
-export async function wholeTurn(): Promise<void> {
+/**
+ * Calls `action` behind a whole turn of the event loop: when all that had arrived on any socket at the call is read. So that nobody is
+ * taken for late whose answer is here, though this process stood still.
+ */
+export function behindWholeTurn(action: () => void): void {
   // The first may come in the turn that is under way, whose sockets were looked at before.
-  await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setImmediate(resolve));
+  setImmediate(() => setImmediate(action));
+}
+
+/** Resolves as {@link behindWholeTurn} calls. */
+export function wholeTurn(): Promise<void> {
+  return new Promise(behindWholeTurn);
 }
 
 /** Resolves behind a whole turn of the event loop: whether that was quiet. */
