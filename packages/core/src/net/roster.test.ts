@@ -1,6 +1,5 @@
-import { runInNewContext } from "node:vm";
-import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { describe, expect, test } from "vitest";
+import { bytesLeftOf } from "../../test/heap.ts";
 import { Roster } from "./roster.ts";
 
 interface BigMember {
@@ -50,16 +49,9 @@ describe("a roster", () => {
   });
 });
 
-/** Collects all that is garbage, or what of it is young. */
-function collector(): (options?: { type: "minor" }) => void {
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc") as (options?: { type: "minor" }) => void;
-}
-
 // If the half about the Set fails, V8 has learnt to drop what obsolete tables name, and a Roster is of no more use.
-test("who has left one that is old is collected with the young, unlike with a Set", () => {
-  const collect = collector();
-  const keptBytes = (members: Pick<Roster<BigMember>, "add" | "delete">): number => {
+test("who has left one that is old is collected with the young, unlike with a Set", async () => {
+  const left = async (members: Pick<Roster<BigMember>, "add" | "delete">): Promise<number> => {
     const here: BigMember[] = [];
     const come = (count: number): void => {
       for (let n = 0; n < count; n++) {
@@ -69,14 +61,9 @@ test("who has left one that is old is collected with the young, unlike with a Se
       }
     };
     come(10);
-    collect();
-    const before = getHeapStatistics().used_heap_size;
-    come(1000);
-    collect({ type: "minor" });
-    collect({ type: "minor" });
-    return getHeapStatistics().used_heap_size - before;
+    return await bytesLeftOf(() => come(1000));
   };
   const set = new Set<BigMember>();
-  expect(keptBytes(new Roster())).toBeLessThan(1_000_000);
-  expect(keptBytes({ add: (one) => void set.add(one), delete: (one) => set.delete(one) })).toBeGreaterThan(2_000_000);
+  expect(await left(new Roster())).toBeLessThan(1_000_000);
+  expect(await left({ add: (one) => void set.add(one), delete: (one) => set.delete(one) })).toBeGreaterThan(2_000_000);
 });
