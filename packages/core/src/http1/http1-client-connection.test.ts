@@ -1,6 +1,6 @@
-import { HeaderFields, ResponseHeader } from "@sluice/http";
+import { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { call, type Called } from "../../test/harness.ts";
+import { call, seeResponse, type Called } from "../../test/harness.ts";
 import { configureLogs } from "../log/logger.ts";
 import { turn } from "../testing/index.ts";
 
@@ -120,6 +120,27 @@ describe("the request", () => {
     expect(called.connection.flush()).toBe(true);
     expect(called.pair.local.writes.length).toBe(before + 1);
     expect(called.pair.local.writes.at(-1)!.length).toBeGreaterThan(15_000);
+  });
+
+  test("goes up whole with a head of any size, of which nothing leaves before it is told to", async () => {
+    // Heads just below, at and above what is held at most of other text.
+    for (let bytes = 15_980; bytes <= 16_020; bytes++) {
+      const called = call();
+      const { connection } = called;
+      connection.prepare(false, { readMs: 0, writeMs: 0, idleMs: undefined });
+      const beside = "POST / HTTP/1.1\r\nHost: a.test\r\nX: \r\nTransfer-Encoding: chunked\r\n\r\n".length;
+      const header = RequestHeader.build("POST", "/", { Host: "a.test", X: "x".repeat(bytes - beside) });
+      connection.writeRequest(header, "unknown-length", seeResponse());
+      expect(called.pair.local.writes).toEqual([]);
+      connection.writeBody(Buffer.from("abc"));
+      if (bytes % 2 === 0) connection.flush();
+      connection.writeBody(Buffer.from("def"));
+      connection.finishRequest();
+      await turn();
+      await called.pair.flush();
+      const chunks = bytes % 2 === 0 ? "3\r\nabc\r\n3\r\ndef\r\n" : "6\r\nabcdef\r\n";
+      expect(called.got.text.slice(bytes)).toBe(`${chunks}0\r\n\r\n`);
+    }
   });
 
   test("to an origin that reads slowly makes flush say false, and is waited for", async () => {

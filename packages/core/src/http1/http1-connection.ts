@@ -130,21 +130,22 @@ export abstract class Http1Connection implements LateWriter {
   /** Holds text back until bytes, {@link flush} or too much of it. */
   protected hold(text: string): void {
     this.#held += text;
-    if (this.#held.length > MAX_HELD_CHARS) this.flush();
+    // Not by `flush`, which may be what holds it.
+    if (this.#held.length > MAX_HELD_CHARS) this.#writeHeld();
   }
 
-  /** As {@link hold}, what {@link takeBack} takes back. */
+  /** As {@link hold}, what {@link takeBack} takes back: however much it is, it does not leave by itself. */
   protected holdBack(text: string): void {
     this.writeLate();
     this.#takeable = this.#held.length === 0;
-    this.hold(text);
+    this.#held += text;
   }
 
-  /** Drops what is held from the last {@link holdBack} on; `false` if any of it has left. */
+  /** Drops what is held from the last {@link holdBack} on; `false` if any of it has left, or is as good as sent. */
   protected takeBack(): boolean {
-    if (!this.#takeable || this.#held.length === 0) return false;
+    // What is late is complete, and may be that of an exchange before: one that has held nothing has nothing to take back.
+    if (this.#late || !this.#takeable || this.#held.length === 0) return false;
     this.#held = "";
-    this.#late = false;
     return true;
   }
 
@@ -162,7 +163,7 @@ export abstract class Http1Connection implements LateWriter {
     if (this.closed) return false;
     if (this.#held.length > 0) {
       this.stream.cork();
-      this.flush();
+      this.#writeHeld();
       this.#sendBytes(chunk);
       this.stream.uncork();
       if (this.stream.errored) this.onWriteFailed();

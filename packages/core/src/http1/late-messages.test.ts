@@ -74,6 +74,17 @@ describe("a response", () => {
     expect(served.got.text).not.toContain("204");
   });
 
+  test("reaches its client when the next request gets no answer at all, or its own exchange is aborted behind it", async () => {
+    for (const ends of ["abort", "return", "abort-behind"] as const) {
+      const served = serve(({ session }) => {
+        if (served.requests.length === 1) respond(session, 200, "first");
+        if (served.requests.length === 2 ? ends === "abort" : ends === "abort-behind") session.abort();
+      });
+      await served.send(GET + GET);
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*first$/);
+    }
+  });
+
   test("does not make the head of the next leave before its time", async () => {
     let finish!: () => void;
     const served = serve(async ({ session }) => {
