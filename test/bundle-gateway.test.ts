@@ -10,23 +10,10 @@ import { expect, onTestFinished, test } from "vitest";
 import { bundleGateway } from "../scripts/bundle/bundle-gateway.ts";
 
 test("the bundled gateway serves, with workers, and hands over to the next, where no package is installed", async () => {
-  const folder = await mkdtemp(path.join(tmpdir(), "gateway-bundle-"));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  await bundleGateway(folder);
+  const folder = await bundled();
   const compiled = await compiledIn(folder);
-  const origin = createServer((_request, response) => response.end("from the origin")).listen(0, "127.0.0.1");
-  onTestFinished(() => void origin.close());
-  await once(origin, "listening");
-  const socketPath = path.join(folder, "gateway.sock");
-  await writeFile(
-    path.join(folder, "gateway.yaml"),
-    `threads: 2
-upgrade_sock: ${path.join(folder, "upgrade.sock")}
-listeners: [{ address: "unix:${socketPath}" }]
-upstreams: { a: { servers: ["127.0.0.1:${(origin.address() as AddressInfo).port}"] } }
-routes: [{ upstream: a }]
-`,
-  );
+  expect(compiled).toHaveLength(1);
+  const socketPath = await configure(folder);
   const first = start(folder);
   await first.says('"msg":"listening"');
   expect(await bodyFrom(socketPath)).toBe("from the origin");
@@ -44,9 +31,7 @@ routes: [{ upstream: a }]
 });
 
 test("what was compiled of another text is not used", async () => {
-  const folder = await mkdtemp(path.join(tmpdir(), "gateway-bundle-"));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  await bundleGateway(folder);
+  const folder = await bundled();
   const program = path.join(folder, "gateway.js");
   const text = await readFile(program, "latin1");
   // Of the same length, by which the engine would not tell them apart.
@@ -55,11 +40,58 @@ test("what was compiled of another text is not used", async () => {
   expect(stdout).toContain("An http proxy run from");
 });
 
-/** The file that keeps it, and which one it is. */
-async function compiledIn(folder: string): Promise<[string, number]> {
-  const [name, ...others] = (await readdir(path.join(folder, "compiled"))).filter((one) => one.startsWith("gateway-"));
-  expect(others).toEqual([]);
-  return [name!, (await stat(path.join(folder, "compiled", name!))).ino];
+test("what a run compiled that served nothing is not kept, as by another Node.js than that of the bundle", async () => {
+  const folder = await bundled();
+  const [[name]] = (await compiledIn(folder)) as [[string, number]];
+  await rm(path.join(folder, "compiled", name));
+  const socketPath = await configure(folder);
+  for (const option of ["--help", "-t"]) {
+    await promisify(execFile)(process.execPath, ["main.js", "-c", "gateway.yaml", option], { cwd: folder });
+  }
+  const idle = start(folder);
+  await idle.says('"msg":"listening"');
+  idle.gateway.kill("SIGTERM");
+  expect(await idle.closed).toEqual([0, null]);
+  expect(await compiledIn(folder)).toEqual([]);
+  const serving = start(folder);
+  await serving.says('"msg":"listening"');
+  expect(await bodyFrom(socketPath)).toBe("from the origin");
+  serving.gateway.kill("SIGTERM");
+  expect(await serving.closed).toEqual([0, null]);
+  expect(await compiledIn(folder)).toEqual([[name, expect.any(Number)]]);
+});
+
+/** A folder with the bundle. */
+async function bundled(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), "gateway-bundle-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await bundleGateway(folder);
+  return folder;
+}
+
+/** Writes a configuration with two workers, and starts its origin. Gives the path that it listens on. */
+async function configure(folder: string): Promise<string> {
+  const origin = createServer((_request, response) => response.end("from the origin")).listen(0, "127.0.0.1");
+  onTestFinished(() => void origin.close());
+  await once(origin, "listening");
+  const socketPath = path.join(folder, "gateway.sock");
+  await writeFile(
+    path.join(folder, "gateway.yaml"),
+    `threads: 2
+upgrade_sock: ${path.join(folder, "upgrade.sock")}
+listeners: [{ address: "unix:${socketPath}" }]
+upstreams: { a: { servers: ["127.0.0.1:${(origin.address() as AddressInfo).port}"] } }
+routes: [{ upstream: a }]
+`,
+  );
+  return socketPath;
+}
+
+/** The files that keep it, and which ones they are. */
+async function compiledIn(folder: string): Promise<[string, number][]> {
+  const compiled = path.join(folder, "compiled");
+  const names = (await readdir(compiled)).filter((one) => one.startsWith("gateway-"));
+  return Promise.all(names.map(async (name) => [name, (await stat(path.join(compiled, name))).ino]));
 }
 
 interface Started {

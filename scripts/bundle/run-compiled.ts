@@ -4,6 +4,7 @@
  * those, and as CommonJS, the first request is served after 245 ms instead of 280 (apps/bench/src/start-up.ts, by turns).
  */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import Module from "node:module";
 import path from "node:path";
@@ -11,6 +12,8 @@ import vm from "node:vm";
 import { crc32 } from "node:zlib";
 
 const FOLDER = path.join(import.meta.dirname, "compiled");
+/** What is told when a request is over: then the functions that serving needs are compiled. */
+const SERVED = "sluice:proxy:request-end";
 /** Of Node.js: that of the packages' `engines`. */
 const OLDEST = { major: 22, minor: 19 };
 
@@ -36,7 +39,7 @@ function run(filename: string): void {
     ...(cachedData && { cachedData }),
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
-  if (cachedData === undefined || script.cachedDataRejected === true) keepAtExit(script, kept);
+  if (cachedData === undefined || script.cachedDataRejected === true) keepIfServed(script, kept);
   const program = new Module(filename);
   program.filename = filename;
   const require = Module.createRequire(filename);
@@ -56,7 +59,18 @@ function readIfThere(file: string): Buffer | undefined {
   }
 }
 
-/** By then the functions that were needed are compiled. */
+/**
+ * Keeps when the process exits what is compiled by then. Not of one that served nothing, such as `--help` or the process that watches over
+ * workers: who serves would compile the rest at each start.
+ */
+function keepIfServed(script: vm.Script, file: string): void {
+  const onServed = (): void => {
+    unsubscribe(SERVED, onServed);
+    keepAtExit(script, file);
+  };
+  subscribe(SERVED, onServed);
+}
+
 function keepAtExit(script: vm.Script, file: string): void {
   process.on("exit", () => {
     // Several may end at the same time.

@@ -233,7 +233,12 @@ export class Exchange<Ctx> implements ServerSessionEvents {
   /** All bytes of the request may be there, and it is not whole: a hook may refuse it, or its length was told by us. */
   get #mayFailAtEnd(): boolean {
     const { app, session } = this;
-    return !session.saidLength || app.requestBodyFilter !== undefined || session.ownModules !== undefined;
+    return (
+      !session.saidLength ||
+      app.requestBodyFilter !== undefined ||
+      app.requestTrailerFilter !== undefined ||
+      session.activeModules?.mayRefuseRequestEnd === true
+    );
   }
 
   /** Sends what a hook or an earlier attempt has read of the body, then lets the rest come. */

@@ -26,7 +26,7 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
   protected readonly exchange: Exchange<Ctx>;
   /** The client takes no more for now: nothing more is read from the upstream. */
   protected full = false;
-  /** Some filter or module has to do with the body, or with its length. Known when the final head goes down. */
+  /** Some filter or module has to do with the body, its length or its end. Known when the final head goes down. */
   protected changesBody = false;
   #upstreamModules: HttpModuleContext | undefined = undefined;
   #modules: HttpModuleContext | undefined = undefined;
@@ -72,13 +72,13 @@ export abstract class ResponseBodyPipe<Ctx> extends Pipe {
 
   /**
    * Who has to do with the body, now that the last head has passed.
-   * @param lengthIsOurs The client is told a length of which the upstream has said nothing.
+   * @param endMayFail Also where nobody has: the client is told a length, and the end may fail behind it.
    */
-  protected lookForChanges(lengthIsOurs: boolean): void {
+  protected lookForChanges(endMayFail: boolean): void {
     const { app, session } = this.exchange;
     const { ownModules } = session;
     this.changesBody =
-      lengthIsOurs || app.upstreamResponseBodyFilter !== undefined || app.responseBodyFilter !== undefined;
+      endMayFail || app.upstreamResponseBodyFilter !== undefined || app.responseBodyFilter !== undefined;
     if (ownModules !== undefined) {
       this.#upstreamModules = this.#ifChanging(ownModules.upstream, UPSTREAM_FILTER);
       this.#modules = this.#ifChanging(ownModules.downstream, CLIENT);

@@ -23,8 +23,11 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
   #status = 0;
   /** Nothing follows that head. */
   #headIsAll = false;
-  /** Its Content-Length is there since a hook has put it there: the end of the body is told in another way. */
-  #lengthIsOurs = false;
+  /**
+   * The end may fail behind all bytes that a Content-Length promises, if there is one in the head that goes down: a hook has put it
+   * there, and the upstream tells the end in another way, or a filter sees the trailers.
+   */
+  #endMayFail = false;
 
   // From the upstream, which is paused while something waits; the end of its connection may come all the same.
 
@@ -41,7 +44,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       this.#status = status;
       this.#headIsAll = end;
-      this.#lengthIsOurs = !end && this.#mayEditHead && !header.has("content-length");
+      this.#endMayFail = !end && (this.#filtersTrailers || (this.#mayEditHead && !header.has("content-length")));
       if (status >= 200 || status === 101) this.#begin(header);
       this.#passHead(header, ADJUST);
     } catch (error) {
@@ -147,6 +150,11 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     this.#writeHead(header);
   }
 
+  get #filtersTrailers(): boolean {
+    const { app } = this.exchange;
+    return app.upstreamResponseTrailerFilter !== undefined || app.responseTrailerFilter !== undefined;
+  }
+
   get #mayEditHead(): boolean {
     const { app, session } = this.exchange;
     return (
@@ -177,8 +185,8 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (!exchange.downstream.writeInformational(header)) this.stopForClient();
       return;
     }
-    this.#lengthIsOurs &&= header.has("content-length");
-    this.lookForChanges(this.#lengthIsOurs);
+    this.#endMayFail &&= header.has("content-length");
+    this.lookForChanges(this.#endMayFail);
     exchange.responseBegun(kind === "tunnel");
     if (kind === "final") exchange.session.markResponse(header);
     // Who changes the body may still add bytes at the end of an empty one.

@@ -266,3 +266,13 @@ test("tells whether bodies concern a module", () => {
   expect(contextOf({}).hasRequestBody).toBe(false);
   expect(contextOf({ requestBody: () => undefined }).hasRequestBody).toBe(true);
 });
+
+test("tells whether a module may refuse the end of a request", () => {
+  expect(contextOf({ requestHeader: () => undefined, responseBody: () => undefined }).mayRefuseRequestEnd).toBe(false);
+  expect(contextOf({}, { requestBody: () => undefined }).mayRefuseRequestEnd).toBe(true);
+  expect(contextOf({}, { requestTrailers: () => undefined }).mayRefuseRequestEnd).toBe(true);
+  const later = new HttpModules().add({ type: Other, onDemand: true, init: () => new Other() }).open(request);
+  expect(later.mayRefuseRequestEnd).toBe(true);
+  later.get(Other);
+  expect(later.mayRefuseRequestEnd).toBe(false);
+});

@@ -83,6 +83,16 @@ export class HttpModuleContext implements HttpModuleExchange {
   }
 
   /**
+   * Some module may refuse the request when all of its body has passed: one that sees the body or the trailers, or one that nobody
+   * has asked for yet, since what it sees is known when it is made. To be asked when the head goes up.
+   */
+  get mayRefuseRequestEnd(): boolean {
+    return this.#modules.some(
+      (module) => module === undefined || module.requestBody !== undefined || module.requestTrailers !== undefined,
+    );
+  }
+
+  /**
    * The module of exactly this class; one that waits for demand is made, unless the request is over. `undefined` if the
    * class is not registered.
    * @throws ProxyError `InternalError` when it could not be made.

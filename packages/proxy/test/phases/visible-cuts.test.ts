@@ -98,6 +98,31 @@ overLegs(({ leg, startOrigin, startProxy }) => {
     },
   );
 
+  // Only by HTTP/2 there may be trailers behind a body with Content-Length.
+  test.runIf(leg.downstream === 1 && leg.upstream === 2).for<[string, TestApp<object>]>([
+    [
+      "upstreamResponseTrailerFilter",
+      {
+        upstreamResponseTrailerFilter() {
+          throw new Error("the sum is wrong");
+        },
+      },
+    ],
+    ["responseTrailerFilter", { responseTrailerFilter: () => Promise.reject(new Error("the sum is wrong")) }],
+  ])("%s fails: the client does not get the last byte of a body with Content-Length", async ([, app]) => {
+    await using origin = await startOrigin(async (connection) => {
+      await connection.message();
+      connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+      connection.send("0\r\nX-Sum: 1\r\n\r\n");
+    });
+    await using proxy = await startProxy({ origin, ...app });
+    const client = await proxy.send(get());
+    const { error, session } = await proxy.whenFinished();
+    await client.whenEnded();
+    expect([error?.source, session.outcome.how]).toEqual(["internal", "cut"]);
+    expect(client.peek()).not.toContain("hello");
+  });
+
   const OPEN_UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
   const UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -150,6 +175,60 @@ overLegs(({ leg, startOrigin, startProxy }) => {
       await reached.promise;
       if (isCut) client.close();
       else client.send(upload.at(-1)!);
+      expect((await proxy.whenFinished()).error).toBeDefined();
+      expect(await rest.promise).toBe("");
+    });
+  });
+
+  // Only by HTTP/2 a client may have sent all that its Content-Length says, and still owe the end.
+  describe.runIf(leg.downstream === 2 && leg.upstream === 1)("an upload of which the end is awaited", () => {
+    const ALL_BUT_END = `POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`;
+
+    test("has gone up whole where modules see responses only", async () => {
+      class Responses {
+        responseBody(): void {}
+      }
+      const reached = gate();
+      await using origin = await startOrigin(async (connection) => {
+        await connection.upTo("\r\n\r\nhello");
+        reached.open();
+        await connection.whenEnded();
+      });
+      await using proxy = await startProxy({
+        origin,
+        initDownstreamModules: (modules) => void modules.add({ type: Responses, init: () => new Responses() }),
+      });
+      const client = await proxy.send(ALL_BUT_END);
+      await reached.opened;
+      client.close();
+      expect((await proxy.whenFinished()).error?.source).toBe("downstream");
+    });
+
+    class Trailers {
+      requestTrailers(): void {
+        throw new Error("the sum is wrong");
+      }
+    }
+
+    test.for<[string, TestApp<object>]>([
+      [
+        "a module",
+        { initDownstreamModules: (modules) => void modules.add({ type: Trailers, init: () => new Trailers() }) },
+      ],
+      ["requestTrailerFilter", { requestTrailerFilter: () => Promise.reject(new Error("the sum is wrong")) }],
+    ])("is not whole for the origin where %s refuses the trailers", async ([, app]) => {
+      const reached = gate();
+      const rest = Promise.withResolvers<string>();
+      await using origin = await startOrigin(async (connection) => {
+        await connection.upTo("\r\n\r\nhell");
+        reached.open();
+        await connection.whenEnded();
+        rest.resolve(connection.peek());
+      });
+      await using proxy = await startProxy({ origin, ...app });
+      const client = await proxy.send(ALL_BUT_END);
+      await reached.opened;
+      client.send("0\r\nX-Sum: 1\r\n\r\n");
       expect((await proxy.whenFinished()).error).toBeDefined();
       expect(await rest.promise).toBe("");
     });
