@@ -106,8 +106,9 @@ export interface ProxyHttp<Ctx, Conn = unknown> {
    * (`Buffer.from(piece)`) of what you need later, and do not change it in place. Who keeps it all the same finds a notice in
    * its place, or an empty array.
    *
-   * Throwing with `end` is too late to keep back a body with Content-Length: the upstream has all of it, and may act on it. (One
-   * that is chunked is cut, for its last chunk is missing.) To judge a whole body before it goes up: `session.readRequestBody`.
+   * Throwing with `end` cuts the request visibly, though all pieces have gone up: the last chunk is missing, or END_STREAM, or by
+   * HTTP/1 the last byte of a body with Content-Length, which waits until then. To judge a whole body before any of it goes up:
+   * `session.readRequestBody`.
    */
   requestBodyFilter?(
     session: Session,

@@ -1,15 +1,15 @@
 import { nowMs } from "./clock.ts";
 
-/** Somebody who has something to write that may wait for what others have. */
+/** Who has something to write that may wait for what others have. */
 export interface LateWriter {
   /** Writes it, unless it has left meanwhile. */
   writeLate(): void;
 }
 
-/** What waits leaves when a read event ends so long after it began to wait. Milliseconds. */
+/** What has waited so long leaves when the next read event ends. */
 const MAX_WAIT_MS = 0.5;
 
-// Taken before a test replaces the clock, and puts it back with what it was asked to run still undone: a turn of the event loop is no time.
+// Taken before a test replaces the clock, which would forget it when it is put back: a turn of the event loop is no time.
 const behindEvents = setImmediate;
 
 let waiting: LateWriter[] = [];
@@ -18,8 +18,8 @@ let sinceMs = 0;
 let scheduled = false;
 
 /**
- * Lets `writer` write behind the last event of this turn of the event loop, together with all others; in a longer turn half a
- * millisecond later, behind the event that is being handled then.
+ * Lets `writer` write behind the last event of this turn of the event loop, together with all others; in a longer turn behind the read
+ * event that is being handled half a millisecond later.
  *
  * A write wakes whoever reads at the other end. One that finds them asleep costs 7 µs more than one that finds them at work, which they
  * are for the second and all that follow. (64 clients with 1 KB: 36.5 to 34.3 µs a request; with the heads of a browser 41.8 to 38. One

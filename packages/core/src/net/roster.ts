@@ -25,13 +25,13 @@ export class Roster<T extends RosterMember> implements Iterable<T> {
     return place >= 0 && this.#members[place] === member;
   }
 
-  /** Nothing if it is in it. */
+  /** Does nothing for one that is here already. */
   add(member: T): void {
     if (this.has(member)) return;
     member.rosterPlace = this.#members.push(member) - 1;
   }
 
-  /** Whether it was in it. */
+  /** Gives whether it was here. */
   delete(member: T): boolean {
     if (!this.has(member)) return false;
     const last = this.#members.pop()!;

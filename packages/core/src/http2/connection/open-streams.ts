@@ -52,7 +52,7 @@ export class OpenStreams implements Iterable<Http2Stream> {
     slots[free] = undefined;
   }
 
-  /** Those that are open now, in any order, without those that are closed meanwhile; which are opened meanwhile are not among them. */
+  /** Those that are open now, in any order, without those that are closed meanwhile; one that is opened meanwhile is not among them. */
   *[Symbol.iterator](): Iterator<Http2Stream> {
     for (const stream of this.#slots.slice()) {
       if (stream !== undefined && this.get(stream.id) === stream) yield stream;

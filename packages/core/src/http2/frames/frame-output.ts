@@ -24,7 +24,8 @@ const USUAL_HEAD_BYTES = 2048;
 
 /**
  * Frames on their way to a stream. All that one turn of the event loop brings leaves by one write, behind the last event of the turn
- * (eight responses that eight upstreams gave at the same time: one system call instead of eight), or when 64 KiB are there.
+ * (eight responses that eight upstreams gave at the same time: one system call instead of eight), in a longer turn as {@link writeLater}
+ * says, or when a slab is full.
  */
 export class FrameOutput implements LateWriter {
   /** Changes when what was framed is given away: only until then a frame can still be changed. */
