@@ -4,9 +4,8 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { OriginConfig, ProxyConfig } from "./support/messages.ts";
 import { patternHash, patternPieces } from "./support/pattern.ts";
-import { Program } from "./support/program.ts";
+import { openWay } from "./support/way.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -19,9 +18,7 @@ let port: number;
 
 beforeAll(async () => {
   programs.adopt(agent, (own) => own.destroy());
-  const origin = programs.use(await Program.start("origin.ts", { port: 0, tag: "a" } satisfies OriginConfig));
-  const upstreams = [`127.0.0.1:${origin.port}`];
-  ({ port } = programs.use(await Program.start("proxy.ts", { upstreams } satisfies ProxyConfig)));
+  ({ port } = programs.use(await openWay()).proxy);
 });
 
 afterAll(() => programs.disposeAsync());

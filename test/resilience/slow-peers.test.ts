@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request, type ClientRequest, type IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
-import type { OriginConfig, OriginCounts, ProxyConfig, ProxyCounts } from "./support/messages.ts";
+import type { OriginCounts, ProxyCounts } from "./support/messages.ts";
 import { patternHash, patternPieces } from "./support/pattern.ts";
-import { Program } from "./support/program.ts";
+import type { Program } from "./support/program.ts";
 import { settled, until } from "./support/wait.ts";
+import { openWay, type Way } from "./support/way.ts";
 
 const MIB = 1024 * 1024;
 const SIZE = 64 * MIB;
@@ -63,20 +64,6 @@ test("100 clients that send 64 MiB each to an origin that does not read cost bou
   await annotate(`after reading on: ${growth(before, proxy.memory)}`);
   await expectAllClosed(way);
 }, 60_000);
-
-interface Way extends AsyncDisposable {
-  readonly origin: Program;
-  readonly proxy: Program;
-}
-
-async function openWay(): Promise<Way> {
-  await using stack = new AsyncDisposableStack();
-  const origin = stack.use(await Program.start("origin.ts", { port: 0, tag: "a" } satisfies OriginConfig));
-  const upstreams = [`127.0.0.1:${origin.port}`];
-  const proxy = stack.use(await Program.start("proxy.ts", { upstreams } satisfies ProxyConfig));
-  const programs = stack.move();
-  return { origin, proxy, [Symbol.asyncDispose]: () => programs.disposeAsync() };
-}
 
 /** The connections of all clients are gone, and those to the origin that cannot be used again. */
 async function expectAllClosed({ origin, proxy }: Way): Promise<void> {

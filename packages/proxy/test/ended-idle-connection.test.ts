@@ -1,37 +1,39 @@
 import type { ServerConf } from "@sluice/core";
 import { HttpPeer } from "@sluice/proxy";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FrameOrigin, ok } from "../../core/test/http2-origin.ts";
 import { patternBytes } from "./support/message.ts";
-import { OK, Origin } from "./support/origin.ts";
-import { get, startProxy } from "./support/proxy.ts";
+import { answering, OK, Origin } from "./support/origin.ts";
+import { get, startProxy, type TestProxy } from "./support/proxy.ts";
+import type { Wire } from "./support/wire.ts";
 
+beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
 afterEach(() => void vi.useRealTimers());
 
 const LONG = patternBytes(100_000);
+const POST = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi";
+
+/** A client whose first request has left a connection to the origin, which has been idle for a while. */
+async function clientBeforeIdle(proxy: TestProxy<object>): Promise<Wire> {
+  const client = await proxy.connect();
+  client.send(get("/first"));
+  await client.message();
+  await proxy.whenFinished(1);
+  vi.advanceTimersByTime(100);
+  return client;
+}
 
 test.each<[string, (string | Uint8Array)[], Partial<ServerConf>?]>([
   ["may be tried once", [get("/")], { max_retries: 1 }],
-  ["is not idempotent", ["POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi"]],
+  ["is not idempotent", [POST]],
   ["is not idempotent and has no body", ["POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"]],
   ["is too long to be kept", [`PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: ${LONG.length}\r\n\r\n`, LONG]],
 ])(
   "a request that %s is not lost on an idle connection whose end has arrived behind it",
   async (_, request, conf = {}) => {
-    vi.useFakeTimers({ toFake: ["performance"] });
-    await using origin = await Origin.start(async (connection) => {
-      for (;;) {
-        await connection.message();
-        connection.send(OK);
-      }
-    });
+    await using origin = await answering(OK);
     await using proxy = await startProxy({ origin }, {}, conf);
-    const client = await proxy.connect();
-    client.send(get("/first"));
-    await client.message();
-    await proxy.whenFinished(1);
-    vi.advanceTimersByTime(100);
-
+    const client = await clientBeforeIdle(proxy);
     const idle = await origin.connection(0);
     const before = idle.receivedBytes;
     // The proxy reads the sockets in this order.
@@ -47,7 +49,6 @@ test.each<[string, (string | Uint8Array)[], Partial<ServerConf>?]>([
 );
 
 test("a request is not lost behind an answer that came late, with the end of the connection right behind it", async () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
   await using origin = await Origin.start(async (connection) => {
     await connection.message();
     if (connection.index === 0) return;
@@ -63,7 +64,7 @@ test("a request is not lost behind an answer that came late, with the end of the
 
   // The proxy reads the sockets in this order, in one turn.
   connection.send(OK);
-  second.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  second.send(POST);
   connection.end();
 
   expect((await first.message()).status).toBe(200);
@@ -71,18 +72,13 @@ test("a request is not lost behind an answer that came late, with the end of the
 });
 
 test("a request is not lost on an idle connection of HTTP/2 that has ended without GOAWAY", async () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
   await using origin = await FrameOrigin.start(async (connection) => {
     for (;;) connection.send(ok(await connection.request()));
   });
   await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { minHttpVersion: 2 }) });
-  const client = await proxy.connect();
-  client.send(get("/first"));
-  await client.message();
-  await proxy.whenFinished(1);
-  vi.advanceTimersByTime(100);
+  const client = await clientBeforeIdle(proxy);
 
-  client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  client.send(POST);
   (await origin.connection(0)).socket.end();
 
   expect((await client.message()).status).toBe(200);
@@ -91,24 +87,14 @@ test("a request is not lost on an idle connection of HTTP/2 that has ended witho
 });
 
 test("a client that leaves while it is found out whether the connection has ended leaves none behind", async () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
-  await using origin = await Origin.start(async (connection) => {
-    for (;;) {
-      await connection.message();
-      connection.send(OK);
-    }
-  });
+  await using origin = await answering(OK);
   await using proxy = await startProxy({ origin });
-  const first = await proxy.connect();
-  first.send(get("/first"));
-  await first.message();
-  await proxy.whenFinished(1);
-  vi.advanceTimersByTime(100);
+  await clientBeforeIdle(proxy);
   const idle = await origin.connection(0);
   const before = idle.receivedBytes;
 
   const second = await proxy.connect();
-  second.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi");
+  second.send(POST);
   second.end();
 
   expect((await proxy.whenFinished(2)).error).toMatchObject({ source: "downstream" });

@@ -33,6 +33,17 @@ async function advance(ms: number): Promise<void> {
   await turn();
 }
 
+/** Serves a client that has sent a request, and takes of the response only what `pair` is told to pass on. */
+function serveSlow(bodyBytes: number, options: Parameters<typeof serve>[1]): ReturnType<typeof serve> {
+  const served = serve((seen) => respond(seen.session, 200, "x".repeat(bodyBytes)), options, {
+    manual: true,
+    toRemote: { windowBytes: 50 },
+  });
+  served.client.write(GET, "latin1");
+  served.pair.step();
+  return served;
+}
+
 describe("a response that is cut behind others", () => {
   const half = async ({ session }: SeenRequest): Promise<void> => {
     session.writeHeader(ResponseHeader.build(200, { "Content-Length": 4 }), false);
@@ -836,13 +847,7 @@ describe("shutdown", () => {
   describe("a client that is slow to take its response", () => {
     const slow = async (bodyBytes: number): Promise<ReturnType<typeof serve>> => {
       freezeTime();
-      const served = serve(
-        (seen) => respond(seen.session, 200, "x".repeat(bodyBytes)),
-        { keepAliveMs: 60_000, writeMs: 60_000 },
-        { manual: true, toRemote: { windowBytes: 50 } },
-      );
-      served.client.write(GET, "latin1");
-      served.pair.step();
+      const served = serveSlow(bodyBytes, { keepAliveMs: 60_000, writeMs: 60_000 });
       await advance(5000);
       expect(served.pair.local.writableLength).toBeGreaterThan(0);
       return served;
@@ -1220,13 +1225,7 @@ describe("time", () => {
   });
 
   test("keepAliveMs begins when the last of a response has left", async () => {
-    const served = serve(
-      (seen) => respond(seen.session, 200, "x".repeat(10_000)),
-      { keepAliveMs: 1000 },
-      { manual: true, toRemote: { windowBytes: 50 } },
-    );
-    served.client.write(GET, "latin1");
-    served.pair.step();
+    const served = serveSlow(10_000, { keepAliveMs: 1000 });
     await advance(10_500);
     await served.pair.flush();
     await advance(1499);
