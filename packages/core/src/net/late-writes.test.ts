@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { turn } from "../testing/index.ts";
 import { writeLater, writeOverdue } from "./late-writes.ts";
+import { SocketReader } from "./socket-reader.ts";
 
 const writes = (name: string, into: string[]): { writeLate: () => void } => ({ writeLate: () => void into.push(name) });
 
@@ -41,6 +42,28 @@ test("in a turn that takes long they write behind the first event that ends half
     expect(done).toEqual(["a", "b"]);
     await turn();
     expect(done).toEqual(["a", "b", "c"]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("what was to be written in a read that took long itself leaves at its end", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  try {
+    const done: string[] = [];
+    // The clock takes 0 for a time that was not read yet.
+    vi.advanceTimersByTime(1);
+    const reader = new SocketReader(false);
+    const { buffer, callback } = reader.onread;
+    buffer();
+    reader.start({
+      onData() {
+        writeLater(writes("a", done));
+        vi.advanceTimersByTime(10);
+      },
+    });
+    callback(1);
+    expect(done).toEqual(["a"]);
   } finally {
     vi.useRealTimers();
   }

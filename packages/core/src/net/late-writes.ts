@@ -16,6 +16,7 @@ let waiting: LateWriter[] = [];
 /** Since when the first waits. */
 let sinceMs = 0;
 let scheduled = false;
+let atExit = false;
 
 /**
  * Lets `writer` write behind the last event of this turn of the event loop, together with all others; in a longer turn behind the read
@@ -31,6 +32,10 @@ export function writeLater(writer: LateWriter): void {
   if (scheduled) return;
   scheduled = true;
   behindEvents(endTurn);
+  if (atExit) return;
+  atExit = true;
+  // A process that ends in this turn, by `process.exit` or an error that nobody caught, has told its responses as sent.
+  process.on("exit", writeWaiting);
 }
 
 /** A read event ends: what has waited long enough leaves. */

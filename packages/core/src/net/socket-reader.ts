@@ -235,8 +235,9 @@ export class SocketReader {
       try {
         this.#receiver.onData(this.#buffer!, bytes);
       } finally {
-        writeOverdue();
         endTurn();
+        // By the time it is now: it may be this event that took long.
+        writeOverdue();
       }
     }
     return true;
