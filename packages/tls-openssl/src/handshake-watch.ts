@@ -99,6 +99,7 @@ export class SharedHandshakeWatch implements HandshakeWatch {
       this.#watched.delete(watched);
       watched.cut(this.#late());
     }
-    if (leftMs !== Number.POSITIVE_INFINITY) this.#arm(leftMs);
+    // All are looked at each time: where thousands are late, one behind the other, not for each of them.
+    if (leftMs !== Number.POSITIVE_INFINITY) this.#arm(Math.max(leftMs, this.#limitMs / 100));
   }
 }
