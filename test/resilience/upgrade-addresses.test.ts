@@ -3,15 +3,23 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "no
 import { connect, createServer } from "node:net";
 import path from "node:path";
 import { text } from "node:stream/consumers";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { fixedPort } from "./support/fixed-port.ts";
-import { Generations } from "./support/generations.ts";
+import { Generations, type GenerationOptions } from "./support/generations.ts";
 import { Load } from "./support/load.ts";
 import { isGood, pageCalls } from "./support/page-load.ts";
+import { Program } from "./support/program.ts";
 import { until } from "./support/wait.ts";
 
 // Several processes start in each.
 vi.setConfig({ testTimeout: 120_000 });
+
+// It only answers, and no test asks who has asked it before.
+let origin: Program;
+beforeAll(async () => void (origin = await Program.start("origin.ts", { port: 0, tag: "origin" })));
+afterAll(() => origin[Symbol.asyncDispose]());
+
+const start = (options: GenerationOptions = {}): Promise<Generations> => Generations.start({ ...options, origin });
 
 describe.each([1, 2])("with threads: %i", (threads) => {
   const conf = { threads };
@@ -19,7 +27,7 @@ describe.each([1, 2])("with threads: %i", (threads) => {
   test("sockets of every form go to the next server, as they are", async () => {
     const file = "unix:FOLDER/app.sock";
     const addresses = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0", file, "127.0.0.1:0"];
-    await using generations = await Generations.start({ conf, addresses });
+    await using generations = await start({ conf, addresses });
     const bound = generations.current.addresses;
     const socketFile = bound[4]!.slice("unix:".length);
     const { ino } = statSync(socketFile);
@@ -42,7 +50,7 @@ describe.each([1, 2])("with threads: %i", (threads) => {
   test("an address that is new is bound, one that is gone is closed", async () => {
     const ports = [await fixedPort(), await fixedPort(), await fixedPort()] as const;
     const [kept, gone, added] = ports.map((port) => `127.0.0.1:${port}`) as [string, string, string];
-    await using generations = await Generations.start({ conf, addresses: [kept, gone, "unix:FOLDER/gone.sock"] });
+    await using generations = await start({ conf, addresses: [kept, gone, "unix:FOLDER/gone.sock"] });
     const socketFile = path.join(generations.folder, "gone.sock");
     const old = generations.current;
     const next = await generations.upgrade({ addresses: [kept, added, "unix:FOLDER/added.sock"] });
@@ -56,7 +64,7 @@ describe.each([1, 2])("with threads: %i", (threads) => {
 describe("a hand-over that fails leaves the old server serving", () => {
   test("the new one cannot bind what it wants in addition; then one that can takes over", async () => {
     const file = "unix:FOLDER/app.sock";
-    await using generations = await Generations.start({ addresses: ["127.0.0.1:0", file] });
+    await using generations = await start({ addresses: ["127.0.0.1:0", file] });
     const [address, socket] = generations.current.addresses as [string, string];
     const old = generations.current;
     await using taken = await inUse();
@@ -77,7 +85,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test("the new one dies before it serves", async () => {
-    await using generations = await Generations.start();
+    await using generations = await start();
     const old = generations.current;
     const dying = generations.spawn(true, { waits: true });
     generations.forget(dying);
@@ -94,7 +102,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test("the new one takes too long: it hears that it is not wanted any more, and ends when its clients are answered", async () => {
-    await using generations = await Generations.start({ conf: { daemon_ready_timeout_seconds: 1 } });
+    await using generations = await start({ conf: { daemon_ready_timeout_seconds: 1 } });
     const old = generations.current;
     const late = generations.spawn(true, { waits: true });
     generations.forget(late);
@@ -110,7 +118,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test.each([1, 2])("the new one, with threads: %i, fails when it has clients: they are answered", async (threads) => {
-    await using generations = await Generations.start({ conf: { threads } });
+    await using generations = await start({ conf: { threads } });
     const old = generations.current;
     const load = new Load({ port: generations.port, clients: 8, next: pageCalls(), once: true });
     for (let round = 0; round < 2 / threads; round++) {
@@ -126,7 +134,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test("nobody waits: SIGQUIT alone ends nothing", async () => {
-    await using generations = await Generations.start({ conf: { upgrade_sock_connect_accept_max_retries: 0 } });
+    await using generations = await start({ conf: { upgrade_sock_connect_accept_max_retries: 0 } });
     const old = generations.current;
     old.signal("SIGQUIT");
     await old.reaches("Running", 2);
@@ -137,7 +145,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test("nobody hands over: the new one ends, and says what was missing", async () => {
-    await using generations = await Generations.start();
+    await using generations = await start();
     const conf = {
       upgrade_sock: path.join(generations.folder, "other.sock"),
       upgrade_sock_connect_accept_max_retries: 0,
@@ -150,7 +158,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
   });
 
   test("a file that is no socket is in the way", async () => {
-    await using generations = await Generations.start();
+    await using generations = await start();
     writeFileSync(path.join(generations.folder, "upgrade.sock"), "");
     const next = generations.spawn(true);
     expect(await next.exited).not.toBe(0);
@@ -161,7 +169,7 @@ describe("a hand-over that fails leaves the old server serving", () => {
 test.runIf(process.getuid!() === 0)(
   "a server that has given up root is replaced by one that is started as root, and gives it up (when the tests run as root)",
   async () => {
-    await using generations = await Generations.start({ conf: { user: "nobody" } });
+    await using generations = await start({ conf: { user: "nobody" } });
     // Where a server of another account can reach the socket.
     chmodSync(generations.folder, 0o711);
     const old = generations.current;
@@ -173,7 +181,7 @@ test.runIf(process.getuid!() === 0)(
 );
 
 test("connections that nobody had accepted yet are the next server's", async () => {
-  await using generations = await Generations.start();
+  await using generations = await start();
   const old = generations.current;
   const next = generations.spawn(true);
   await until(() => existsSync(path.join(generations.folder, "upgrade.sock")));

@@ -17,8 +17,8 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { get, LifeProcess } from "./life-process.ts";
 
-// Processes take their time to start where others work as well.
-vi.setConfig({ testTimeout: 60_000 });
+// Processes take their time to start where others work as well; those of two tests at a time, where tests are concurrent.
+vi.setConfig({ testTimeout: 60_000, maxConcurrency: 2 });
 
 /** Only root can become somebody else. */
 const IS_ROOT = process.geteuid?.() === 0;
@@ -203,7 +203,30 @@ describe("an account", () => {
   });
 });
 
-describe("waiting until it is ready", () => {
+// Side by side, for they mostly wait, the longest first. Polling needs the `expect` of its own test then.
+describe("waiting until it is ready", { concurrent: true }, () => {
+  test.runIf(IS_ROOT)(
+    "of one that may not signal who waits: it gives up after daemon_notify_timeout_seconds",
+    async ({ expect: own }) => {
+      const at = place();
+      const more = {
+        user: "nobody",
+        daemon_wait_for_ready: true,
+        daemon_notify_timeout_seconds: 1,
+        daemon_ready_timeout_seconds: 10,
+      };
+      // The starting process stays root.
+      const staysRoot = "data:text/javascript,if (!process.env.SLUICE_ROLE) process.setuid = () => undefined;";
+      await using starter = new LifeProcess({ ...at.settings, ...more }, { execArgv: ["--import", staysRoot] });
+      const log = (): string => (existsSync(at.error_log) ? readFileSync(at.error_log, "utf8") : "");
+      await own.poll(log, { timeout: 9000 }).toContain("could not tell the starting process that the daemon is ready");
+      expect(log()).toContain("EPERM");
+      expect(await starter.exited).toBe(1);
+      expect(starter.stderr).toContain("it was not ready within 10 s, and goes on");
+      process.kill(pidOf(at), "SIGKILL");
+    },
+  );
+
   test.each([
     ["the same account", {}],
     ["another account", { user: "nobody" }],
@@ -216,15 +239,15 @@ describe("waiting until it is ready", () => {
     });
   });
 
-  test("in vain: exit code 1, and the daemon goes on", async () => {
+  test("in vain: exit code 1, and the daemon goes on", async ({ expect: own }) => {
     const at = place();
     const more = { slowStartMs: 3000, daemon_wait_for_ready: true, daemon_ready_timeout_seconds: 1 };
     await using starter = new LifeProcess({ ...at.settings, ...more });
     expect(await starter.exited).toBe(1);
     expect(starter.stderr).toContain("it was not ready within 1 s, and goes on");
-    await expect.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
+    await own.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
     const pid = pidOf(at);
-    await expect
+    await own
       .poll(
         () =>
           get(at.address, "/pid").then(
@@ -237,34 +260,10 @@ describe("waiting until it is ready", () => {
     process.kill(pid, "SIGKILL");
   });
 
-  test.runIf(IS_ROOT)(
-    "of one that may not signal who waits: it gives up after daemon_notify_timeout_seconds",
-    async () => {
-      const at = place();
-      const more = {
-        user: "nobody",
-        daemon_wait_for_ready: true,
-        daemon_notify_timeout_seconds: 1,
-        daemon_ready_timeout_seconds: 10,
-      };
-      // The starting process stays root.
-      const staysRoot = "data:text/javascript,if (!process.env.SLUICE_ROLE) process.setuid = () => undefined;";
-      await using starter = new LifeProcess({ ...at.settings, ...more }, { execArgv: ["--import", staysRoot] });
-      const log = (): string => (existsSync(at.error_log) ? readFileSync(at.error_log, "utf8") : "");
-      await expect
-        .poll(log, { timeout: 9000 })
-        .toContain("could not tell the starting process that the daemon is ready");
-      expect(log()).toContain("EPERM");
-      expect(await starter.exited).toBe(1);
-      expect(starter.stderr).toContain("it was not ready within 10 s, and goes on");
-      process.kill(pidOf(at), "SIGKILL");
-    },
-  );
-
-  test("of one that dies: exit code 1", async () => {
+  test("of one that dies: exit code 1", async ({ expect: own }) => {
     const at = place();
     await using starter = new LifeProcess({ ...at.settings, slowStartMs: 60_000, daemon_wait_for_ready: true });
-    await expect.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
+    await own.poll(() => existsSync(at.pid_file) && pidOf(at) > 0, { timeout: 10_000 }).toBe(true);
     process.kill(pidOf(at), "SIGKILL");
     expect(await starter.exited).toBe(1);
     expect(starter.stderr).toContain("it ended (SIGKILL) before it was ready");

@@ -215,20 +215,6 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     expect((await servingPids(address, 2)).size).toBe(2);
   });
 
-  test("one that only starts slowly, as all of them do, is left alone, however short the watchdog's time", async () => {
-    const { server, address } = await running({ watchdog_seconds: 1, slowProgramMs: 1500 });
-    await using _ = server;
-    expect((await servingPids(address, 2)).size).toBe(2);
-    expect(server.told.filter(ended)).toEqual([]);
-  });
-
-  test("one that waits for much longer than the first process did is left alone while its event loop turns", async () => {
-    const { server, address } = await running({ watchdog_seconds: 1, slowWorkerMs: 10_000 });
-    await using _ = server;
-    expect((await servingPids(address, 2)).size).toBe(2);
-    expect(server.told.filter(ended)).toEqual([]);
-  });
-
   test("all of them at once: those who connect meanwhile wait, and are answered", async () => {
     const { server, address } = await running({});
     await using _ = server;
@@ -236,6 +222,23 @@ describe("a worker that dies is replaced, and nobody else is concerned", () => {
     await server.until(ended, 2);
     const answers = await Promise.all(Array.from({ length: 20 }, () => get(address, "/")));
     expect(answers.map(({ body }) => body)).toEqual(Array(20).fill("ok"));
+  });
+
+  // Side by side: they mostly wait.
+  describe("while the watchdog has a second", { concurrent: true }, () => {
+    test("one that waits for much longer than the first process did is left alone while its event loop turns", async () => {
+      const { server, address } = await running({ watchdog_seconds: 1, slowWorkerMs: 10_000 });
+      await using _ = server;
+      expect((await servingPids(address, 2)).size).toBe(2);
+      expect(server.told.filter(ended)).toEqual([]);
+    });
+
+    test("one that only starts slowly, as all of them do, is left alone, however short the watchdog's time", async () => {
+      const { server, address } = await running({ watchdog_seconds: 1, slowProgramMs: 1500 });
+      await using _ = server;
+      expect((await servingPids(address, 2)).size).toBe(2);
+      expect(server.told.filter(ended)).toEqual([]);
+    });
   });
 });
 

@@ -32,15 +32,18 @@ export class Generations implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  /** @param options Addresses may name a socket file in {@link folder} by `unix:FOLDER/…`. Default: a port of 127.0.0.1. */
-  static async start(options: GenerationOptions = {}): Promise<Generations> {
+  /**
+   * @param options Addresses may name a socket file in {@link folder} by `unix:FOLDER/…`. Default: a port of 127.0.0.1.
+   * `origin`: one that others use as well, and that stays. Default: one of its own, which also does jobs.
+   */
+  static async start(options: GenerationOptions & { readonly origin?: Program } = {}): Promise<Generations> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.adopt(mkdtempSync(path.join(tmpdir(), "sluice-upgrade-")), (own) =>
       rmSync(own, { recursive: true }),
     );
-    const origin = stack.use(
-      await Program.start("origin.ts", { port: 0, tag: "origin", jobs: path.join(folder, "jobs") }),
-    );
+    const origin =
+      options.origin ??
+      stack.use(await Program.start("origin.ts", { port: 0, tag: "origin", jobs: path.join(folder, "jobs") }));
     const { addresses = ["127.0.0.1:0"], conf = {} } = options;
     const own = new Generations(origin, folder, { addresses, conf }, stack.move());
     try {

@@ -201,7 +201,7 @@ overLegs(({ expectLast, peerOf, leg, startOrigin, startProxy }) => {
         connection.pause();
       });
       let sent = 0;
-      const size = 64 << 20;
+      const size = 32 << 20;
       await using proxy = await startProxy({
         origin,
         requestFilter: async (session) => void (await session.readRequestBody({ maxBytes: size })),
@@ -224,11 +224,11 @@ overLegs(({ expectLast, peerOf, leg, startOrigin, startProxy }) => {
       });
       await using proxy = await startProxy({
         origin,
-        requestFilter: async (session) => void (await session.readRequestBody({ maxBytes: 64 << 20 })),
+        requestFilter: async (session) => void (await session.readRequestBody({ maxBytes: 16 << 20 })),
       });
       const client = await proxy.connect();
       for (let round = 0; round < 2; round++) {
-        client.send(post(Buffer.alloc(32 << 20)));
+        client.send(post(Buffer.alloc(16 << 20)));
         const answer = await client.message();
         expect([answer.status, answer.field("connection")]).toEqual([413, undefined]);
       }

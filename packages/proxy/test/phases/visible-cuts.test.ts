@@ -126,7 +126,7 @@ overLegs(({ leg, startOrigin, startProxy }) => {
   const OPEN_UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
   const UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
 
-  describe.for<[string, string, boolean, TestApp<object>]>([
+  const REFUSED: [string, string, boolean, TestApp<object>][] = [
     [
       "whose length a hook has told, and that is cut behind its last byte",
       OPEN_UPLOAD,
@@ -159,9 +159,11 @@ overLegs(({ leg, startOrigin, startProxy }) => {
         },
       },
     ],
-  ])("an upload %s", ([, upload, isCut, app]) => {
-    // By HTTP/2 the end of a body is told apart from its bytes.
-    test.runIf(leg.upstream === 1)("is not whole for the origin", async () => {
+  ];
+
+  // By HTTP/2 the end of a body is told apart from its bytes.
+  describe.for(leg.upstream === 1 ? REFUSED : [])("an upload %s", ([, upload, isCut, app]) => {
+    test("is not whole for the origin", async () => {
       const reached = Promise.withResolvers<void>();
       const rest = Promise.withResolvers<string>();
       await using origin = await startOrigin(async (connection) => {
