@@ -43,6 +43,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   readonly reused: boolean;
   /** When {@link onDue} is to be called; Infinity: not at all. */
   dueAtMs: number = Number.POSITIVE_INFINITY;
+  /** When its request was given to it; 0: not yet. */
+  sentAtMs = 0;
   readonly #connection: Http2ClientConnection;
   readonly #limits: ExchangeLimits;
   readonly #allowsHttp1: boolean;
@@ -95,6 +97,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     this.#writing.start(header, body);
+    this.sentAtMs = nowMs();
     this.#events = events;
     this.#body = body;
     this.#kind = requestKind(header, body);
