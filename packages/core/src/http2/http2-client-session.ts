@@ -57,6 +57,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   #request: RequestHeader | undefined = undefined;
   /** It is on its way. */
   #sent = false;
+  /** In which epoch of the output its frame was begun. */
+  #headEpoch = 0;
   #webSocketKey: string | undefined = undefined;
   /** END_STREAM goes with the head of a request without body. */
   #endsWithHead = true;
@@ -218,6 +220,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   }
 
   protected writeHead(head: HeadWriter): void {
+    this.#headEpoch = this.endpoint.output.epoch;
     writeRequestHead(head, this.#request!, this.#body, this.#kind, this.#connection.scheme);
     this.#request = undefined;
   }
@@ -343,6 +346,10 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
     if (this.#events === undefined || how === "complete") return;
     if (this.#isOver(how, code)) return;
     const connection = this.#connection;
+    if (how === "connection" && this.endpoint.output.isLost(this.#headEpoch)) {
+      this.#fail(notSent(connection));
+      return;
+    }
     const error = streamFailed(
       {
         how,
