@@ -88,6 +88,10 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
     return this.#connection.digest;
   }
 
+  get trailersBehindLength(): boolean {
+    return true;
+  }
+
   get receivedBytes(): number {
     return this.#headBytes + this.bodyBytes;
   }
