@@ -44,7 +44,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       this.#status = status;
       this.#headIsAll = end;
-      this.#endMayFail = !end && (this.#filtersTrailers || (this.#mayEditHead && !header.has("content-length")));
+      this.#endMayFail = !end && (this.#trailersMayFail || (this.#mayEditHead && !header.has("content-length")));
       if (status >= 200 || status === 101) this.#begin(header);
       this.#passHead(header, ADJUST);
     } catch (error) {
@@ -150,9 +150,13 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     this.#writeHead(header);
   }
 
-  get #filtersTrailers(): boolean {
-    const { app } = this.exchange;
-    return app.upstreamResponseTrailerFilter !== undefined || app.responseTrailerFilter !== undefined;
+  /** A filter sees trailers, which may come though the upstream has told a length. */
+  get #trailersMayFail(): boolean {
+    const { app, upstream } = this.exchange;
+    return (
+      (app.upstreamResponseTrailerFilter !== undefined || app.responseTrailerFilter !== undefined) &&
+      upstream.trailersBehindLength === true
+    );
   }
 
   get #mayEditHead(): boolean {

@@ -188,6 +188,11 @@ function mayBeSentAgain<Ctx>(proxy: HttpProxy<Ctx>, session: Session, retryBuffe
   return retryBuffer === undefined && isIdempotent(session.request.method) && session.tries < proxy.maxAttempts;
 }
 
+/** As {@link ClientSession.isStillOpen}. */
+function isStillOpen(upstream: ClientSession): true | Promise<boolean> {
+  return upstream.isStillOpen?.() ?? true;
+}
+
 /** One attempt: choose a peer, connect or reuse, send the request, bring the response. */
 async function attempt<Ctx>(
   proxy: HttpProxy<Ctx>,
@@ -216,15 +221,15 @@ async function attempt<Ctx>(
 
   session.phase = "connect";
   let upstream: ClientSession | undefined = lostReused ? undefined : connector.reuse(peer, downstream.upgrade);
-  if (upstream !== undefined && !mayBeSentAgain(proxy, session, retryBuffer)) {
-    const open = upstream.isStillOpen?.() ?? true;
+  if (upstream !== undefined) {
+    const open = mayBeSentAgain(proxy, session, retryBuffer) || isStillOpen(upstream);
     if (open !== true && !(await open)) {
       upstream.destroy();
       // Of the others it is known now, too.
       upstream = connector.reuse(peer, downstream.upgrade);
     }
   }
-  if (upstream === undefined) {
+  while (upstream === undefined) {
     session.times.connecting();
     const connected = await connect(proxy, session, peer);
     if (connected instanceof ProxyError) {
@@ -237,7 +242,10 @@ async function attempt<Ctx>(
       session.phase = "connect";
       return described;
     }
-    upstream = connected;
+    // By HTTP/2 it may be one that others use, and where it was waited for room, the answer that made it may have been the last.
+    const open = mayBeSentAgain(proxy, session, retryBuffer) || isStillOpen(connected);
+    if (open === true || (await open)) upstream = connected;
+    else connected.destroy();
   }
   session.connected(upstream);
 

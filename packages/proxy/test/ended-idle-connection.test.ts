@@ -1,10 +1,11 @@
-import type { ServerConf } from "@sluice/core";
-import { HttpPeer } from "@sluice/proxy";
+import { connectSocket, type ServerConf } from "@sluice/core";
+import { HttpPeer, type PeerOptions, type ProxyHttp } from "@sluice/proxy";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { MAX_CONCURRENT_STREAMS } from "../../core/test/http2-frames.ts";
 import { FrameOrigin, ok } from "../../core/test/http2-origin.ts";
 import { patternBytes } from "./support/message.ts";
 import { answering, OK, Origin } from "./support/origin.ts";
-import { get, startProxy, type TestProxy } from "./support/proxy.ts";
+import { gate, get, startProxy, type TestProxy } from "./support/proxy.ts";
 import type { Wire } from "./support/wire.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
@@ -48,6 +49,29 @@ test.each<[string, (string | Uint8Array)[], Partial<ServerConf>?]>([
   },
 );
 
+test("a request is not lost on a connection that has ended while a hook held the process up", async () => {
+  await using origin = await answering(OK);
+  const requestFilter: ProxyHttp<object>["requestFilter"] = ({ request }) => {
+    if (request.method === "POST") vi.advanceTimersByTime(100);
+  };
+  await using proxy = await startProxy({ origin, requestFilter });
+  const client = await proxy.connect();
+  client.send(get("/first"));
+  await client.message();
+  await proxy.whenFinished(1);
+  const idle = await origin.connection(0);
+  const before = idle.receivedBytes;
+  // At 0, no time is kept for a turn.
+  vi.advanceTimersByTime(1);
+
+  client.send(POST);
+  idle.end();
+
+  expect((await client.message()).status).toBe(200);
+  await idle.whenEnded();
+  expect(idle.receivedBytes).toBe(before);
+});
+
 test("a request is not lost behind an answer that came late, with the end of the connection right behind it", async () => {
   await using origin = await Origin.start(async (connection) => {
     await connection.message();
@@ -68,6 +92,59 @@ test("a request is not lost behind an answer that came late, with the end of the
   connection.end();
 
   expect((await first.message()).status).toBe(200);
+  expect((await second.message()).status).toBe(200);
+});
+
+test("a request is not lost behind an answer of HTTP/2 that came late, with the end of the connection right behind it", async () => {
+  await using origin = await FrameOrigin.start(async (connection, index) => {
+    if (index > 0) connection.send(ok(await connection.request()));
+  });
+  await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { minHttpVersion: 2 }) });
+  const first = await proxy.connect();
+  first.send(get("/first"));
+  const second = await proxy.connect();
+  const connection = await origin.connection(0);
+  const answered = await connection.request();
+  vi.advanceTimersByTime(100);
+
+  // The proxy reads the sockets in this order, in one turn.
+  connection.send(ok(answered));
+  second.send(POST);
+  connection.socket.end();
+
+  expect((await first.message()).status).toBe(200);
+  expect((await second.message()).status).toBe(200);
+});
+
+test("a request that waits for a stream is not lost behind the answer that makes room, with the end right behind it", async () => {
+  await using origin = await FrameOrigin.start(
+    async (connection, index) => {
+      if (index > 0) connection.send(ok(await connection.request()));
+    },
+    { [MAX_CONCURRENT_STREAMS]: 1 },
+  );
+  const waits = gate();
+  const late = gate();
+  let opened = 0;
+  const connectStream: PeerOptions["connectStream"] = async ({ address }, signal) => {
+    if (opened++ > 0) {
+      waits.open();
+      await late.opened;
+    }
+    return connectSocket(address, {}, signal);
+  };
+  await using proxy = await startProxy({ origin: new HttpPeer(origin.address, { minHttpVersion: 2, connectStream }) });
+  const first = await proxy.send(get("/first"));
+  const connection = await origin.connection(0);
+  const answered = await connection.request();
+  const second = await proxy.send(POST);
+  await waits.opened;
+  vi.advanceTimersByTime(100);
+
+  connection.send(ok(answered)).socket.end();
+
+  expect((await first.message()).status).toBe(200);
+  late.open();
   expect((await second.message()).status).toBe(200);
 });
 

@@ -13,6 +13,11 @@ export interface ClientSession {
   readonly digest: ConnectionDigest;
   /** The connection came from the pool. */
   readonly reused: boolean;
+  /**
+   * Trailers may follow a response body with Content-Length. Absent where they exclude each other: by HTTP/1 only a chunked body has
+   * trailers, and none that is chunked has a length (RFC 9112, sections 6.2 and 7.1.2).
+   */
+  readonly trailersBehindLength?: boolean;
   /** Bytes of any kind that the upstream sent for this request; 0 means that it may not even have seen it. */
   readonly receivedBytes: number;
 

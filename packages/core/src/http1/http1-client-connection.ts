@@ -108,7 +108,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   /** It had ended when the request was given to it, of which nothing was sent then. */
   #endedBefore = false;
   #requests = 0;
-  /** When it was given its last request: the answer may have waited, with the end behind it, in a process that stood still. */
+  /** When it was given its last request, which was answered if it is in the pool. */
   #usedAtMs = 0;
   /** Why it is closed, if that happens while it is idle. */
   #idleEnd: CloseReason = "closed";

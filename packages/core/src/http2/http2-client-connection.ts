@@ -93,8 +93,8 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** Streams without an exchange: their last bytes are still leaving, and the origin counts them. */
   #leaving = 0;
   #closeReason: UpstreamCloseReason | undefined = undefined;
-  /** When the last exchange ended with an answer; until there is one, when it was opened. */
-  #answeredAtMs: number = nowMs();
+  /** When it was last given a request that was answered; until there is one, when it was opened. */
+  #usedAtMs: number = nowMs();
   #onSettled: ((error: Error | undefined) => void) | undefined = undefined;
 
   constructor(
@@ -164,7 +164,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** For an exchange that has a slot: whether it can begin once all that has arrived is read; `true` at once where that is known. */
   isStillOpen(): true | Promise<boolean> {
-    if (usedLately(this.#answeredAtMs)) return true;
+    if (usedLately(this.#usedAtMs)) return true;
     return wholeTurn().then(() => this.opensStreams && !this.#stream.destroyed);
   }
 
@@ -200,7 +200,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   leave(session: Http2ClientSession): void {
     if (!this.sessions.delete(session)) return;
     if (session.id !== 0 && !session.closed) this.#leaving++;
-    if (session.remoteEnded) this.#answeredAtMs = nowMs();
+    if (session.remoteEnded && session.sentAtMs > this.#usedAtMs) this.#usedAtMs = session.sentAtMs;
     if (this.#retired) this.#closeBehindLast("not-reusable");
     else this.#owner.vacancy(this);
   }

@@ -13,6 +13,8 @@ import {
 import { after, ask, h2c, nodeH2Origin, type Asked, type Exchange } from "../../test/http2-upstream-harness.ts";
 import { data, FrameOrigin, goaway, grant, head, ok, reset, type FrameConnection } from "../../test/http2-origin.ts";
 import { configureLogs } from "../log/logger.ts";
+import type { ByteStream } from "../net/byte-stream.ts";
+import { connectSocket } from "../net/connect.ts";
 import { HttpConnector } from "../upstreams/http-connector.ts";
 import type { PeerOptions } from "../upstreams/http-peer.ts";
 
@@ -679,6 +681,25 @@ describe("an exchange that fails", () => {
     other.session.release();
     await connection.whenClosed();
     expect(connection.heard.filter(({ type }) => type === HEADERS).map(({ streamId }) => streamId)).toEqual([1, 3]);
+  });
+
+  test("by the end of the connection, in the turn in which its head was to leave, may be sent elsewhere", async () => {
+    await using origin = await FrameOrigin.start();
+    const streams: ByteStream[] = [];
+    const connectStream: PeerOptions["connectStream"] = async ({ address }, signal) => {
+      streams.push(await connectSocket(address, {}, signal));
+      return streams.at(-1)!;
+    };
+    const session = await connector.connect(h2c(origin, { connectStream }));
+    const seen = ask(session, { method: "POST", bytes: "hello" });
+    // As when the origin's end comes in this turn.
+    streams[0]!.destroy();
+    const { error } = await seen.over;
+    expect(error).toMatchObject({ type: "ConnectionClosed", retry: true, source: "upstream" });
+    expect(error!.message).toContain("before the request was sent");
+    const connection = await origin.connection();
+    await connection.whenClosed();
+    expect(connection.heard.filter(({ type }) => type === HEADERS)).toEqual([]);
   });
 
   test("by a rule that is broken before its head could leave, may be sent elsewhere at once", async () => {

@@ -43,6 +43,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   readonly reused: boolean;
   /** When {@link onDue} is to be called; Infinity: not at all. */
   dueAtMs: number = Number.POSITIVE_INFINITY;
+  /** When its request was given to it; 0: not yet. */
+  sentAtMs = 0;
   readonly #connection: Http2ClientConnection;
   readonly #limits: ExchangeLimits;
   readonly #allowsHttp1: boolean;
@@ -55,6 +57,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   #request: RequestHeader | undefined = undefined;
   /** It is on its way. */
   #sent = false;
+  /** In which epoch of the output its frame was begun. */
+  #headEpoch = 0;
   #webSocketKey: string | undefined = undefined;
   /** END_STREAM goes with the head of a request without body. */
   #endsWithHead = true;
@@ -84,6 +88,10 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
     return this.#connection.digest;
   }
 
+  get trailersBehindLength(): boolean {
+    return true;
+  }
+
   get receivedBytes(): number {
     return this.#headBytes + this.bodyBytes;
   }
@@ -95,6 +103,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
     this.#writing.start(header, body);
+    this.sentAtMs = nowMs();
     this.#events = events;
     this.#body = body;
     this.#kind = requestKind(header, body);
@@ -215,6 +224,7 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   }
 
   protected writeHead(head: HeadWriter): void {
+    this.#headEpoch = this.endpoint.output.epoch;
     writeRequestHead(head, this.#request!, this.#body, this.#kind, this.#connection.scheme);
     this.#request = undefined;
   }
@@ -340,6 +350,10 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
     if (this.#events === undefined || how === "complete") return;
     if (this.#isOver(how, code)) return;
     const connection = this.#connection;
+    if (how === "connection" && this.endpoint.output.isLost(this.#headEpoch)) {
+      this.#fail(notSent(connection));
+      return;
+    }
     const error = streamFailed(
       {
         how,

@@ -69,6 +69,57 @@ describe("a body of known length", () => {
   });
 });
 
+describe("a body of known length whose end is held", () => {
+  function held(): Subrequested {
+    const subrequest = subrequested({ "Content-Length": "3" });
+    subrequest.handle.holdEnd();
+    return reading(subrequest);
+  }
+
+  test("is complete when the handle says so, with trailers", () => {
+    const { handle, session, seen } = held();
+    handle.writeBody(bytes("ab"));
+    handle.writeBody(bytes("c"));
+    expect([seen.body, session.requestBodyDone, seen.ended]).toEqual(["ab", false, false]);
+    handle.finishBody(HeaderFields.from({ sum: "1" }));
+    expect([seen.body, session.requestBodyBytes, session.requestBodyDone, seen.ended]).toEqual(["abc", 3, true, true]);
+    expect(seen.trailers).toEqual([["sum", "1"]]);
+  });
+
+  test("is cut where the handle gives it up", () => {
+    const { handle, seen } = held();
+    handle.writeBody(bytes("abc"));
+    handle.cancel();
+    expect([seen.body, seen.ended, seen.error?.type]).toEqual(["", false, "ConnectionClosed"]);
+  });
+
+  test("takes no more and no less than that", () => {
+    const more = held();
+    for (const text of ["abcd", "e"]) more.handle.writeBody(bytes(text));
+    more.handle.finishBody();
+    expect([more.seen.body, more.seen.ended, lines.length]).toEqual(["abc", true, 1]);
+    const less = held();
+    less.handle.writeBody(bytes("ab"));
+    less.handle.finishBody();
+    expect([less.seen.ended, less.seen.error?.type]).toEqual([false, "PrematureBodyEnd"]);
+  });
+
+  test("has the other protocol behind its end", async () => {
+    const subrequest = subrequested({ ...UPGRADE, ...LENGTH_10 });
+    const { handle, session, seen } = subrequest;
+    handle.holdEnd();
+    reading(subrequest);
+    handle.writeBody(bytes("0123456789"));
+    session.writeHeader(head(101, { Upgrade: "ws" }), false);
+    handle.finishBody();
+    handle.writeBody(bytes("data"));
+    await Promise.resolve();
+    expect(seen.body).toBe("0123456789data");
+    handle.finishBody();
+    expect(session.requestBodyDone).toBe(true);
+  });
+});
+
 describe("a body without length", () => {
   test.each([
     ["chunked", CHUNKED],

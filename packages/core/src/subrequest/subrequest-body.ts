@@ -37,6 +37,8 @@ export class SubrequestBody {
   #state: State;
   #paused = false;
   #pumping = false;
+  /** The last piece of a body of known length, which waits for the handle to tell the end. */
+  #lastPiece: Buffer | undefined = undefined;
   /** The body ended by its length: the handle's end of it is still to come, and tells nothing new. */
   #endIsKnown = false;
   /** A 101 was answered. */
@@ -147,21 +149,27 @@ export class SubrequestBody {
 
   #takeBody(bytes: Buffer): void {
     const surplus = bytes.length - this.#owedBytes;
+    if (surplus > 0) this.#warnOfSurplus(surplus);
+    if (this.#owedBytes === 0) return;
     const piece = surplus > 0 ? bytes.subarray(0, this.#owedBytes) : bytes;
     this.#owedBytes -= piece.length;
+    if (this.#owedBytes === 0 && this.#link.tellsEnd) {
+      this.#lastPiece = piece;
+      return;
+    }
     this.#deliver(piece);
-    if (surplus > 0) this.#warnOfSurplus(surplus);
     if (this.#owedBytes > 0) return;
     this.#endIsKnown = true;
     this.#end(undefined);
   }
 
   #endBody(trailers: HeaderFields | undefined): void {
-    if (this.#owedBytes !== Number.POSITIVE_INFINITY) {
+    if (this.#owedBytes > 0 && this.#owedBytes !== Number.POSITIVE_INFINITY) {
       const context = `the body of the subrequest ended ${this.#owedBytes} bytes before its Content-Length`;
       this.#owner.fail(new ProxyError("PrematureBodyEnd", { context }));
       return;
     }
+    if (this.#lastPiece !== undefined) this.#deliver(this.#lastPiece);
     this.#end(trailers);
   }
 

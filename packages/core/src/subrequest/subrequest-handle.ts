@@ -78,6 +78,14 @@ export class SubrequestHandle implements AsyncIterable<SubrequestEvent> {
     this.#link.untimed = true;
   }
 
+  /**
+   * For who may still refuse the request body when its last byte was given: one of known length, too, is complete only when
+   * {@link finishBody} says so, which may then say trailers. Its last bytes wait until then. To be called before any are given.
+   */
+  holdEnd(): void {
+    this.#link.tellsEnd = true;
+  }
+
   /** Called when bytes can be written again after {@link writeBody} said `false`. */
   set onWritable(call: (() => void) | undefined) {
     this.#link.input.onEmptied = call;

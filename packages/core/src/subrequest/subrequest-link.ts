@@ -28,6 +28,8 @@ export class SubrequestLink {
   readonly bodyMs: number;
   /** Neither of them holds. */
   untimed = false;
+  /** The end of the request body is told by the handle in any case. */
+  tellsEnd = false;
   /** What is in `output` is thrown away as it comes. */
   dropping = false;
   /** Nothing follows what is in `output`. */

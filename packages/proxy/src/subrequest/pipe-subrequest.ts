@@ -93,6 +93,8 @@ class SubrequestPipe {
       await this.#input.endEmptyBody();
       // The client has limits of its own, and they hold for both.
       handle.disableLimits();
+      // A module may refuse the client's body at its end.
+      handle.holdEnd();
       const done = this.#prepared.run();
       const sent = this.#input.send(client).catch((error: unknown) => this.#failed.reject(error));
       await Promise.race([this.#bringResponse(client, sent, done), this.#failed.promise]);
@@ -218,12 +220,13 @@ class SubrequestPipe {
     const modules = this.#modules;
     if (modules?.hasResponseBody === true) {
       this.#bodyModules = modules;
-      this.#downstream.holdsEnd = true;
       modules.onFlushWanted = () => {
         this.#flushWanted = true;
         this.#onFlushWanted?.();
       };
     }
+    // What the subrequest's hooks, the filter or a module refuses when all bytes have come must show.
+    this.#downstream.holdsEnd = true;
     // The client asked one thing, and is told the id of that.
     if (header.status !== 101) this.#session.markResponse(header);
     this.#downstream.writeHeader(header, bodyless && this.#bodyModules === undefined);

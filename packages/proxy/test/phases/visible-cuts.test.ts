@@ -129,6 +129,24 @@ overLegs(({ leg, startOrigin, startProxy }) => {
     },
   );
 
+  test.for([
+    ["Content-Length: 5\r\n\r\nhello", leg.upstream === 2],
+    ["Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false],
+  ] as const)(
+    "a filter of trailers alone has the end held only of a body with a length that may have trailers: %s",
+    async ([rest, isHeld]) => {
+      await using origin = await startOrigin(async (connection) => {
+        await connection.message();
+        connection.send(`HTTP/1.1 200 OK\r\n${rest}`);
+      });
+      await using proxy = await startProxy({ origin, responseTrailerFilter: () => undefined });
+      const client = await proxy.send(get());
+      expect((await client.message()).body.toString()).toBe("hello");
+      const { session } = await proxy.whenFinished();
+      expect(session.downstream.holdsEnd).toBe(isHeld);
+    },
+  );
+
   const OPEN_UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
   const UPLOAD = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello";
 

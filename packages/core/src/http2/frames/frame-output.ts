@@ -36,6 +36,8 @@ export class FrameOutput implements LateWriter {
   #slab: Buffer | undefined = undefined;
   #end = 0;
   #closed = false;
+  /** The last {@link epoch} whose frames were given to the stream. */
+  #givenEpoch = -1;
 
   constructor(stream: ByteStream) {
     this.#stream = stream;
@@ -164,8 +166,12 @@ export class FrameOutput implements LateWriter {
     this.#slab = undefined;
     this.#end = 0;
     this.epoch++;
-    if (this.#closed || this.#stream.destroyed) giveSlab(slab);
-    else if (end <= MAX_TEXT_BYTES) {
+    if (this.#closed || this.#stream.destroyed) {
+      giveSlab(slab);
+      return;
+    }
+    this.#givenEpoch = this.epoch - 1;
+    if (end <= MAX_TEXT_BYTES) {
       const text = latin1(slab, 0, end);
       giveSlab(slab);
       this.#wrote(this.#stream.write(text, "latin1"));
@@ -192,6 +198,11 @@ export class FrameOutput implements LateWriter {
     this.#slab = undefined;
     this.#end = 0;
     this.epoch++;
+  }
+
+  /** What was framed in that {@link epoch} has not left, and never will. */
+  isLost(epoch: number): boolean {
+    return this.#closed && epoch > this.#givenEpoch;
   }
 
   /** A stream refuses by what it was given, not by what is left: a large write that the system took at once is no reason to wait. */
