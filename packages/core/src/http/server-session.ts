@@ -51,8 +51,8 @@ export interface ServerSession {
   readonly responseBodyBytes: number;
   /**
    * Set by whoever may still refuse when the last byte was given: a body that reaches its Content-Length keeps a byte back until
-   * {@link finish}, since a client that has them all takes the response for whole. What {@link writeBody} is given must stay as it
-   * is until then.
+   * {@link finish}, since a client that has them all takes the response for whole; where there are no bytes, the head waits. What
+   * {@link writeBody} is given must stay as it is until then.
    */
   holdsEnd: boolean;
   /** Bytes that were given are not with the system yet: their memory must stay as it is. */

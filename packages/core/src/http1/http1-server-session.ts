@@ -207,8 +207,14 @@ export class Http1ServerSession implements ServerSession {
       if (last.length > 1) this.#connection.writeBytes(this, last.subarray(0, -1));
       // In memory of its own: what it came in is used again, also if it came alone.
       this.#lastBytes = Uint8Array.of(last[last.length - 1]!);
-    }
+    } else if (this.holdsEnd && this.#headIsAll()) return;
     this.#connection.write(this, "", true);
+  }
+
+  /** A head that promises no bytes, of a response that is not finished: it would look like all of it. */
+  #headIsAll(): boolean {
+    const promisesNone = this.#framing === "none" || this.#framing === "content-length";
+    return promisesNone && this.#owedBytes === 0 && this.responseBodyBytes === 0 && !this.responseDone;
   }
 
   abort(): void {

@@ -1,9 +1,11 @@
 import type { ResponseHeader } from "@sluice/http";
+import { HttpPeer } from "@sluice/proxy";
 import { describe, expect, test } from "vitest";
+import { FrameOrigin, head as headFrame } from "../../../core/test/http2-origin.ts";
 import { gate, get, type TestApp } from "../support/proxy.ts";
 import { overLegs } from "../support/over-legs.ts";
 
-overLegs(({ leg, startOrigin, startProxy }) => {
+overLegs(({ leg, answering, startOrigin, startProxy }) => {
   const BYTES = 300_000;
 
   /** Ways to fail at the end of a body, when all of its bytes have come. */
@@ -57,6 +59,20 @@ overLegs(({ leg, startOrigin, startProxy }) => {
       if (leg.downstream === 2) expect(client.socket.cut).toBe(true);
     });
   });
+
+  // HTTP/2 tells the end of an empty body by itself.
+  test.for(leg.downstream === 1 ? Object.entries(FAILING) : [])(
+    "%s at the end of a response without any bytes: the client gets no whole one",
+    async ([, app]) => {
+      await using origin = await answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      await using proxy = await startProxy({ origin, ...app });
+      const client = await proxy.send(get());
+      expect((await proxy.whenFinished()).error?.source).toBe("internal");
+      await proxy.service.stop(AbortSignal.abort());
+      await client.whenEnded();
+      expect(client.peek()).not.toContain("200 OK");
+    },
+  );
 
   /** Who may say the length of a body of which the upstream has not said any. */
   const LENGTHS: Record<string, TestApp<object>> = {
@@ -126,6 +142,30 @@ overLegs(({ leg, startOrigin, startProxy }) => {
       await client.whenEnded();
       expect([error?.source, session.outcome.how]).toEqual(["internal", "cut"]);
       expect(client.peek()).not.toContain("hello");
+    },
+  );
+
+  test.for(toHttp2 ? TRAILER_FILTERS : [])(
+    "%s fails, long behind a head that says there are no bytes: the client does not get that",
+    async ([, app]) => {
+      const passed = gate();
+      await using origin = await FrameOrigin.start(async (connection) => {
+        const stream = await connection.request();
+        connection.send(headFrame(stream, { ":status": "200", "content-length": "0" }));
+        await passed.opened;
+        connection.send(headFrame(stream, { "x-sum": "1" }, true));
+      });
+      await using proxy = await startProxy({
+        origin: new HttpPeer(origin.address, { minHttpVersion: 2 }),
+        // In the turn behind it, the head would have left.
+        responseFilter: () => void setImmediate(() => setImmediate(passed.open)),
+        ...app,
+      });
+      const client = await proxy.send(get());
+      expect((await proxy.whenFinished()).error?.source).toBe("internal");
+      await proxy.service.stop(AbortSignal.abort());
+      await client.whenEnded();
+      expect(client.peek()).not.toContain("200 OK");
     },
   );
 
