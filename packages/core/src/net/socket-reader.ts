@@ -233,11 +233,11 @@ export class SocketReader {
     } else {
       beginTurn();
       try {
+        // Here, where the clock is read anyway: also if it was the event before this one that took long.
+        writeOverdue();
         this.#receiver.onData(this.#buffer!, bytes);
       } finally {
         endTurn();
-        // By the time it is now: it may be this event that took long.
-        writeOverdue();
       }
     }
     return true;

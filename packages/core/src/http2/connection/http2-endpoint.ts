@@ -128,7 +128,7 @@ export class Http2Endpoint implements ChunkReceiver {
   refuse(streamId: number, code: number, why: string): void {
     this.sendReset(streamId, code);
     this.closedStreams.add(streamId, "reset-by-us");
-    this.#expectLate(this.#newStreamWindowBytes);
+    this.#expectLate(this.#newStreamWindowBytes());
     this.owner.onRefused(why);
     this.guard.reset();
   }
@@ -141,12 +141,12 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal The peer has opened it. */
   register(stream: Http2Stream): void {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
-    stream.receiveWindowBytes = this.#newStreamWindowBytes;
+    stream.receiveWindowBytes = this.#newStreamWindowBytes();
     this.streams.add(stream);
     this.guard.allow(0);
   }
 
-  get #newStreamWindowBytes(): number {
+  #newStreamWindowBytes(): number {
     return this.acknowledged ? this.settings.streamWindowBytes : DEFAULT_WINDOW_BYTES;
   }
 
