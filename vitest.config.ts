@@ -12,7 +12,6 @@ const SHARED = ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "packa
  * objects depends on how long those of before were kept, and other tests keep all of them.
  */
 const ONCE = [
-  "packages/tls-openssl/src/write-check.test.ts",
   "packages/core/src/compression/response-compression.test.ts",
   "packages/core/src/http2/old-connection.test.ts",
   "packages/core/src/net/deadline.test.ts",
