@@ -44,7 +44,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
       if (upgrade !== undefined) header.set("Upgrade", upgrade);
       this.#status = status;
       this.#headIsAll = end;
-      this.#endMayFail = !end && (this.#trailersMayFail || (this.#mayEditHead && !header.has("content-length")));
+      this.#endMayFail = !end && (this.#trailersMayFail() || (this.#mayEditHead() && !header.has("content-length")));
       if (status >= 200 || status === 101) this.#begin(header);
       this.#passHead(header, ADJUST);
     } catch (error) {
@@ -151,7 +151,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
   }
 
   /** A filter sees trailers, which may come though the upstream has told a length. */
-  get #trailersMayFail(): boolean {
+  #trailersMayFail(): boolean {
     const { app, upstream } = this.exchange;
     return (
       (app.upstreamResponseTrailerFilter !== undefined || app.responseTrailerFilter !== undefined) &&
@@ -159,7 +159,7 @@ export class ResponsePipe<Ctx> extends ResponseBodyPipe<Ctx> implements ClientSe
     );
   }
 
-  get #mayEditHead(): boolean {
+  #mayEditHead(): boolean {
     const { app, session } = this.exchange;
     return (
       app.upstreamResponseFilter !== undefined ||

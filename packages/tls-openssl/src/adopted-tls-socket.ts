@@ -1,7 +1,6 @@
 import { Socket } from "node:net";
 import { TLSSocket, type SecureContext, type TLSSocketOptions } from "node:tls";
 import type { ByteStream, OnRead, SocketReader } from "@sluice/core";
-import { takesAtOnce } from "./write-check.ts";
 
 /** What Node keeps of a connection below its streams. None of it is documented; all of it is as old as Node 12. */
 export interface TlsHandle {
@@ -40,6 +39,8 @@ export interface ClientHello {
 }
 
 interface TransportHandle {
+  /** What was given to the system, or waits for it. */
+  readonly bytesWritten?: number;
   readStart(): number;
   reset?(done: () => void): number;
   close(done: () => void): void;
@@ -92,8 +93,8 @@ export class AdoptedTlsSocket extends TLSSocket {
   truncated = false;
   /** Called for errors of TLS behind the handshake; what it gives is what the stream reports. */
   onTlsError: (error: Error) => Error = (error) => error;
-  /** The length of what was given to TLS last. */
-  #writing = 0;
+  /** Of what is being written, the bytes that are not read from their memory any more. */
+  #takenBytes = 0;
   /** The transport below, if it is a stream of JavaScript, has ended. */
   #transportEnded: (() => boolean) | undefined = undefined;
 
@@ -128,24 +129,41 @@ export class AdoptedTlsSocket extends TLSSocket {
   }
 
   /**
-   * What TLS is writing it has encrypted or copied, so its memory may be used again. That it is counted by `writableLength` until a later
+   * What is written is mostly encrypted at once, so its memory may be used again. That it is counted by `writableLength` until a later
    * turn of the event loop had each 64 KB of a body take new memory: 40 % of what a response of that size cost.
+   *
+   * Node promises nothing of the kind, so it is looked at each time: when more bytes have gone to the transport than were given to TLS,
+   * all of these were encrypted. What waits for a handshake, say, counts as lent. (To find it out once, by a connection in memory, had
+   * Node's socket code see so many shapes of sockets that it was compiled for any, for good: 1 µs of each request by TLS.)
    */
   get lentLength(): number {
     // Corked, it is not known which is which.
-    if (this.writableCorked > 0 || !takesAtOnce()) return this.writableLength;
-    return Math.max(0, this.writableLength - this.#writing);
+    return this.writableCorked > 0 ? this.writableLength : Math.max(0, this.writableLength - this.#takenBytes);
   }
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#writing = chunk.length;
+    // Text is copied.
+    if (typeof chunk === "string") {
+      this.#takenBytes = chunk.length;
+      super._write(chunk, encoding, done);
+      return;
+    }
+    const sentBytes = this.#sentBytes();
     super._write(chunk, encoding, done);
+    this.#takenBytes = this.#sentBytes() - sentBytes > chunk.length ? chunk.length : 0;
   }
 
   override _writev(chunks: { chunk: string | Uint8Array; encoding: BufferEncoding }[], done: () => void): void {
-    this.#writing = 0;
-    for (const { chunk } of chunks) this.#writing += chunk.length;
+    // Before the call: Node puts the bytes themselves in their place.
+    let length = 0;
+    for (const { chunk } of chunks) length += chunk.length;
+    const sentBytes = this.#sentBytes();
     super._writev!(chunks, done);
+    this.#takenBytes = this.#sentBytes() - sentBytes > length ? length : 0;
+  }
+
+  #sentBytes(): number {
+    return this.native?._parent.bytesWritten ?? 0;
   }
 
   /** Begins the handshake of a client; a server waits for it. */

@@ -12,7 +12,6 @@ import { connectTls } from "./connect-tls.ts";
 import { KeyLog } from "./key-log.ts";
 import { OpensslAcceptor } from "./openssl-acceptor.ts";
 import { SessionCache } from "./session-cache.ts";
-import { checkWrites } from "./write-check.ts";
 
 /** What holds for all listeners and peers of a provider. */
 export interface OpensslTlsOptions {
@@ -54,12 +53,10 @@ class OpensslTls implements TlsProvider {
   }
 
   listen(settings: TlsListenSettings): Promise<TlsAcceptor> {
-    void checkWrites();
     return OpensslAcceptor.open(settings, this.#keyLog);
   }
 
   connect(stream: ByteStream, peer: HttpPeer, options: TlsConnectOptions): Promise<SecuredStream> {
-    void checkWrites();
     return connectTls(stream, peer, options, this.#contexts, this.#sessions, this.#keyLog);
   }
 }

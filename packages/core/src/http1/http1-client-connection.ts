@@ -320,7 +320,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   protected onStreamClosed(): void {
     this.#readDeadline.dispose();
     // As above; but of a failure that nothing comes before, whoever has paused us is told at once.
-    const waits = this.input !== undefined || this.#endsBody;
+    const waits = this.input !== undefined || this.#endsBody();
     if (this.#state === "idle" || (this.#paused && !waits)) this.#onEnded();
     else this.pump();
     this.#owner.closed?.(this);
@@ -452,7 +452,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         break;
       case "body":
         if (this.#events === undefined) return;
-        if (this.#endsBody) {
+        if (this.#endsBody()) {
           this.#body.endOfConnection();
           this.#end();
           this.#events?.onResponseBatch();
@@ -473,7 +473,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   /** The end of the connection is that of the body: it was told as such, and that writing failed then does not change it. */
-  get #endsBody(): boolean {
+  #endsBody(): boolean {
     if (this.#state !== "body" || !this.#body.untilClose || !this.peerEnded || this.truncated) return false;
     return this.streamError === undefined || isWriteError(this.streamError);
   }

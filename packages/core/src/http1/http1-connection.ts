@@ -5,6 +5,7 @@ import type { ByteStream } from "../net/byte-stream.ts";
 import { writeLater, type LateWriter } from "../net/late-writes.ts";
 import { latin1 } from "../net/latin1.ts";
 import { readRest } from "../net/read-rest.ts";
+import { OWNER } from "../net/stream-owner.ts";
 import { WriteWatch, type WriteLimits } from "./write-watch.ts";
 
 /** Unread bytes at which we stop reading the socket. */
@@ -20,10 +21,7 @@ const MAX_UNSENT_BYTES = 65_536;
 /** Held text leaves at this size; up to 16 KiB Node writes a string from a stack buffer, without allocating. */
 const MAX_HELD_CHARS = 16_000;
 
-const CONNECTION = Symbol("sluice.http1Connection");
-
-/** A stream that knows the connection on top of it: five listeners can then be shared by all connections. */
-type OwnedStream = ByteStream & { [CONNECTION]?: Http1Connection };
+type OwnedStream = ByteStream & { [OWNER]?: Http1Connection };
 
 /**
  * What both sides of HTTP/1 share over a stream: bytes that arrived and were not used yet, text that waits to leave
@@ -67,7 +65,7 @@ export abstract class Http1Connection implements LateWriter {
   protected constructor(stream: ByteStream, maxHeadBytes: number) {
     this.stream = stream;
     this.#maxWaitingBytes = Math.max(MAX_WAITING_BYTES, maxHeadBytes + BESIDE_HEAD_BYTES);
-    (stream as OwnedStream)[CONNECTION] = this;
+    (stream as OwnedStream)[OWNER] = this;
     stream.on("data", onData);
     stream.on("end", onEnd);
     stream.on("error", onError);
@@ -368,7 +366,7 @@ function asBuffer(chunk: Uint8Array): Buffer {
 }
 
 function onData(this: OwnedStream, chunk: Buffer): void {
-  const connection = this[CONNECTION]!;
+  const connection = this[OWNER]!;
   if (Buffer.isBuffer(chunk)) {
     connection.onData(chunk, chunk.length);
     return;
@@ -380,17 +378,17 @@ function onData(this: OwnedStream, chunk: Buffer): void {
 }
 
 function onEnd(this: OwnedStream): void {
-  this[CONNECTION]!.onEnd();
+  this[OWNER]!.onEnd();
 }
 
 function onDrain(this: OwnedStream): void {
-  this[CONNECTION]!.onDrain();
+  this[OWNER]!.onDrain();
 }
 
 function onError(this: OwnedStream, error: Error): void {
-  this[CONNECTION]!.onError(error);
+  this[OWNER]!.onError(error);
 }
 
 function onClose(this: OwnedStream): void {
-  this[CONNECTION]!.onClose();
+  this[OWNER]!.onClose();
 }

@@ -125,7 +125,7 @@ export class Http1ServerSession implements ServerSession {
     if (header.status >= 200 || header.status === 101) throw wrongKind(header.status, "an interim head");
     if (this.response !== undefined || this.#version === "1.0") return true;
     const { interim } = this.ownLimits ?? this.#connection.options;
-    if (interim === "drop" && !(header.status === 100 && this.#expectsContinue)) return true;
+    if (interim === "drop" && !(header.status === 100 && this.#expectsContinue())) return true;
     if (header.status === 100) this.#saidContinue = true;
     // RFC 9110, section 8.6: none in a 1xx; a client that believed it would take the final head for a body.
     header.remove("content-length");
@@ -150,7 +150,7 @@ export class Http1ServerSession implements ServerSession {
     // What the client may have sent for its tunnel is no request either.
     if (this.isConnect || this.ownLimits?.keepAliveMs === 0) this.keepAlive = false;
     this.keepAlive = this.#connection.mayGoOn(this.keepAlive);
-    if (this.#endsByClosing) this.#connection.endsByClosing();
+    if (this.#endsByClosing()) this.#connection.endsByClosing();
     this.#connection.writeHead(this, responseHeadText(header, this.#framing, this.#connectionValue()));
   }
 
@@ -225,12 +225,12 @@ export class Http1ServerSession implements ServerSession {
 
   /** @internal What is there of a response that will show to be cut is not kept from the client; what would look whole is. */
   leaveUnfinished(): void {
-    if (this.#willShow) this.flush();
+    if (this.#willShow()) this.flush();
     else this.#connection.takeBackHead(this);
   }
 
   takeBack(): boolean {
-    if (this.response === undefined || this.responseDone || this.#tunnel || this.#willShow) return false;
+    if (this.response === undefined || this.responseDone || this.#tunnel || this.#willShow()) return false;
     if (!this.#connection.takeBackHead(this)) return false;
     this.response = undefined;
     this.responseBodyBytes = 0;
@@ -239,17 +239,17 @@ export class Http1ServerSession implements ServerSession {
   }
 
   /** A response that ends here shows to be cut. */
-  get #willShow(): boolean {
-    return this.#owedBytes > 0 || this.#lastBytes !== undefined || this.#framing === "chunked" || this.#endsByClosing;
+  #willShow(): boolean {
+    return this.#owedBytes > 0 || this.#lastBytes !== undefined || this.#framing === "chunked" || this.#endsByClosing();
   }
 
-  get #endsByClosing(): boolean {
+  #endsByClosing(): boolean {
     return this.#framing === "until-close";
   }
 
   /** @internal An end of the connection would be taken for the end of the response, which is not there yet. */
   get wouldLookDone(): boolean {
-    return this.#endsByClosing && !this.responseDone;
+    return this.#endsByClosing() && !this.responseDone;
   }
 
   disableKeepAlive(): void {
@@ -299,10 +299,10 @@ export class Http1ServerSession implements ServerSession {
     const { earlyResponse, maxDrainBytes } = this.ownLimits ?? this.#connection.options;
     if (earlyResponse === "close" || this.#connection.requestBodyLeft(this) > maxDrainBytes) return false;
     // RFC 9110, section 10.1.1: a client that was not told to go on may send its next request instead of the body.
-    return !this.#expectsContinue || this.#saidContinue || this.requestBodyBytes > 0;
+    return !this.#expectsContinue() || this.#saidContinue || this.requestBodyBytes > 0;
   }
 
-  get #expectsContinue(): boolean {
+  #expectsContinue(): boolean {
     return this.request.has("expect");
   }
 

@@ -36,7 +36,7 @@ export class Http2ResponseHead implements FieldReceiver {
 
   field(name: string, value: string, neverIndexed: boolean, mark: number): void {
     this.bytes += name.length + value.length;
-    if (this.malformed !== undefined || this.#isTooLarge) return;
+    if (this.malformed !== undefined || this.#isTooLarge()) return;
     if (neverIndexed) (this.#neverIndexed ??= new Set()).add(name);
     if ((mark & PSEUDO) !== 0) this.malformed = this.#takePseudo(name, value, mark);
     else {
@@ -47,7 +47,7 @@ export class Http2ResponseHead implements FieldReceiver {
 
   /** All of them came. */
   end(): void {
-    if (this.malformed !== undefined || this.#isTooLarge) return;
+    if (this.malformed !== undefined || this.#isTooLarge()) return;
     if (this.status === 0) this.malformed = "a response without :status";
     // Section 8.6.
     else if (this.status === 101) this.malformed = "status 101, which HTTP/2 does not have";
@@ -66,7 +66,7 @@ export class Http2ResponseHead implements FieldReceiver {
     return header;
   }
 
-  get #isTooLarge(): boolean {
+  #isTooLarge(): boolean {
     return this.bytes > this.#limits.maxHeadBytes || this.#fields.length > this.#limits.maxFields * 2;
   }
 

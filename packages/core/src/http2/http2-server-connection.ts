@@ -143,7 +143,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       this.#deadline.set(MAX_CUT_MS);
       return;
     }
-    this.#reason = this.#busy ? "cut" : "server-stop";
+    this.#reason = this.#busy() ? "cut" : "server-stop";
     this.#failAll(() => clientErrors.serverStops());
     this.#cut(NO_ERROR, "the server stops");
   }
@@ -154,7 +154,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
     if (session.responseDone) log.warn({ client: this.digest.remoteAddress, err: error }, "reset a stream of a client");
   }
 
-  get #busy(): boolean {
+  #busy(): boolean {
     return this.#endpoint.streams.size > 0;
   }
 
@@ -176,13 +176,13 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
     this.#leavingAtMs = nowMs();
     this.#endpoint.goaway(MAX_STREAM_ID);
     this.#endpoint.ping();
-    if (!this.#busy) this.#awaitRequest();
+    if (!this.#busy()) this.#awaitRequest();
   }
 
   #lastGoaway(): void {
     if (this.#state !== "open" && this.#state !== "leaving") return;
     this.#state = "closing";
-    if (this.#busy) this.#endpoint.goaway(this.#endpoint.lastPeerStreamId);
+    if (this.#busy()) this.#endpoint.goaway(this.#endpoint.lastPeerStreamId);
     else this.#close();
   }
 
@@ -246,7 +246,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       this.#endpoint.refuse(streamId, PROTOCOL_ERROR, HEAD.malformed);
       return;
     }
-    const wasBusy = this.#busy;
+    const wasBusy = this.#busy();
     const session = new Http2ServerSession(this, this.#endpoint, streamId, HEAD, endStream);
     if (!wasBusy) this.#beginSweeping();
     if (++this.#requests >= this.options.maxRequests) this.#takeNoMore();
@@ -276,7 +276,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** @internal */
   onStreamClosed(stream: Http2Stream, _how: StreamClose): void {
     if ((stream as Http2ServerSession).responseBodyBytes > LARGE_BYTES) this.#largeAtMs = nowMs();
-    if (!this.over && !this.#busy) this.#awaitRequest();
+    if (!this.over && !this.#busy()) this.#awaitRequest();
   }
 
   /** @internal */
@@ -287,7 +287,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
     if (this.over) return;
     if (this.#state === "open") this.#reason = "client";
     this.#state = "closing";
-    if (!this.#busy) this.#close();
+    if (!this.#busy()) this.#close();
   }
 
   /** @internal */
@@ -339,7 +339,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   #onDeadline(): void {
     if (this.over) this.#endWaiting();
-    else if (this.#busy || this.#stream.writableLength > 0) this.#sweep();
+    else if (this.#busy() || this.#stream.writableLength > 0) this.#sweep();
     else {
       if (this.#state === "open") this.#reason = "idle-timeout";
       this.#lastGoaway();
@@ -369,7 +369,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
     }
     // By not answering our PING a client could go on for ever.
     if (this.#state === "leaving" && nowMs() - this.#leavingAtMs >= this.options.lingerMs) this.#lastGoaway();
-    if (this.#busy) this.#deadline.set(this.#sweepMs);
+    if (this.#busy()) this.#deadline.set(this.#sweepMs);
     else if (!this.over) this.#awaitRequest();
   }
 

@@ -127,7 +127,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
     const { status } = header;
     if (status >= 200 || status === 101) throw wrongKind(status, "an interim head");
     if (this.response !== undefined || this.closed) return true;
-    const { interim } = this.#limits;
+    const { interim } = this.#limits();
     if (interim === "drop" && !(status === 100 && this.request.has("expect"))) return true;
     // RFC 9110, section 8.6: none in a 1xx.
     header.remove("content-length");
@@ -295,11 +295,11 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
 
   #watchWrites(): void {
     this.#writeWatch ??= new WriteWatch(this, () => this.#stalled());
-    this.#writeWatch.start(this.#limits);
+    this.#writeWatch.start(this.#limits());
   }
 
   #stalled(): void {
-    const error = clientErrors.takesTooSlowly(this.#limits);
+    const error = clientErrors.takesTooSlowly(this.#limits());
     this.#connection.stalled(this, error);
     this.fail(error);
     this.reset(cutCode(error));
@@ -323,19 +323,19 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   }
 
   #extendReading(): void {
-    if (this.#tunnel === undefined) this.#deadline.set(this.#limits.bodyMs);
+    if (this.#tunnel === undefined) this.#deadline().set(this.#limits().bodyMs);
     else this.#tunnel.keep();
   }
 
-  get #deadline(): Deadline {
+  #deadline(): Deadline {
     return (this.#readDeadline ??= new Deadline(() => this.#readTimedOut()));
   }
 
   #readTimedOut(): void {
-    this.fail(this.#tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.#limits.bodyMs));
+    this.fail(this.#tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.#limits().bodyMs));
   }
 
-  get #limits(): SessionLimitValues {
+  #limits(): SessionLimitValues {
     return this.#ownLimits ?? this.#connection.options;
   }
 
@@ -356,7 +356,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   #changeProtocol(header: ResponseHeader): void {
     if (header.status === 101) checkAccept(this.request, header);
     this.response = header;
-    this.#tunnel = new Tunnel(this.#deadline, this.#connection.options);
+    this.#tunnel = new Tunnel(this.#deadline(), this.#connection.options);
     this.#framing = "until-end";
     this.sendHead(false);
     this.requestBodyDone = false;

@@ -173,7 +173,7 @@ export class Http2RequestHead implements FieldReceiver {
     const scheme = this.#scheme;
     const authority = this.#authority;
     if (method === undefined) return "no :method";
-    if (!METHOD.test(method)) return `a :method that is none: ${shown(method)}`;
+    if (method !== "GET" && !METHOD.test(method)) return `a :method that is none: ${shown(method)}`;
     if (method === "CONNECT" && this.protocol === undefined) {
       // Section 8.5.
       if (path !== undefined || scheme !== undefined) return "CONNECT with :path or :scheme";
@@ -183,7 +183,8 @@ export class Http2RequestHead implements FieldReceiver {
       if (this.protocol !== undefined && method !== "CONNECT") return ":protocol without CONNECT";
       if (scheme === undefined) return "no :scheme";
       if (path === undefined) return "no :path";
-      if (!SCHEME.test(scheme)) return `a :scheme that is none: ${shown(scheme)}`;
+      if (scheme !== "https" && scheme !== "http" && !SCHEME.test(scheme))
+        return `a :scheme that is none: ${shown(scheme)}`;
       const isAsterisk = path === "*" && method === "OPTIONS";
       if (!isAsterisk && (path.charCodeAt(0) !== 0x2f || !VISIBLE.test(path)))
         return `a :path that is none: ${shown(path)}`;

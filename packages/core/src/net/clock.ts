@@ -4,7 +4,7 @@ let inTurn = false;
 let turnMs = 0;
 
 /**
- * `performance.now()`, read once while one read event of a socket is handled: a request asks seven times for it, at 40 ns each,
+ * `performance.now()`, read once while one read event of a socket is handled: a request asks nine times for it, at 40 ns each,
  * and all that one event causes may as well have happened at one moment.
  */
 export function nowMs(): number {

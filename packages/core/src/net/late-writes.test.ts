@@ -24,7 +24,7 @@ test("who asks while others write, writes in the next turn", async () => {
   expect(done).toEqual(["next"]);
 });
 
-test("in a turn that takes long they write behind the first event that ends half a millisecond later", async () => {
+test("in a turn that takes long they write before the first event that begins half a millisecond later", async () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   try {
     const done: string[] = [];
@@ -47,7 +47,7 @@ test("in a turn that takes long they write behind the first event that ends half
   }
 });
 
-test("what was to be written in a read that took long itself leaves at its end", () => {
+test("what was to be written in a read that took long leaves before the next is handled", () => {
   vi.useFakeTimers({ toFake: ["performance"] });
   try {
     const done: string[] = [];
@@ -56,14 +56,17 @@ test("what was to be written in a read that took long itself leaves at its end",
     const reader = new SocketReader(false);
     const { buffer, callback } = reader.onread;
     buffer();
+    let reads = 0;
     reader.start({
       onData() {
-        writeLater(writes("a", done));
+        done.push(`read ${++reads}`);
+        if (reads === 1) writeLater(writes("a", done));
         vi.advanceTimersByTime(10);
       },
     });
     callback(1);
-    expect(done).toEqual(["a"]);
+    callback(1);
+    expect(done).toEqual(["read 1", "a", "read 2"]);
   } finally {
     vi.useRealTimers();
   }

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20
 import { beginTurn, endTurn } from "./clock.ts";
 import { writeOverdue } from "./late-writes.ts";
 import { takeBack, writeOver } from "./lent-bytes.ts";
+import { OWNER } from "./stream-owner.ts";
 
 /** What one read may bring: as much as the kernel usually has ready. */
 const BUFFER_BYTES = 65_536;
@@ -32,6 +33,7 @@ const READER = Symbol("sluice.socketReader");
 /** A socket that knows its reader. */
 interface ReadSocket {
   [READER]?: SocketReader;
+  [OWNER]?: unknown;
 }
 
 /** For reads whose bytes are used up before the next read of any socket: heads, mostly. One for the process. */
@@ -115,6 +117,7 @@ export class SocketReader {
   /** Makes this the reader of a socket that was made with {@link SocketReader.onread}, or with its own {@link onread}. */
   attach(socket: object): void {
     (socket as ReadSocket)[READER] = this;
+    (socket as ReadSocket)[OWNER] = undefined;
     // Of its own `onread` the socket has asked for a buffer already.
     this.#buffer ??= SHARED;
   }
@@ -233,11 +236,11 @@ export class SocketReader {
     } else {
       beginTurn();
       try {
+        // Here, where the clock is read anyway: also if it was the event before this one that took long.
+        writeOverdue();
         this.#receiver.onData(this.#buffer!, bytes);
       } finally {
         endTurn();
-        // By the time it is now: it may be this event that took long.
-        writeOverdue();
       }
     }
     return true;

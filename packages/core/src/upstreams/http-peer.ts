@@ -6,6 +6,7 @@ import { DEFAULT_CONNECT_MS } from "../net/connect.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { PEER_TLS_OPTION_NAMES, PeerTls, type PeerTlsOptions } from "../tls/peer-tls.ts";
 import type { ConnectStream } from "./connect-stream.ts";
+import { reuseKey } from "./reuse-key.ts";
 
 /** How to connect to a peer and how long to wait for it. Times are milliseconds; 0 waits for ever. */
 export interface PeerOptions extends PeerTlsOptions {
@@ -100,9 +101,6 @@ const OPTION_NAMES = [
   "maxRequests",
   ...PEER_TLS_OPTION_NAMES,
 ];
-const TIMES = ["connectMs", "readMs", "writeMs", "idleMs", "h2PingIntervalMs"] as const;
-const FLAGS = ["tls", "tunnel"] as const;
-const TEXTS = ["sni", "group"] as const;
 const DEFAULT_MAX_H2_STREAMS = 100;
 const DEFAULT_STREAM_WINDOW_BYTES = 1_048_576;
 const DEFAULT_CONNECTION_WINDOW_BYTES = 8_388_608;
@@ -151,12 +149,7 @@ export class HttpPeer {
     this.address = toAddress(address);
     if (options !== NONE) {
       checkOptionNames("HttpPeer", options, OPTION_NAMES);
-      for (const name of TIMES) checkTime(name, options[name]);
-      for (const name of FLAGS) checkOptionType("HttpPeer", name, options[name], "boolean");
-      for (const name of TEXTS) checkOptionType("HttpPeer", name, options[name], "string");
-      if (options.bindTo !== undefined) checkBindTo(options.bindTo);
-      if (options.connectStream !== undefined) checkConnectStream(options);
-      checkVersions(options);
+      checkOptions(options);
     }
     this.connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
     this.readMs = options.readMs ?? 60_000;
@@ -176,10 +169,17 @@ export class HttpPeer {
     this.h2ConnectionWindowBytes = options.h2ConnectionWindowBytes ?? DEFAULT_CONNECTION_WINDOW_BYTES;
     this.maxRequests = options.maxRequests ?? 0;
     this.protocol = this.tunnel ? "http1" : protocolOf(this.tls, this.minHttpVersion, this.maxHttpVersion);
-    const sni = this.tlsOptions.key ? [this.sni, this.tlsOptions.key] : this.sni;
-    const key = reuseKey(this.address.text, options, sni);
-    // By its limit of streams a peer asks for company, or for none.
-    this.reuseKey = this.protocol === "http1" ? key : `${key} ${this.protocol} ${this.maxH2Streams}`;
+    this.reuseKey = reuseKey(this.address.text, {
+      tls: this.tls,
+      sni: this.sni,
+      tlsKey: this.tlsOptions.key,
+      bindTo: this.bindTo,
+      group: options.group ?? "",
+      connectStream: this.connectStream,
+      tunnel: this.tunnel,
+      protocol: this.protocol,
+      maxH2Streams: this.maxH2Streams,
+    });
   }
 
   /** For logs: `127.0.0.1:80`, `https://10.0.0.1:443 (example.org)`. */
@@ -188,27 +188,20 @@ export class HttpPeer {
   }
 }
 
-/** @param tlsName The SNI, and what else the security of the connection depends on. */
-function reuseKey(address: string, options: PeerOptions, tlsName: unknown): string {
-  // The common peer needs no string made.
-  const { connectStream, tunnel } = options;
-  if (!options.tls && options.bindTo === undefined && !options.group && connectStream === undefined && !tunnel) {
-    return address;
-  }
-  const made = connectStream === undefined ? undefined : identityOf(connectStream);
-  const parts = [address, options.tls ?? false, tlsName, options.bindTo, options.group ?? "", made];
-  // Tunnels are never pooled, and no connection that is serves one.
-  return JSON.stringify(tunnel ? [...parts, "tunnel"] : parts);
-}
-
-/** A number for each function, by which keys tell them apart. */
-const identities = new WeakMap<ConnectStream, number>();
-let lastIdentity = 0;
-
-function identityOf(connectStream: ConnectStream): number {
-  let identity = identities.get(connectStream);
-  if (identity === undefined) identities.set(connectStream, (identity = ++lastIdentity));
-  return identity;
+/** One by one: to look them up by their names in a loop costs a tenth of a microsecond a peer. */
+function checkOptions(options: PeerOptions): void {
+  checkTime("connectMs", options.connectMs);
+  checkTime("readMs", options.readMs);
+  checkTime("writeMs", options.writeMs);
+  checkTime("idleMs", options.idleMs);
+  checkTime("h2PingIntervalMs", options.h2PingIntervalMs);
+  checkOptionType("HttpPeer", "tls", options.tls, "boolean");
+  checkOptionType("HttpPeer", "tunnel", options.tunnel, "boolean");
+  checkOptionType("HttpPeer", "sni", options.sni, "string");
+  checkOptionType("HttpPeer", "group", options.group, "string");
+  if (options.bindTo !== undefined) checkBindTo(options.bindTo);
+  if (options.connectStream !== undefined) checkConnectStream(options);
+  checkVersions(options);
 }
 
 function checkConnectStream({ connectStream, bindTo }: PeerOptions): void {
@@ -227,14 +220,8 @@ function protocolOf(tls: boolean, min: 1 | 2, max: 1 | 2): PeerProtocol {
 
 function checkVersions(options: PeerOptions): void {
   const { minHttpVersion: min, maxHttpVersion: max } = options;
-  for (const [name, version] of [
-    ["minHttpVersion", min],
-    ["maxHttpVersion", max],
-  ] as const) {
-    if (version !== undefined && version !== 1 && version !== 2) {
-      throw new RangeError(`HttpPeer: ${name}: expected 1 or 2, got ${shown(version)}`);
-    }
-  }
+  checkVersion("minHttpVersion", min);
+  checkVersion("maxHttpVersion", max);
   if (min === 2 && max === 1) {
     throw new RangeError("HttpPeer: minHttpVersion: expected at most maxHttpVersion, which is 1, got 2");
   }
@@ -242,6 +229,11 @@ function checkVersions(options: PeerOptions): void {
   checkCount("maxRequests", options.maxRequests, 0);
   checkWindow("h2StreamWindowBytes", options.h2StreamWindowBytes);
   checkWindow("h2ConnectionWindowBytes", options.h2ConnectionWindowBytes);
+}
+
+function checkVersion(name: string, version: number | undefined): void {
+  if (version === undefined || version === 1 || version === 2) return;
+  throw new RangeError(`HttpPeer: ${name}: expected 1 or 2, got ${shown(version)}`);
 }
 
 function checkCount(name: string, count: number | undefined, least: number): void {

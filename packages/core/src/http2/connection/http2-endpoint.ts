@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer"; // The global is an accessor, and costs 20 ns a look.
 import type { ByteStream } from "../../net/byte-stream.ts";
 import { SocketReader, type ChunkReceiver } from "../../net/socket-reader.ts";
+import { OWNER } from "../../net/stream-owner.ts";
 import { FLOW_CONTROL_ERROR, INTERNAL_ERROR, NO_ERROR } from "../error-codes.ts";
 import { FrameOutput } from "../frames/frame-output.ts";
 import { FrameReader } from "../frames/frame-reader.ts";
@@ -18,10 +19,8 @@ import { PeerSettings } from "./peer-settings.ts";
 import { ReadMemory } from "./read-memory.ts";
 import { SendLine } from "./send-line.ts";
 
-const ENDPOINT = Symbol("sluice.http2Endpoint");
-
 /** A stream that knows the endpoint on top of it: listeners can then be shared by all of them. */
-type OwnedStream = ByteStream & { [ENDPOINT]?: Http2Endpoint };
+type OwnedStream = ByteStream & { [OWNER]?: Http2Endpoint };
 
 const NO_PAYLOAD = Buffer.alloc(8);
 
@@ -76,7 +75,7 @@ export class Http2Endpoint implements ChunkReceiver {
     this.guard = new FloodGuard(settings);
     this.closedStreams = new ClosedStreams(settings.maxConcurrentStreams);
     this.#frames = new FrameReader(new IncomingFrames(this), settings.maxFrameBytes);
-    this.#stream[ENDPOINT] = this;
+    this.#stream[OWNER] = this;
     this.#preface = new PrefaceReader(settings.role === "server");
     const reader = SocketReader.of(stream);
     this.memory = new ReadMemory(reader);
@@ -128,7 +127,7 @@ export class Http2Endpoint implements ChunkReceiver {
   refuse(streamId: number, code: number, why: string): void {
     this.sendReset(streamId, code);
     this.closedStreams.add(streamId, "reset-by-us");
-    this.#expectLate(this.#newStreamWindowBytes);
+    this.#expectLate(this.#newStreamWindowBytes());
     this.owner.onRefused(why);
     this.guard.reset();
   }
@@ -141,12 +140,12 @@ export class Http2Endpoint implements ChunkReceiver {
   /** @internal The peer has opened it. */
   register(stream: Http2Stream): void {
     stream.sendWindowBytes = this.peer.initialWindowBytes;
-    stream.receiveWindowBytes = this.#newStreamWindowBytes;
+    stream.receiveWindowBytes = this.#newStreamWindowBytes();
     this.streams.add(stream);
     this.guard.allow(0);
   }
 
-  get #newStreamWindowBytes(): number {
+  #newStreamWindowBytes(): number {
     return this.acknowledged ? this.settings.streamWindowBytes : DEFAULT_WINDOW_BYTES;
   }
 
@@ -406,21 +405,21 @@ export class Http2Endpoint implements ChunkReceiver {
 }
 
 function onData(this: OwnedStream, chunk: Buffer): void {
-  this[ENDPOINT]!.onData(chunk, chunk.length);
+  this[OWNER]!.onData(chunk, chunk.length);
 }
 
 function onEnd(this: OwnedStream): void {
-  this[ENDPOINT]!.onEnd();
+  this[OWNER]!.onEnd();
 }
 
 function onDrain(this: OwnedStream): void {
-  this[ENDPOINT]!.onDrain();
+  this[OWNER]!.onDrain();
 }
 
 function onError(this: OwnedStream, error: Error): void {
-  this[ENDPOINT]!.onError(error);
+  this[OWNER]!.onError(error);
 }
 
 function onClose(this: OwnedStream): void {
-  this[ENDPOINT]!.onClose();
+  this[OWNER]!.onClose();
 }
