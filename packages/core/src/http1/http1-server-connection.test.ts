@@ -139,6 +139,21 @@ describe("a response that is cut behind others", () => {
     expect(served.got.ended).toBe(true);
   });
 
+  test("does not take them from a client that reads late and sends more, though the system has had them all", async () => {
+    const served = serve((seen) => (served.requests.length < 2 ? respond(seen.session, 200, "whole") : half(seen)), {
+      lingerMs: 1000,
+    });
+    served.client.pause();
+    for (let sent = 0; sent < 3; sent++) {
+      await served.send(GET);
+      expect(served.pair.local.writableLength).toBe(0);
+    }
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwholeHTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nab$/);
+    expect(served.got.ended).toBe(true);
+  });
+
   test("nothing is said behind it: what its app still writes goes nowhere, and takes nothing from the client", async () => {
     const served = serve(
       async ({ session }) => {

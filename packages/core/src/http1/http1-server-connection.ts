@@ -240,10 +240,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     });
   }
 
-  /** Answers to earlier requests may still be leaving, and more requests coming: to close at once could take those from the client. */
+  /**
+   * Answers to earlier requests may still be leaving, also where the system has them all; and of a client that sends more to a connection
+   * that is closed, they are taken (RFC 9112, section 9.6).
+   */
   get #mayLose(): boolean {
-    if (this.#requests === 1) return false;
-    return this.unsentBytes > 0 || (this.input !== undefined && !this.peerEnded);
+    return this.#requests > 1 && (!this.peerEnded || this.unsentBytes > 0);
   }
 
   protected consume(): boolean {
