@@ -31,7 +31,7 @@ export interface Direction {
  * What becomes of a request that no origin gets: the app answers it, at once or later, or with the end of the connection; it gives no
  * answer at all, breaks the exchange off, or fails; or the request is none.
  */
-export type Ending = "answers" | "answers later" | "closes" | "says nothing" | "aborts" | "throws" | "malformed";
+type Ending = "answers" | "answers later" | "closes" | "says nothing" | "aborts" | "throws" | "malformed";
 
 /** One exchange, decided by its seed alone, which everybody reads from the target. */
 export interface Plan {

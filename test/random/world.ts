@@ -34,6 +34,8 @@ export class World {
   readonly refused: Set<number> = new Set();
   /** Those that lost their connection because of another. */
   readonly #struck = new Set<number>();
+  /** Those whose client has left. */
+  readonly #left = new Set<number>();
   /** Those that a client waits for. */
   readonly waiting: Set<number> = new Set();
   /** Those that no answer came for, since the connection ended by one that they stood behind: nobody may have begun them. */
@@ -87,7 +89,7 @@ export class World {
 
   /** A connection of an origin is lost, with what had come by it. */
   lost(seeds: Iterable<number>): void {
-    for (const seed of seeds) if (this.waiting.has(seed)) this.#struck.add(seed);
+    for (const seed of seeds) if (this.waiting.has(seed) || this.#left.has(seed)) this.#struck.add(seed);
   }
 
   checkRequest(planned: Plan, message: Pick<Message, "body" | "fields" | "trailers">, hasTrailers: boolean): void {
@@ -120,12 +122,14 @@ export class World {
   /** No whole answer came to a client that has ended its direction. */
   abandons({ seed }: Plan): void {
     this.waiting.delete(seed);
+    this.#left.add(seed);
     this.abandoned.add(seed);
   }
 
-  /** The client has left. */
+  /** The client has left, of which the proxy may hear later than of what happens on the other side. */
   left({ seed }: Plan): void {
     this.waiting.delete(seed);
+    this.#left.add(seed);
   }
 
   /** What a client made of it, or what it got of it if it was cut. */
