@@ -132,7 +132,9 @@ async function play(run: Run): Promise<string[]> {
     ({ leaves }) => leaves,
   );
   const missing = each * CLIENTS - proxy.begun;
-  return missing >= 0 && missing <= leavers.length + world.unanswered ? [] : [`${proxy.begun} requests were begun`];
+  const mayBeMissing = leavers.length + world.unanswered.size + world.abandoned.size;
+  const lost = world.misserved(proxy.finished.map(({ session, error }) => ({ target: session.request.target, error })));
+  return missing >= 0 && missing <= mayBeMissing ? lost : [`${proxy.begun} requests were begun`];
 }
 
 /** What failed, with what the proxy says of it. */

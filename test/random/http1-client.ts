@@ -36,14 +36,17 @@ export class Http1Client {
         if (isAlone(planned) && group.length > 0) break;
         group.push(planned);
         seed++;
-        if (mayEnd(planned)) break;
+        // What stands behind the end of the connection must get no answer, and must not be begun.
+        if (planned.leaves !== undefined || (mayEnd(planned) && below(2) === 0)) break;
       }
       wire ??= await this.#connect();
       const { leaves } = group[0]!;
       const goesOn =
-        leaves === undefined
-          ? await this.#exchange(wire, group, below)
-          : await this.#leave(wire, group[0]!, leaves, below);
+        leaves !== undefined
+          ? await this.#leave(wire, group[0]!, leaves, below)
+          : below(8) === 0
+            ? await this.#halfClose(wire, group, below)
+            : await this.#exchange(wire, group, below);
       if (goesOn && !mayEnd(group.at(-1)!)) continue;
       await wire[Symbol.asyncDispose]();
       wire = undefined;
@@ -74,6 +77,22 @@ export class Http1Client {
     if (!goesOn) wire.close();
     await sent;
     return goesOn;
+  }
+
+  /** Ends its direction behind its requests, by which it has left; but what was told as served it must get. */
+  async #halfClose(wire: Wire, group: readonly Plan[], below: Below): Promise<false> {
+    for (const planned of group) this.#world.begins(planned);
+    const reads = below(2) === 0 ? this.#readsLate(wire, 1 + below(20)) : undefined;
+    await sendCut(wire, Buffer.concat(group.map(requestBytes)), random(group[0]!.seed + 6));
+    wire.end();
+    this.#world.halfClosed(group);
+    await reads;
+    let goesOn = true;
+    for (const planned of group) {
+      if (goesOn) goesOn = await this.#answer(wire, planned);
+      else this.#world.abandons(planned);
+    }
+    return false;
   }
 
   async #leave(wire: Wire, planned: Plan, where: NonNullable<Plan["leaves"]>, below: Below): Promise<false> {

@@ -4,6 +4,9 @@ import type { Wire } from "../../packages/proxy/test/support/wire.ts";
 import { originBody, type Fields, type Plan } from "./plan.ts";
 import { cut, oneOf, random, type Below } from "./random.ts";
 
+/** Lines that no head may have. */
+const MALFORMED = ["Host: other\r\n", "X Y: z\r\n", ": z\r\n", "X: \0\r\n", " folded\r\n"];
+
 /** The bytes of a request of HTTP/1. */
 export function requestBytes(planned: Plan): Buffer {
   const { acceptsGzip, closes, expects, method, request, seed, version } = planned;
@@ -21,6 +24,7 @@ export function requestBytes(planned: Plan): Buffer {
         : `Content-Length: ${body.length}\r\n`,
     linesOf(below, fields),
   ];
+  if (planned.ending === "malformed") lines.push(oneOf(below, MALFORMED));
   const head = `${method} /${seed} HTTP/${version}\r\n${lines.join("")}\r\n`;
   const content = framing === "chunked" ? chunked(body, 1 + below(70_000), linesOf(below, trailers)) : body;
   return Buffer.concat([Buffer.from(head, "latin1"), content]);

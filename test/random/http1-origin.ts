@@ -16,7 +16,7 @@ export function http1Origin(world: World): OriginScript {
 async function exchange(world: World, connection: OriginConnection): Promise<boolean> {
   const head = await readHead(connection);
   const planned = world.planOfTarget(head.startLine.split(" ")[1]!);
-  const { early, expects, isCut, losesHead, method, response, seed } = planned;
+  const { early, endsBehind, expects, isCut, losesHead, method, response, seed } = planned;
   const below = random(seed + 1);
   world.taken(planned);
   const readAll = async (): Promise<void> => {
@@ -41,5 +41,6 @@ async function exchange(world: World, connection: OriginConnection): Promise<boo
     return false;
   }
   if (early) await readAll();
-  return true;
+  if (endsBehind) connection.end();
+  return !endsBehind;
 }

@@ -27,6 +27,12 @@ export interface Direction {
   readonly lengthEdit: "remove" | "set" | "nothing";
 }
 
+/**
+ * What becomes of a request that no origin gets: the app answers it, at once or later, or with the end of the connection; it gives no
+ * answer at all, breaks the exchange off, or fails; or the request is none.
+ */
+type Ending = "answers" | "answers later" | "closes" | "says nothing" | "aborts" | "throws" | "malformed";
+
 /** One exchange, decided by its seed alone, which everybody reads from the target. */
 export interface Plan {
   readonly seed: number;
@@ -58,6 +64,10 @@ export interface Plan {
   readonly losesHead: boolean;
   /** What an origin of HTTP/2 does once before it takes the request: it refuses it, sooner or later, or says that it takes no more. */
   readonly refusal: "refuses" | "refuses late" | "goes away" | undefined;
+  /** What the proxy does with it by itself; `undefined`: it goes up. */
+  readonly ending: Ending | undefined;
+  /** An origin of HTTP/1 ends its connection right behind its whole answer, without having said so. */
+  readonly endsBehind: boolean;
   /** How an origin of HTTP/2 cuts: by a reset, or by the end of the connection, which takes others along. */
   readonly cutBy: "reset" | "FIN" | "TCP reset" | "GOAWAY";
 }
@@ -73,6 +83,18 @@ export interface Hooks {
 /** Many are small or at an edge of what is copied, kept or read at once. */
 const SIZES = [0, 1, 2, 100, 4095, 4096, 4097, 16_383, 16_384, 30_000, 65_535, 65_536, 65_537, 100_000, 200_000];
 const BODILESS = new Set([204, 304]);
+const ENDINGS: readonly Ending[] = [
+  "answers",
+  "answers",
+  "answers later",
+  "closes",
+  "says nothing",
+  "aborts",
+  "throws",
+  "malformed",
+];
+/** What concerns a connection of HTTP/1, or is told to a client of HTTP/2 in another way. */
+const HTTP1_ENDINGS = new Set<Ending | undefined>(["closes", "malformed"]);
 
 export function plan(seed: number, hooks: Hooks, { downstream }: Pick<Leg, "downstream">): Plan {
   const below = random(seed);
@@ -124,11 +146,45 @@ export function plan(seed: number, hooks: Hooks, { downstream }: Pick<Leg, "down
     closes: chance(12),
     drains: version !== "1.0" && chance(2),
   };
-  return { ...served, ...mishaps(served, below) };
+  const planned: Plan = {
+    ...served,
+    ...mishaps(served, below),
+    ending: undefined,
+    endsBehind: chance(12) && framing !== "until-close",
+  };
+  const ending = chance(6) && planned.leaves === undefined ? oneOf(below, ENDINGS) : undefined;
+  if (ending === undefined || (downstream === 2 && HTTP1_ENDINGS.has(ending))) return planned;
+  return withoutOrigin(planned, ending);
+}
+
+/** Answers of the app pass the modules, and no filters. */
+function withoutOrigin(planned: Plan, ending: Ending): Plan {
+  const { request, response } = planned;
+  const [, , last = "nothing"] = response.changes;
+  return {
+    ...planned,
+    ending,
+    // Of a request with a body that nobody reads it is one.
+    early: request.framing !== "none",
+    expects: false,
+    interim: 0,
+    isCut: false,
+    losesHead: false,
+    refusal: undefined,
+    endsBehind: false,
+    originEncodes: false,
+    response: {
+      ...response,
+      framing: response.framing === "none" ? "none" : "content-length",
+      trailers: [],
+      edits: [],
+      changes: ["nothing", "nothing", changesLength(last) ? "nothing" : last],
+    },
+  };
 }
 
 type Mishap = "leaves" | "losesHead" | "refusal" | "cutBy";
-type Served = Omit<Plan, Mishap>;
+type Served = Omit<Plan, Mishap | "ending" | "endsBehind">;
 
 /** What goes wrong beside it. */
 function mishaps({ early, isCut, request }: Served, below: Below): Pick<Plan, Mishap> {
@@ -147,16 +203,22 @@ function mishaps({ early, isCut, request }: Served, below: Below): Pick<Plan, Mi
 }
 
 /** No whole answer comes of it. */
-export function fails({ isCut, losesHead }: Plan): boolean {
-  return isCut || losesHead;
+export function fails({ ending, isCut, losesHead }: Plan): boolean {
+  return isCut || losesHead || ending === "says nothing" || ending === "aborts";
+}
+
+/** The status by which the proxy itself refuses it. */
+export function refusedBy({ ending }: Plan): number | undefined {
+  return ending === "malformed" ? 400 : ending === "throws" ? 500 : undefined;
 }
 
 /** The client's connection may end behind it. */
 export function mayEnd(planned: Plan): boolean {
-  const { closes, drains, early, leaves, request, version } = planned;
+  const { closes, drains, early, ending, leaves, request, version } = planned;
   // The origin may have all that the new length promises before the client has sent the end, and answer.
   const isEarly = early || (request.framing !== "none" && request.lengthEdit === "set");
-  return closes || (isEarly && !drains) || fails(planned) || leaves !== undefined || version === "1.0";
+  const isEnded = closes || ending === "closes" || refusedBy(planned) !== undefined || fails(planned);
+  return isEnded || (isEarly && !drains) || leaves !== undefined || version === "1.0";
 }
 
 /** The body as it stands on the origin's wire. */

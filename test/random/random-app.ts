@@ -1,5 +1,6 @@
 import { responseCompression, type HttpModule } from "../../packages/core/src/index.ts";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "../../packages/http/src/index.ts";
+import { errorStatus, type Responded, type Session } from "../../packages/proxy/src/index.ts";
 import type { TestApp } from "../../packages/proxy/test/support/proxy.ts";
 import { bodyHook, slowly } from "./body-hooks.ts";
 import { bodyBehind, type Direction, type FieldEdit, type Hooks, type Plan } from "./plan.ts";
@@ -30,11 +31,12 @@ export function randomApp(
       ctx.upstreamResponseBody = bodyHook(response.changes[0]!, ctx.below);
       ctx.responseBody = bodyHook(response.changes[1]!, ctx.below);
     },
-    async requestFilter(session, { plan }) {
-      if (!plan.readsBody) return;
-      const body = await session.readRequestBody({ maxBytes: 10_000_000 });
-      if (!body.equals(plan.request.body)) failures.push(`${plan.seed}: readRequestBody gave ${body.length} bytes`);
+    requestFilter(session, ctx) {
+      const { below, plan } = ctx;
+      if (plan.readsBody) return readBody(session, plan, failures).then(() => endHere(session, plan));
+      return plan.ending === "answers later" ? slowly(below, () => endHere(session, plan)) : endHere(session, plan);
     },
+    failToProxy: (_session, error, { plan }) => (plan?.ending === "says nothing" ? 0 : errorStatus(error)),
     upstreamRequestFilter(_session, outgoing, ctx) {
       const { below, plan } = ctx;
       // Each attempt gets the whole body.
@@ -64,6 +66,37 @@ export function randomApp(
         .add(responseCompression({ level: 1, decompression: true, flushAfterMs: 1 }));
   }
   return app;
+}
+
+async function readBody(session: Session, { request, seed }: Plan, failures: unknown[]): Promise<void> {
+  const body = await session.readRequestBody({ maxBytes: 10_000_000 });
+  if (!body.equals(request.body)) failures.push(`${seed}: readRequestBody gave ${body.length} bytes`);
+}
+
+/** What the plan has for it instead of an origin, if it has. */
+function endHere(session: Session, { ending, response, seed, status }: Plan): Responded | undefined {
+  switch (ending) {
+    case undefined:
+      return undefined;
+    case "aborts":
+      session.downstream.abort();
+      throw new Error("broken off, as planned");
+    case "says nothing":
+    case "throws":
+    case "malformed":
+      throw new Error("failed, as planned");
+    case "closes":
+      session.downstream.disableKeepAlive();
+      break;
+    case "answers":
+    case "answers later":
+  }
+  const fields: [string, string][] = [
+    ["X-Seed", String(seed)],
+    ["Content-Type", "text/plain"],
+  ];
+  for (const [name, value] of response.fields) fields.push([name, value]);
+  return session.respond(status, { fields, body: response.body });
 }
 
 /** A hook of the body like the filters, at the place of the modules. A module knows no delays. */

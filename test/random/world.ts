@@ -1,7 +1,17 @@
 import { gunzipSync } from "node:zlib";
 import type { Message } from "../../packages/proxy/test/support/message.ts";
 import type { Leg } from "../matrix/legs.ts";
-import { bodyBehind, fails, fieldsBehind, mayEnd, plan, type Fields, type Hooks, type Plan } from "./plan.ts";
+import {
+  bodyBehind,
+  fails,
+  fieldsBehind,
+  mayEnd,
+  plan,
+  refusedBy,
+  type Fields,
+  type Hooks,
+  type Plan,
+} from "./plan.ts";
 
 /** A body that went up so far may not be sent again: 64 KiB, but for what modules put to it. */
 const KEPT_BYTES = 65_000;
@@ -24,10 +34,15 @@ export class World {
   readonly refused: Set<number> = new Set();
   /** Those that lost their connection because of another. */
   readonly #struck = new Set<number>();
+  /** Those whose client has left. */
+  readonly #left = new Set<number>();
   /** Those that a client waits for. */
   readonly waiting: Set<number> = new Set();
-  /** Those that no answer came for, since the connection ended by one that they stood behind. */
-  unanswered = 0;
+  /** Those that no answer came for, since the connection ended by one that they stood behind: nobody may have begun them. */
+  readonly unanswered: Set<number> = new Set();
+  /** Those whose client has ended its direction, and of them those that no whole answer came for. */
+  readonly #halfClosed = new Set<number>();
+  readonly abandoned: Set<number> = new Set();
   /** Whether origins lose connections with all that is under way on them. */
   readonly losesConnections: boolean;
   #hasGoneAway = false;
@@ -63,9 +78,18 @@ export class World {
     this.#hasGoneAway = true;
   }
 
+  /** Of those that the proxy has begun: what nobody was to begin, and what was told as served and has not come. */
+  misserved(finished: readonly { readonly target: string; readonly error: unknown }[]): string[] {
+    return finished.flatMap(({ target, error }) => {
+      const seed = Number(target.slice(1));
+      if (this.unanswered.has(seed)) return [`${seed}: was begun, and its answer is lost`];
+      return error === undefined && this.abandoned.has(seed) ? [`${seed}: was told as served, and has not come`] : [];
+    });
+  }
+
   /** A connection of an origin is lost, with what had come by it. */
   lost(seeds: Iterable<number>): void {
-    for (const seed of seeds) if (this.waiting.has(seed)) this.#struck.add(seed);
+    for (const seed of seeds) if (this.waiting.has(seed) || this.#left.has(seed)) this.#struck.add(seed);
   }
 
   checkRequest(planned: Plan, message: Pick<Message, "body" | "fields" | "trailers">, hasTrailers: boolean): void {
@@ -87,27 +111,41 @@ export class World {
   /** The connection ended by an answer before its own. */
   isUnanswered({ seed }: Plan): void {
     this.waiting.delete(seed);
-    this.unanswered++;
+    this.unanswered.add(seed);
   }
 
-  /** The client has left. */
+  /** The client has ended its direction, by which it has left. */
+  halfClosed(group: readonly Plan[]): void {
+    for (const { seed } of group) this.#halfClosed.add(seed);
+  }
+
+  /** No whole answer came to a client that has ended its direction. */
+  abandons({ seed }: Plan): void {
+    this.waiting.delete(seed);
+    this.#left.add(seed);
+    this.abandoned.add(seed);
+  }
+
+  /** The client has left, of which the proxy may hear later than of what happens on the other side. */
   left({ seed }: Plan): void {
     this.waiting.delete(seed);
+    this.#left.add(seed);
   }
 
   /** What a client made of it, or what it got of it if it was cut. */
   checkResponse(planned: Plan, answer: Message | Part, interim: number): void {
     const isTooLarge = this.#isTooLarge(planned);
-    const isExcused = fails(planned) || isTooLarge || this.#isLost(planned);
+    const isExcused = fails(planned) || isTooLarge || this.#isLost(planned) || this.#isStale(planned);
     this.waiting.delete(planned.seed);
-    if (!("status" in answer)) {
+    if (!("status" in answer) && this.#halfClosed.has(planned.seed)) this.abandons(planned);
+    else if (!("status" in answer)) {
       if (!isExcused) this.fail(planned, `cut: ${answer.error}`);
       const wanted = this.#wantedBody(planned);
       if (!answer.body.equals(wanted.subarray(0, answer.body.length)) && !mayBeCoded(planned))
         this.fail(planned, different("part of the response body", answer.body, wanted));
-      return;
     }
-    if (isExcused && answer.status === 502) return;
+    if (!("status" in answer) || (isExcused && answer.status === 502)) return;
+    if (answer.status === refusedBy(planned)) return;
     // While the next attempt began, a module that takes its time has made more of the body than is kept.
     if (isTooLarge && answer.status === 500) return;
     if (fails(planned)) return this.fail(planned, `${answer.status} to what was cut`);
@@ -118,7 +156,12 @@ export class World {
     const { leg } = this;
     const { response, status, version } = planned;
     if (answer.status !== status) return this.fail(planned, `status ${answer.status} instead of ${status}`);
-    if (leg.downstream === 1 && answer.field("connection") === "close" && !mayEnd(planned))
+    if (
+      leg.downstream === 1 &&
+      answer.field("connection") === "close" &&
+      !mayEnd(planned) &&
+      !this.#halfClosed.has(planned.seed)
+    )
       this.fail(planned, "the connection is not to go on");
     const wantedInterim = version === "1.0" ? 0 : planned.interim;
     // A client of HTTP/2 that is slow gets none.
@@ -138,11 +181,18 @@ export class World {
   /** How often each request may have been taken: what an origin took more or less often. */
   miscounted(): string[] {
     return [...this.#plans.values()].flatMap((planned) => {
-      const { leaves, losesHead, method, seed } = planned;
+      const { ending, leaves, losesHead, method, seed } = planned;
       const times = this.seen.get(seed) ?? 0;
+      if (ending !== undefined || this.unanswered.has(seed))
+        return times === 0 ? [] : [`${seed}: ${method} was taken, though nobody is to get it`];
       const most = method === "POST" || !(losesHead || this.#struck.has(seed)) ? 1 : Number.POSITIVE_INFINITY;
       const isLeast =
-        times > 0 || leaves !== undefined || this.losesConnections || this.unanswered > 0 || this.#hasGoneAway;
+        times > 0 ||
+        leaves !== undefined ||
+        this.losesConnections ||
+        this.abandoned.has(seed) ||
+        this.#isStale(planned) ||
+        this.#hasGoneAway;
       return isLeast && times <= most ? [] : [`${seed}: ${method} was taken ${times} times`];
     });
   }
@@ -156,9 +206,14 @@ export class World {
     return this.#struck.has(seed) || (this.losesConnections && !this.seen.has(seed));
   }
 
+  /** An origin of HTTP/1 may have ended the connection that it went up by, and it could not be sent again. */
+  #isStale({ method, request, seed }: Plan): boolean {
+    return this.leg.upstream === 1 && !this.seen.has(seed) && (method === "POST" || request.body.length > KEPT_BYTES);
+  }
+
   /** An attempt may have failed, and there was too much of it to send it again. */
   #isTooLarge({ readsBody, request, seed }: Plan): boolean {
-    const hasFailed = this.refused.has(seed) || this.losesConnections || this.#hasGoneAway;
+    const hasFailed = this.refused.has(seed) || this.losesConnections || this.#hasGoneAway || this.leg.upstream === 1;
     return hasFailed && request.body.length > KEPT_BYTES && (!readsBody || request.changes[0] !== "nothing");
   }
 

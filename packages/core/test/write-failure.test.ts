@@ -3,6 +3,7 @@ import { RequestHeader } from "@sluice/http";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { ClientSession } from "../src/http/client-session.ts";
 import { configureLogs } from "../src/log/logger.ts";
+import { turn } from "../src/testing/index.ts";
 import { HttpConnector } from "../src/upstreams/http-connector.ts";
 import { HttpPeer } from "../src/upstreams/http-peer.ts";
 import { seeResponse, type SeenResponse } from "./harness.ts";
@@ -58,7 +59,7 @@ describe("an origin that answers and closes while it is written to", () => {
   test("even if nobody wants it before the connection is gone", async () => {
     const { session, seen, outcome } = await upload("HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge");
     // The failed write closes the socket in the next turns of the event loop.
-    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; turns < 3; turns++) await turn();
     expect(seen.order).toEqual([]);
     session.resume();
     expect(await outcome).toBe("end");
@@ -80,6 +81,31 @@ describe("an origin that answers and closes while it is written to", () => {
     session.resume();
     expect(await outcome).toBe("error");
     expect([seen.body, seen.ended]).toEqual(["large", false]);
+  });
+
+  test("has its answer delivered in order, also if what was late is written, and fails, beside a read of it", async () => {
+    await using server = await tcpServer();
+    const connector = new HttpConnector();
+    const session = await connector.connect(new HttpPeer(server.address));
+    const seen = seeResponse();
+    session.writeRequest(POST, "unknown-length", seen);
+    session.flush();
+    const origin = await server.accepted();
+    await once(origin, "data");
+    // More than one read brings; each five characters tell their place.
+    const answer = Array.from({ length: 40_000 }, (_, index) => String(index).padStart(5, "0")).join("");
+    // Behind a timer sockets are read, and only then what is late would leave by itself.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    origin.write(`HTTP/1.1 200 OK\r\nContent-Length: ${answer.length}\r\n\r\n${answer}`, "latin1");
+    origin.resetAndDestroy();
+    session.finishRequest();
+    // It is overdue when the first read comes.
+    const since = performance.now();
+    while (performance.now() - since < 5);
+    while (seen.error === undefined && !seen.ended) await turn();
+    expect(seen.body.length).toBeGreaterThan(65_536);
+    expect(seen.body === answer.slice(0, seen.body.length)).toBe(true);
+    session.destroy();
   });
 
   test("is a write error when it has not answered", async () => {

@@ -37,6 +37,8 @@ export abstract class Http1Connection implements LateWriter {
   protected peerEnded = false;
   /** The stream closed; nothing can be written or read. */
   protected closed = false;
+  /** Our direction is ended: what is still written goes nowhere. */
+  protected ended = false;
   /** The error that the stream reported before it closed. */
   protected streamError: Error | undefined = undefined;
   /** Asked not to read, by back-pressure. */
@@ -186,6 +188,7 @@ export abstract class Http1Connection implements LateWriter {
   }
 
   #sendBytes(chunk: Uint8Array): void {
+    if (this.ended) return;
     for (let at = 0; at < chunk.length; at += MAX_PIECE_BYTES) {
       const piece = chunk.length <= MAX_PIECE_BYTES ? chunk : chunk.subarray(at, at + MAX_PIECE_BYTES);
       this.#wrote(this.stream.write(piece), piece.length);
@@ -233,7 +236,8 @@ export abstract class Http1Connection implements LateWriter {
     this.#held = "";
     this.#takeable = false;
     this.#late = false;
-    if (!this.closed && !this.stream.destroyed) this.#wrote(this.stream.write(text, "latin1"), text.length);
+    if (!this.closed && !this.ended && !this.stream.destroyed)
+      this.#wrote(this.stream.write(text, "latin1"), text.length);
   }
 
   /** Bytes arrived: the first `end` of `buffer`. */

@@ -285,7 +285,8 @@ export abstract class Http1RequestIntake extends Http1Connection {
     this.bodyEnded = false;
     this.reader?.useOwnBuffer(true);
     if (this.input !== undefined) this.#copyShared(this.input);
-    if (this.peerEnded) this.endInput(this.session!);
+    // Behind what has come, its end is told, if that has come, too.
+    if (this.peerEnded && this.input === undefined) this.endInput(this.session!);
     else queueMicrotask(() => this.pump());
   }
 

@@ -1,6 +1,6 @@
 import { HeaderFields, ResponseHeader } from "@sluice/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { answer, respond, serve, wholeBody, type SeenRequest } from "../../test/harness.ts";
+import { answer, respond, serve, wholeBody, type Served, type SeenRequest } from "../../test/harness.ts";
 import type { ServerSession } from "../http/server-session.ts";
 import { configureLogs } from "../log/logger.ts";
 import { streamPair, turn } from "../testing/index.ts";
@@ -92,6 +92,101 @@ describe("a response that is cut behind others", () => {
     await served.pair.flush();
     expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole$/);
     expect(served.got.ended).toBe(true);
+  });
+
+  test.each([
+    ["an app that gives none", async (): Promise<void> => undefined],
+    [
+      "an app that fails",
+      async (): Promise<void> => {
+        throw new Error("broken");
+      },
+    ],
+    [
+      "one to a client that has ended its direction, and is taken to have left",
+      async ({ client, pair }: Served, { session }: SeenRequest): Promise<void> => {
+        client.end();
+        while (session.error === undefined) {
+          pair.step();
+          await turn();
+        }
+        session.abort();
+      },
+    ],
+    [
+      "one to a request that is malformed",
+      async ({ client, pair }: Served, seen: SeenRequest): Promise<void> => {
+        const { session } = seen;
+        client.write("no chunk\r\n", "latin1");
+        const failed = wholeBody(seen);
+        pair.step();
+        await failed;
+        expect(session.error).toBeDefined();
+        session.abort();
+      },
+    ],
+  ])("does not take them from the client where no answer comes: %s", async (_, end) => {
+    const served: Served = serve(
+      (seen) => (served.requests.length < 3 ? respond(seen.session, 200, "whole") : end(served, seen)),
+      { lingerMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(`${GET}${GET}${post("Transfer-Encoding: chunked")}`, "latin1");
+    served.pair.step();
+    while (served.requests.length < 3) await turn();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(/^(HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole){2}$/);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("does not take them from a client that reads late and sends more, though the system has had them all", async () => {
+    const served = serve((seen) => (served.requests.length < 2 ? respond(seen.session, 200, "whole") : half(seen)), {
+      lingerMs: 1000,
+    });
+    served.client.pause();
+    for (let sent = 0; sent < 3; sent++) {
+      await served.send(GET);
+      expect(served.pair.local.writableLength).toBe(0);
+    }
+    served.client.resume();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwholeHTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nab$/);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("nothing is said behind it: what its app still writes goes nowhere, and takes nothing from the client", async () => {
+    const served = serve(
+      async ({ session }) => {
+        if (served.requests.length === 2) session.abort();
+        respond(session, 200, "whole");
+        await turn();
+      },
+      { lingerMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET.repeat(3), "latin1");
+    served.pair.step();
+    while (served.requests.length < 2) await turn();
+    await served.pair.flush();
+    expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole$/);
+    expect(served.got.ended).toBe(true);
+  });
+
+  test("tells whoever still works on it", async () => {
+    const served = serve(
+      async (seen) => {
+        if (served.requests.length === 1) return respond(seen.session, 200, "whole");
+        seen.session.events = seen;
+        seen.session.abort();
+        while (seen.error === undefined) await turn();
+      },
+      { lingerMs: 1000 },
+      { manual: true, toRemote: { windowBytes: 50 } },
+    );
+    served.client.write(GET.repeat(2), "latin1");
+    served.pair.step();
+    while (served.requests[1]?.error === undefined) await turn();
+    expect(served.requests[1].error).toMatchObject({ type: "ConnectionClosed", source: "downstream" });
   });
 
   test("does not wait for ever for a client that does not read them", async () => {

@@ -156,8 +156,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   /** Closes at once, so that nobody takes what was cut for whole. */
-  #cut(): void {
-    const { session, stream } = this;
+  #cut(session: Http1ServerSession | undefined = this.session): void {
+    const { stream } = this;
     // It was told as served.
     this.writeLate();
     const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
@@ -214,7 +214,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /** @internal Nothing more will be written, while more may be read. */
   endDirection(session: Http1ServerSession): void {
-    if (session !== this.session || this.closed) return;
+    if (session !== this.session || this.closed || this.ended) return;
     this.flush();
     this.stream.end();
     this.tunnel?.halfClose();
@@ -222,12 +222,30 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /** @internal */
   abort(session: Http1ServerSession): void {
-    if (session !== this.session || this.closed) return;
+    if (session === this.session) this.#breakOff(session);
+  }
+
+  /** The connection ends in the middle of an exchange. What there is to send of its response shows to be cut. */
+  #breakOff(session: Http1ServerSession): void {
+    if (this.closed || this.stream.destroyed || this.#state === "lingering") return;
     this.#cutShort = true;
-    // Answers to earlier requests may still be leaving, and more requests coming: to close at once could take those from the client.
-    const mayLose = this.#requests > 1 && (this.input !== undefined || this.unsentBytes > 0);
-    if (mayLose && session.error === undefined && !session.wouldLookDone) this.#close(session);
-    else this.#cut();
+    if (session.wouldLookDone || !this.#mayLose) {
+      this.#cut(session);
+      return;
+    }
+    this.#close(session);
+    // As by a close that comes at once: whoever still works on it does so for nobody.
+    process.nextTick(() => {
+      if (session === this.session) session.fail(clientErrors.connectionGone(undefined));
+    });
+  }
+
+  /**
+   * Answers to earlier requests may still be leaving, also where the system has them all; and of a client that sends more to a connection
+   * that is closed, they are taken (RFC 9112, section 9.6).
+   */
+  get #mayLose(): boolean {
+    return this.#requests > 1 && (!this.peerEnded || this.unsentBytes > 0);
   }
 
   protected consume(): boolean {
@@ -339,7 +357,9 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   readonly #handled = (): void => this.#afterExchange();
   readonly #handlerFailed = (error: unknown): void => {
     log.error({ err: error, client: this.digest.remoteAddress }, "an app failed to handle a request");
-    this.#cut();
+    const session = this.session!;
+    if (!session.responseDone) session.leaveUnfinished();
+    this.#breakOff(session);
   };
 
   #afterExchange(): void {
@@ -350,9 +370,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.readingPaused = false;
     if (this.closed || this.#state === "lingering") return;
     if (!session.responseDone) {
-      this.flush();
-      if (session.wouldLookDone) this.reset();
-      else this.stream.destroy();
+      this.#breakOff(session);
     } else if (!session.keepAlive || this.peerEnded) {
       this.#close(session);
     } else {
@@ -429,6 +447,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       return;
     }
     this.#state = "lingering";
+    this.ended = true;
     this.input = undefined;
     this.readingPaused = false;
     this.#lingering = new Lingering(this.stream, this.readDeadline, this.options.lingerMs, this.limitsOf(session), () =>

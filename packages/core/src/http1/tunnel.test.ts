@@ -95,6 +95,26 @@ describe("after a 101", () => {
     expect(told).toEqual(["abc", "def", "end", "end"]);
   });
 
+  test.each([
+    ["", "raw", ["raw", "end"]],
+    ["Content-Length: 3\r\n", "abcraw", ["abc", "end", "raw", "end"]],
+  ])(
+    "what a client said of the new protocol before it had heard of it, and its end, are told when it is there (%j)",
+    async (field, rest, all) => {
+      const { served, seen, told } = tunnelled(undefined, { halfClose: "waits" });
+      served.client.write(`${UPGRADE}${field}\r\n${rest}`, "latin1");
+      served.client.end();
+      await served.pair.flush();
+      seen().session.writeHeader(switching(), false);
+      await served.pair.flush();
+      expect(told).toEqual(all);
+      seen().session.writeBody(Buffer.from("down"));
+      seen().session.finish();
+      await served.pair.flush();
+      expect(served.got.text).toBe(`${CHANGED}down`);
+    },
+  );
+
   test("a client that ends within its request body has left", async () => {
     const { served, told } = tunnelled(switching());
     await served.send(`${UPGRADE}Content-Length: 6\r\n\r\nabc`);

@@ -72,6 +72,30 @@ test("what was to be written in a read that took long leaves before the next is 
   }
 });
 
+test("who is about to be told what was read writes behind that", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  try {
+    const done: string[] = [];
+    vi.advanceTimersByTime(1);
+    const reader = new SocketReader(false);
+    const { buffer, callback } = reader.onread;
+    buffer();
+    const receiver = { onData: () => void done.push("read"), ...writes("own", done) };
+    reader.start(receiver);
+    writeLater(writes("a", done));
+    writeLater(receiver);
+    writeLater(writes("b", done));
+    vi.advanceTimersByTime(1);
+    callback(1);
+    expect(done).toEqual(["a", "b", "read"]);
+    vi.advanceTimersByTime(1);
+    writeOverdue();
+    expect(done).toEqual(["a", "b", "read", "own"]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test("one that throws takes nothing from the others", async () => {
   const done: string[] = [];
   const uncaught = vi.fn<(error: unknown) => void>();

@@ -38,9 +38,17 @@ export function writeLater(writer: LateWriter): void {
   process.on("exit", writeWaiting);
 }
 
-/** A read event begins: what has waited long enough leaves. */
-export function writeOverdue(): void {
-  if (waiting.length > 0 && nowMs() - sinceMs >= MAX_WAIT_MS) writeWaiting();
+/**
+ * A read event begins: what has waited long enough leaves.
+ * @param reading Whoever is told next what was read. Its own waits on: a write that fails has it read what else the system has for it, and
+ * that comes behind.
+ */
+export function writeOverdue(reading?: object): void {
+  if (waiting.length === 0 || nowMs() - sinceMs < MAX_WAIT_MS) return;
+  const own = waiting.find((writer) => writer === reading);
+  if (own !== undefined) waiting.splice(waiting.indexOf(own), 1);
+  writeWaiting();
+  if (own !== undefined) writeLater(own);
 }
 
 function endTurn(): void {

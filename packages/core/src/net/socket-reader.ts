@@ -237,7 +237,7 @@ export class SocketReader {
       beginTurn();
       try {
         // Here, where the clock is read anyway: also if it was the event before this one that took long.
-        writeOverdue();
+        writeOverdue(this.#receiver);
         this.#receiver.onData(this.#buffer!, bytes);
       } finally {
         endTurn();

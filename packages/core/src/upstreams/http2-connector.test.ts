@@ -473,6 +473,22 @@ describe("connecting", () => {
     await opened.whenClosed();
   });
 
+  test("of one who comes when the last who waited has just left does not fail by that", async () => {
+    const { origin, open } = await countingOrigin();
+    await using _ = origin;
+    const peer = h2c(origin);
+    const first = new AbortController();
+    const leaving = connector.connect(peer, first.signal);
+    leaving.catch(() => undefined);
+    first.abort(new Error("left"));
+    const staying = connector.connect(peer, undefined);
+    await expect(leaving).rejects.toThrow("left");
+    open();
+    await finished(ask(await staying));
+    await turn();
+    expect(connector.pool.idleCount).toBe(1);
+  });
+
   test("with a signal that is aborted opens nothing", async () => {
     await using origin = await FrameOrigin.start();
     await expect(connector.connect(h2c(origin), AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");

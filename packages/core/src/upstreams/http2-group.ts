@@ -33,6 +33,8 @@ export class Http2Group {
   readonly #connections: Http2ClientConnection[] = [];
   readonly #waiters: Http2Waiter[] = [];
   readonly #attempts = new Set<AbortController>();
+  /** Those that nobody waited for any more, and that have not ended yet. */
+  #givenUp = 0;
   /** How many streams the last connection took; unknown before the first. */
   #streamsEach = Number.POSITIVE_INFINITY;
   #idleMs = 0;
@@ -130,9 +132,10 @@ export class Http2Group {
       if (opened instanceof Http2ClientConnection) this.#onHttp2(opened);
       else this.#onHttp1(opened);
     } catch (error) {
-      this.#attempts.delete(attempt);
-      this.#onFailed(error);
+      // Whoever has come since it was given up waits for another one, and is not concerned by the reason.
+      if (this.#attempts.delete(attempt)) this.#onFailed(error);
     }
+    if (attempt.signal.aborted) this.#givenUp--;
     this.#open();
     this.#checkEmpty();
   }
@@ -170,6 +173,8 @@ export class Http2Group {
     if (at >= 0) this.#waiters.splice(at, 1);
     if (this.#waiters.length > 0) return;
     for (const attempt of this.#attempts) attempt.abort(error);
+    this.#givenUp += this.#attempts.size;
+    this.#attempts.clear();
     this.#checkEmpty();
   }
 
@@ -181,9 +186,8 @@ export class Http2Group {
   }
 
   #checkEmpty(): void {
-    if (this.#connections.length === 0 && this.#waiters.length === 0 && this.#attempts.size === 0) {
-      this.#owner.empty(this);
-    }
+    const attempts = this.#attempts.size + this.#givenUp;
+    if (this.#connections.length === 0 && this.#waiters.length === 0 && attempts === 0) this.#owner.empty(this);
   }
 }
 
