@@ -82,6 +82,8 @@ describe("SIGQUIT", () => {
     const address = await server.running();
     server.signal("SIGQUIT");
     await server.logged("could not hand over the listening sockets; goes on");
+    // What is told comes another way than the log.
+    await server.until(({ phase }) => phase === "Running", 2);
     expect(server.phases()).toEqual([...START, "GracefulUpgradeTransferringFds", "Running"]);
     expect(server.told.filter(({ channel }) => channel === "sluice:server:handover")).toMatchObject([
       { outcome: "failed", message: "for a test" },

@@ -1,9 +1,10 @@
 import { ProxyError } from "@sluice/error";
-import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
+import type { RequestHeader, ResponseHeader } from "@sluice/http";
 import type { CloseReason, PoolableConnection } from "@sluice/pool";
 import type { UpstreamClosedMessage } from "../diagnostics.ts";
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import type { ExchangeLimits } from "../http/exchange-limits.ts";
 import { usedLately } from "../http/used-lately.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -14,13 +15,11 @@ import type { SocketReader } from "../net/socket-reader.ts";
 import { BodyReader } from "./body-reader.ts";
 import { Framing } from "./framing.ts";
 import type { HeadLimits } from "./head-limits.ts";
-import { Http1Connection } from "./http1-connection.ts";
+import { Http1RequestOutput } from "./http1-request-output.ts";
 import { lastHeadEnd, parseResponseHead } from "./parse-head.ts";
 import { PartialHead } from "./partial-head.ts";
 import { malformed, quoteLine } from "./reject.ts";
-import { RequestWriting } from "./request-writing.ts";
 import { allowsReuse, reuseWithinMs, startResponseBody } from "./response-framing.ts";
-import { checkHosts, lastChunkText, requestHeadText } from "./serialize.ts";
 import {
   isWriteError,
   upstreamClosed,
@@ -41,18 +40,6 @@ export interface ClientConnectionOwner {
   closed?(connection: Http1ClientConnection): void;
 }
 
-/** Times of one exchange, in milliseconds; 0 waits for ever. */
-export interface ExchangeLimits {
-  /** Wait for the next bytes of the response. */
-  readMs: number;
-  /** Wait for an upstream that takes no bytes. */
-  writeMs: number;
-  /** How long the connection may be kept for another request; `undefined`: as long as the peer does; 0: not at all. */
-  idleMs: number | undefined;
-  /** How many requests the connection may serve in all; 0 or absent: any number. */
-  maxRequests?: number;
-}
-
 /** Interim responses to one request; a few are of use, and each gives the origin its time anew. */
 const MAX_INFORMATIONAL = 100;
 
@@ -68,7 +55,7 @@ type State = "idle" | "head" | "body" | "ended";
 const log = logger("core");
 
 /** Speaks HTTP/1 to an origin over one stream, one exchange at a time. Kept in the pool between exchanges. */
-export class Http1ClientConnection extends Http1Connection implements ClientSession, PoolableConnection {
+export class Http1ClientConnection extends Http1RequestOutput implements ClientSession, PoolableConnection {
   protected override readonly outlivesStream = true;
   readonly digest: ConnectionDigest;
   /** The key under which it is pooled. */
@@ -77,7 +64,6 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   readonly address: string;
   reused = false;
   receivedBytes = 0;
-  holdsEnd = false;
   readonly #owner: ClientConnectionOwner;
   readonly #headLimits: HeadLimits;
   /** Reads the socket; `undefined` for streams that give their bytes by `data` events, each in memory of its own. */
@@ -93,16 +79,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #isHead = false;
   #isConnect = false;
   #asksToUpgrade = false;
-  /** The protocol was changed: the origin's bytes are raw, ours once the request body has ended; each side ends alone. */
-  #tunnel = false;
   /** There while a head comes in parts. */
   #partialHead: PartialHead | undefined = undefined;
-  readonly #writing = new RequestWriting();
-  /** What is to go up as the next chunk. */
-  readonly #chunk: Uint8Array[] = [];
-  #chunkBytes = 0;
-  /** The last byte of the body, as {@link holdsEnd} asks; -1: it is not there, or has gone up. */
-  #lastByte = -1;
   #reusable = false;
   #paused = false;
   /** It had ended when the request was given to it, of which nothing was sent then. */
@@ -137,8 +115,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   prepare(reused: boolean, limits: ExchangeLimits): void {
     this.reused = reused;
     this.#limits = limits;
-    this.holdsEnd = false;
-    this.#lastByte = -1;
+    this.startOutput();
   }
 
   idleState(): "usable" | "closed" | "unexpected-data" {
@@ -161,9 +138,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   }
 
   writeRequest(header: RequestHeader, body: RequestBody, events: ClientSessionEvents): void {
-    const framing = this.#writing.start(header, body);
-    const head = requestHeadText(header, framing);
-    checkHosts();
+    this.writeHead(header, body);
     this.#state = "head";
     this.#requests++;
     this.#usedAtMs = nowMs();
@@ -174,61 +149,14 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#reusable = false;
     this.receivedBytes = 0;
     this.#informational = 0;
-    this.holdBack(head);
     this.#awaitResponse();
     // A connection that ended after it was picked and before now has no event left to tell it.
     this.#endedBefore = this.closed || this.peerEnded;
     if (this.#endedBefore) queueMicrotask(() => this.#onEnded());
   }
 
-  writeBody(chunk: Uint8Array): boolean {
-    const writing = this.#writing;
-    if (chunk.length === 0 || writing.done) return true;
-    writing.take(chunk.length);
-    if (!writing.chunked) return this.holdsEnd && writing.lengthReached ? this.#sendAllBut(chunk) : this.send(chunk);
-    this.#chunk.push(chunk);
-    this.#chunkBytes += chunk.length;
-    return this.writable;
-  }
-
-  #sendAllBut(last: Uint8Array): boolean {
-    this.#lastByte = last[last.length - 1]!;
-    return last.length > 1 ? this.send(last.subarray(0, -1)) : this.writable;
-  }
-
-  override flush(): boolean {
-    if (this.#chunkBytes > 0) this.#writeChunk();
-    return this.#writing.done ? this.flushLater() : super.flush();
-  }
-
-  /** One chunk of all that came since the last {@link flush}: how a body was cut into chunks says nothing (RFC 9112, section 7.1). */
-  #writeChunk(): void {
-    this.hold(`${this.#chunkBytes.toString(16)}\r\n`);
-    for (const piece of this.#chunk) this.gather(piece);
-    this.hold("\r\n");
-    this.#forgetChunk();
-  }
-
-  #forgetChunk(): void {
-    this.#chunk.length = 0;
-    this.#chunkBytes = 0;
-  }
-
-  finishRequest(trailers?: HeaderFields): void {
-    const { chunked, done, raw } = this.#writing;
-    if (done) return;
-    this.#writing.end(this.#tunnel);
-    if (this.#lastByte >= 0) this.hold(String.fromCharCode(this.#lastByte));
-    this.#lastByte = -1;
-    if (this.#chunkBytes > 0) this.#writeChunk();
-    if (chunked) this.hold(lastChunkText(trailers));
-    if (raw) {
-      super.flush();
-      this.stream.end();
-    } else {
-      this.flush();
-      this.#awaitResponse();
-    }
+  protected onRequestWritten(): void {
+    this.#awaitResponse();
   }
 
   pause(): void {
@@ -249,7 +177,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     this.#events = undefined;
     this.#readDeadline.clear();
     this.writeLate();
-    if (this.#tunnel) {
+    if (this.tunnel) {
       this.#releaseTunnel();
       return;
     }
@@ -266,9 +194,9 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   destroy(): void {
     this.#events = undefined;
-    this.#forgetChunk();
+    this.forgetChunk();
     // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.
-    if (this.#tunnel && (!this.#writing.done || this.stream.writableLength > 0)) this.reset();
+    if (this.tunnel && (!this.writing.done || this.stream.writableLength > 0)) this.reset();
     else this.stream.destroy();
   }
 
@@ -395,8 +323,8 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
     // RFC 9110, section 9.3.6: to be ignored, whatever stands in them.
     header.remove("content-length");
     header.remove("transfer-encoding");
-    this.#tunnel = true;
-    this.#writing.changeProtocol();
+    this.tunnel = true;
+    this.writing.changeProtocol();
     this.#reusable = false;
     this.#body.startUntilClose();
   }
@@ -422,7 +350,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
   #mayBeReused(): boolean {
     const { maxRequests = 0 } = this.#limits;
     if (maxRequests > 0 && this.#requests >= maxRequests) return false;
-    return this.#reusable && this.#writing.done && this.#state === "ended";
+    return this.#reusable && this.writing.done && this.#state === "ended";
   }
 
   #warnOfData(message: string): void {
@@ -448,7 +376,7 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
         return;
       case "ended":
         // In a tunnel the client may still be sending.
-        if (this.#events === undefined || !this.closed || !this.#tunnel || this.#writing.done) return;
+        if (this.#events === undefined || !this.closed || !this.tunnel || this.writing.done) return;
         break;
       case "body":
         if (this.#events === undefined) return;
@@ -493,12 +421,12 @@ export class Http1ClientConnection extends Http1Connection implements ClientSess
 
   /** The origin is on turn: while the client is still sending, or takes nothing, it is not the origin that is late. */
   #awaitResponse(): void {
-    if (this.#tunnel) {
+    if (this.tunnel) {
       // Quiet is no fault here; the client's side watches how long both are.
       this.#readDeadline.clear();
       return;
     }
-    const onTurn = this.#state === "body" || (this.#state === "head" && this.#writing.done);
+    const onTurn = this.#state === "body" || (this.#state === "head" && this.writing.done);
     // A timer that is set on a closed connection would outlive it.
     if (onTurn && !this.#paused && !this.closed) this.#readDeadline.set(this.#limits.readMs);
   }

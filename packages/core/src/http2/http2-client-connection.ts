@@ -4,7 +4,7 @@ import type { UpstreamClosedMessage, UpstreamCloseReason } from "../diagnostics.
 import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { usedLately } from "../http/used-lately.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
-import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
+import type { ExchangeLimits } from "../http/exchange-limits.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { nowMs } from "../net/clock.ts";

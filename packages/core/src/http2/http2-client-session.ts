@@ -2,7 +2,7 @@ import { ProxyError } from "@sluice/error";
 import type { HeaderFields, RequestHeader, ResponseHeader } from "@sluice/http";
 import type { ClientSession, ClientSessionEvents, RequestBody } from "../http/client-session.ts";
 import type { ConnectionDigest } from "../http/connection-digest.ts";
-import type { ExchangeLimits } from "../http1/http1-client-connection.ts";
+import type { ExchangeLimits } from "../http/exchange-limits.ts";
 import { RequestWriting } from "../http1/request-writing.ts";
 import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.ts";
 import { WriteWatch } from "../http1/write-watch.ts";
