@@ -139,6 +139,6 @@ export class Http1Client {
 }
 
 /** Has a connection of its own for what the client has not read yet: of others the end of the connection could take something. */
-function isAlone({ isCut, leaves, losesHead, version }: Plan): boolean {
-  return leaves !== undefined || losesHead || (isCut && version === "1.0");
+function isAlone({ isCut, leaves, version }: Plan): boolean {
+  return leaves !== undefined || (isCut && version === "1.0");
 }

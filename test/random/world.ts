@@ -192,6 +192,7 @@ export class World {
         this.losesConnections ||
         this.abandoned.has(seed) ||
         this.#isStale(planned) ||
+        this.#isTooLarge(planned) ||
         this.#hasGoneAway;
       return isLeast && times <= most ? [] : [`${seed}: ${method} was taken ${times} times`];
     });

@@ -14,7 +14,7 @@ export abstract class Http1RequestOutput extends Http1Connection {
   /** The protocol was changed: the origin's bytes are raw, ours once the request body has ended; each side ends alone. */
   protected tunnel = false;
   /** How the request is framed that is being written. */
-  protected readonly writing = new RequestWriting();
+  protected readonly writing: RequestWriting = new RequestWriting();
   /** What is to go up as the next chunk. */
   readonly #chunk: Uint8Array[] = [];
   #chunkBytes = 0;

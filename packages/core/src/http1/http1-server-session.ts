@@ -38,6 +38,8 @@ export class Http1ServerSession implements ServerSession {
   #lastBytes: Uint8Array | undefined = undefined;
   /** The protocol was changed. */
   #tunnel = false;
+  /** It was we who broke it off: the end of the connection that follows is no client's decision. */
+  #brokenOff = false;
   /** A client that waited for it sends its body. */
   #saidContinue = false;
 
@@ -219,6 +221,7 @@ export class Http1ServerSession implements ServerSession {
 
   abort(): void {
     this.keepAlive = false;
+    this.#brokenOff = true;
     this.leaveUnfinished();
     this.#connection.abort(this);
   }
@@ -264,7 +267,7 @@ export class Http1ServerSession implements ServerSession {
       return;
     }
     this.error = error.setSource("downstream");
-    if (!this.responseDone) this.failedBefore = this.response === undefined ? "head" : "end";
+    if (!this.responseDone && !this.#brokenOff) this.failedBefore = this.response === undefined ? "head" : "end";
     this.keepAlive = false;
     this.onGone?.(this.error);
     this.#events?.onDownstreamError(this.error);

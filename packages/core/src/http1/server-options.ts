@@ -23,7 +23,7 @@ export interface Http1ServerOptions extends HeadLimits, SessionLimitValues {
    * As long as it sends, it may go on.
    */
   tunnelHalfCloseMs: number;
-  /** After a response that closes: how long what the client still sends is read and dropped. Default 5000. */
+  /** After a response that closes, and one that is broken off behind others: how long what the client still sends is read and dropped. Default 5000. */
   lingerMs: number;
   /** Requests on one connection, after which it is closed. Default: no limit. */
   maxRequests: number;

@@ -66,6 +66,35 @@ overLegs(({ leg, answering, startOrigin, startProxy }) => {
       expect(proxy.errors).toMatchObject([{ status: 200, cut: true, proxy_status: "http_response_incomplete" }]);
     });
 
+    test("as cut, however late it is asked, also when the client has closed meanwhile", async () => {
+      await using origin = await startOrigin(async (connection) => {
+        await connection.message();
+        await connection.sent(HALF);
+        connection.close();
+      });
+      const closed = gate();
+      const outcomes: unknown[] = [];
+      await using proxy = await startProxy({
+        origin,
+        requestFilter: (session) => (session.request.target === "/first" ? session.respond(204) : undefined),
+        async logging(session) {
+          if (session.request.target === "/first") return;
+          await closed.opened;
+          outcomes.push(session.outcome);
+        },
+      });
+      for (const first of ["", get("/first")]) {
+        const client = await proxy.send(first + get());
+        await client.rest();
+        client.close();
+        await client.whenClosed();
+      }
+      await expect.poll(() => proxy.service.connectionCount, { interval: 5 }).toBe(0);
+      closed.open();
+      await proxy.whenFinished(3);
+      expect(outcomes).toEqual([1, 2].map(() => ({ status: 200, sent: 4, how: "cut" })));
+    });
+
     test("with the status that the client was told when it left in the middle", async () => {
       await using origin = await answering(HALF);
       await using proxy = await startProxy({ origin });
