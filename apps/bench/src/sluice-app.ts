@@ -44,7 +44,7 @@ export async function serveSluice({ hooks = {}, tls }: Variant = {}): Promise<vo
   const server = new Server();
   const service = httpProxy(server, app, {
     http1: { keepAliveMs: KEEP_ALIVE_MS },
-    http2: { h2c: clientH2 && certificate === undefined },
+    http2: { h2c: clientH2 && certificate === undefined, keepAliveMs: KEEP_ALIVE_MS },
     ...(tls && { tls }),
   });
   const address = `127.0.0.1:${port}`;

@@ -47,6 +47,29 @@ function serve(stream: ByteStream, handler: (seen: SeenRequest) => void, start?:
 }
 
 describe("over a stream that is no socket", () => {
+  test("a response that leaves a moment later leaves the client its whole time for another request", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const pair = streamPair();
+      // As by TLS, where what is written counts until the next turn.
+      let leavingBytes = 1;
+      Object.defineProperty(pair.local, "writableLength", { get: () => leavingBytes });
+      serve(pair.local, ({ session }) => respond(session, 200, "ok"));
+      const client = new Http2FrameClient(pair.remote);
+      client.get(1);
+      await client.next(FRAME.DATA, 1);
+      await new Promise((resolve) => setImmediate(resolve));
+      leavingBytes = 0;
+      vi.advanceTimersByTime(OPTIONS.keepAliveMs - 1000);
+      expect(await client.get(3).status(3)).toBe(200);
+      await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(OPTIONS.keepAliveMs + 1000);
+      expect((await client.goaway()).code).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("serves, and says by two GOAWAY that it ends", async () => {
     const pair = streamPair();
     const served = serve(pair.local, ({ session }) => respond(session, 200, "ok"));

@@ -87,6 +87,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** Streams that were reset before anybody saw them, and why the first one was. */
   #refused = 0;
   #refusedWhy = "";
+  /** The deadline waits for the last responses to leave, not for a request: by TLS, for one that was written in this turn. */
+  #lastAreLeaving = false;
   /** Bytes that the system had taken when last looked at, and when it took some. */
   #takenBytes = 0;
   #takenAtMs = 0;
@@ -222,9 +224,9 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   /** There are no streams: how long that may be so. */
   #awaitRequest(): void {
     const { keepAliveMs, lingerMs } = this.options;
+    this.#lastAreLeaving = this.#stream.writableLength > 0;
     if (this.#state === "closing") this.#close();
-    // Not all of the last responses has left.
-    else if (this.#stream.writableLength > 0) this.#deadline.set(this.#sweepMs);
+    else if (this.#lastAreLeaving) this.#deadline.set(this.#sweepMs);
     else this.#deadline.set(this.#state === "leaving" ? Math.min(BUSY_LATELY_MS, lingerMs) : keepAliveMs);
   }
 
@@ -340,6 +342,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #onDeadline(): void {
     if (this.over) this.#endWaiting();
     else if (this.#busy() || this.#stream.writableLength > 0) this.#sweep();
+    else if (this.#lastAreLeaving) this.#awaitRequest();
     else {
       if (this.#state === "open") this.#reason = "idle-timeout";
       this.#lastGoaway();
