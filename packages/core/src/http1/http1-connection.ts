@@ -50,10 +50,10 @@ export abstract class Http1Connection implements LateWriter {
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
-  /** All that is held is what {@link holdBack} was given, and behind it. */
-  #takeable = false;
-  /** What is held is complete, and leaves with this turn of the event loop. */
-  #late = false;
+  /** Characters of what is held, from its begin, that are complete, and leave with this turn of the event loop. */
+  #lateLength = 0;
+  /** Where in what is held begins what {@link holdBack} was given last; -1: some of it has left, or other text is before it. */
+  #takeableAt = -1;
   /** The stream is corked until {@link flush}. */
   #gathering = false;
   #streamPaused = false;
@@ -136,22 +136,22 @@ export abstract class Http1Connection implements LateWriter {
 
   /** As {@link hold}, what {@link takeBack} takes back: however much it is, it does not leave by itself. */
   protected holdBack(text: string): void {
-    this.writeLate();
-    this.#takeable = this.#held.length === 0;
+    this.#takeableAt = this.#held.length === this.#lateLength ? this.#lateLength : -1;
     this.#held += text;
   }
 
-  /** Drops what is held from the last {@link holdBack} on; `false` if any of it has left, or is as good as sent. */
+  /** Drops what is held from the last {@link holdBack} on; `false` if any of it has left, or is complete, and as good as sent. */
   protected takeBack(): boolean {
-    // What is late is complete, and may be that of an exchange before: one that has held nothing has nothing to take back.
-    if (this.#late || !this.#takeable || this.#held.length === 0) return false;
-    this.#held = "";
+    const at = this.#takeableAt;
+    if (!this.holdsAll || this.#lateLength > at) return false;
+    this.#held = this.#held.slice(0, at);
+    this.#takeableAt = -1;
     return true;
   }
 
   /** Nothing has left of what the last {@link holdBack} was given. */
   protected get holdsAll(): boolean {
-    return this.#takeable && this.#held.length > 0;
+    return this.#takeableAt >= 0 && this.#held.length > this.#takeableAt;
   }
 
   /** Writes bytes behind what is held. Returns `false` to ask to wait for {@link onDrained}. */
@@ -204,17 +204,18 @@ export abstract class Http1Connection implements LateWriter {
   /** As {@link flush}, for the end of a message: it leaves behind what else comes in this turn of the event loop. */
   protected flushLater(): boolean {
     // Behind what the system does not take yet it waits anyway.
-    if (this.#gathering || this.stream.writableLength > 0) this.#writeAll();
-    else if (this.#held.length > 0 && !this.#late) {
-      this.#late = true;
-      writeLater(this);
+    if (this.#gathering || this.stream.writableLength > 0 || this.#held.length > MAX_HELD_CHARS) this.#writeAll();
+    else {
+      if (this.#lateLength === 0 && this.#held.length > 0) writeLater(this);
+      this.#lateLength = this.#held.length;
     }
     return !this.congested;
   }
 
-  /** Writes what {@link flushLater} left, if it has not left since. */
+  /** Writes what {@link flushLater} left, if it has not left since; what is held behind it stays. */
   writeLate(): void {
-    if (this.#late) this.#writeHeld();
+    const late = this.#lateLength;
+    if (late > 0) this.#writeFirst(late);
   }
 
   /** Bytes that the system has not been given, or has not taken. */
@@ -231,13 +232,18 @@ export abstract class Http1Connection implements LateWriter {
   }
 
   #writeHeld(): void {
-    if (this.#held.length === 0) return;
-    const text = this.#held;
-    this.#held = "";
-    this.#takeable = false;
-    this.#late = false;
+    if (this.#held.length > 0) this.#writeFirst(this.#held.length);
+  }
+
+  /** Writes the first `length` characters of what is held. */
+  #writeFirst(length: number): void {
+    const held = this.#held;
+    const all = length === held.length;
+    this.#held = all ? "" : held.slice(length);
+    this.#lateLength = 0;
+    this.#takeableAt = Math.max(this.#takeableAt - length, -1);
     if (!this.closed && !this.ended && !this.stream.destroyed)
-      this.#wrote(this.stream.write(text, "latin1"), text.length);
+      this.#wrote(this.stream.write(all ? held : held.slice(0, length), "latin1"), length);
   }
 
   /** Bytes arrived: the first `end` of `buffer`. */

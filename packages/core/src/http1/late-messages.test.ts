@@ -85,6 +85,25 @@ describe("a response", () => {
     }
   });
 
+  test("leaves in one write with those to the requests behind it that are answered in the same turn", async () => {
+    // Node queues each write by TLS but the first, and a process that ends at once loses its queue.
+    const served = serve(({ session }) => respond(session, 200, `answer ${served.requests.length}`));
+    served.client.write(GET.repeat(3), "latin1");
+    await served.pair.flush();
+    expect(served.pair.local.writes).toHaveLength(1);
+    expect(served.got.text.match(/answer \d/g)).toEqual(["answer 1", "answer 2", "answer 3"]);
+  });
+
+  test("does not wait for the end of the turn in any number", async () => {
+    const served = serve(({ session }) => respond(session, 200, "x".repeat(500)));
+    served.client.write(GET.repeat(200), "latin1");
+    await served.pair.flush();
+    const { writes } = served.pair.local;
+    expect(writes.length).toBeGreaterThan(1);
+    for (const write of writes) expect(write.length).toBeLessThan(20_000);
+    expect(served.got.text.match(/x{500}/g)).toHaveLength(200);
+  });
+
   test("does not make the head of the next leave before its time", async () => {
     let finish!: () => void;
     const served = serve(async ({ session }) => {
