@@ -36,7 +36,8 @@ export interface SessionLimitValues {
   /**
    * What it means that a client ends its direction (FIN) after its whole request, while it has no whole response. `leaves`, the
    * default: it has left, and what is done for it ends. `waits`: it gets its response, and is known to be gone when writing
-   * fails. Within a request body the end of the connection is an error always.
+   * fails; requests that it sent behind this one are served only if the service says `waits`. Within a request body the end of
+   * the connection is an error always.
    */
   halfClose: "leaves" | "waits";
 }

@@ -1072,6 +1072,86 @@ describe("a client that leaves", () => {
     expect(served.closedCount()).toBe(1);
   });
 
+  describe("by half, where it may wait for its responses", () => {
+    const POST = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\n";
+    const waits = (sent: string, answersLater: boolean): ReturnType<typeof serve> => {
+      const served = serve(
+        async ({ session }) => {
+          if (answersLater) await turn();
+          if (session.error === undefined) respond(session, 200, `answer ${served.requests.length}`);
+          else respond(session, session.error.httpStatus(), "refused");
+        },
+        { halfClose: "waits" },
+      );
+      served.client.write(sent, "latin1");
+      served.client.end();
+      return served;
+    };
+    const closed = async (served: ReturnType<typeof serve>): Promise<void> => {
+      while (served.closedCount() === 0) {
+        await turn();
+        await served.pair.flush();
+      }
+    };
+
+    test.each([true, false])("every request that came before is answered; later: %s", async (later) => {
+      const served = waits(GET.repeat(3), later);
+      await closed(served);
+      expect(served.got.text.match(/answer \d/g)).toEqual(["answer 1", "answer 2", "answer 3"]);
+      expect(served.got.text.match(/Connection: close/g)).toHaveLength(1);
+    });
+
+    test.each([
+      ["a part of a head", "GET / HT", "in the middle of a head"],
+      ["a part of a body", `${POST}ab`, "before its request was complete"],
+    ])("what ends in %s fails behind them", async (_what, rest, message) => {
+      const served = serve(
+        async (seen) => {
+          await turn();
+          seen.session.events = seen;
+          if (seen.session.error === undefined && seen.session.requestBodyDone) respond(seen.session, 200, "answer");
+        },
+        { halfClose: "waits" },
+      );
+      served.client.write(GET + GET + rest, "latin1");
+      served.client.end();
+      await closed(served);
+      expect(served.got.text.match(/answer/g)).toHaveLength(2);
+      expect(served.requests).toHaveLength(3);
+      expect(served.requests[2]!.session.error!.message).toContain(message);
+    });
+
+    test("empty lines behind the last request are none", async () => {
+      const served = waits(`${GET}${GET}\r\n`, true);
+      await closed(served);
+      expect(served.requests).toHaveLength(2);
+      expect(served.got.text).toMatch(/answer 2$/);
+    });
+
+    test("a body whose response came early is read to its end, and the request behind it answered", async () => {
+      const served = serve(({ session }) => respond(session, 200, `answer ${served.requests.length}`), {
+        halfClose: "waits",
+        earlyResponse: "drain",
+      });
+      served.client.write(`${POST}body${GET}`, "latin1");
+      served.client.end();
+      await closed(served);
+      expect(served.got.text.match(/answer \d/g)).toEqual(["answer 1", "answer 2"]);
+    });
+
+    test("a client that takes its answers slowly loses none", async () => {
+      const served = serve(({ session }) => respond(session, 200, "x".repeat(100_000)), { halfClose: "waits" });
+      served.client.pause();
+      served.client.write(GET.repeat(20), "latin1");
+      served.client.end();
+      await served.pair.flush();
+      expect(served.requests.length).toBeLessThan(20);
+      served.client.resume();
+      await closed(served);
+      expect(served.got.text.match(/x{100000}/g)).toHaveLength(20);
+    });
+  });
+
   test("by a reset: a read error with its cause", async () => {
     const served = serve(() => never);
     await served.send(GET);

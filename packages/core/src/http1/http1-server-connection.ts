@@ -174,12 +174,23 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /** @internal Whether the connection may serve another request after this one. */
   mayGoOn(keepAlive: boolean): boolean {
-    return keepAlive && !this.shuttingDown && !this.peerEnded && this.#requests < this.options.maxRequests;
+    return keepAlive && !this.shuttingDown && this.#mayAskAgain() && this.#requests < this.options.maxRequests;
   }
 
   /** @internal Whether it will, now that the response is complete. */
   servesAnother(session: Http1ServerSession): boolean {
-    return session === this.session && !this.closed && !this.peerEnded;
+    return session === this.session && !this.closed && this.#mayAskAgain();
+  }
+
+  /** One that has ended its direction has asked all that it will; where it may wait for its responses, what came before is served. */
+  #mayAskAgain(): boolean {
+    if (!this.peerEnded) return true;
+    return this.input !== undefined && this.options.halfClose === "waits" && !this.#failedToRead();
+  }
+
+  /** The client's direction did not end as one that it ended itself. */
+  #failedToRead(): boolean {
+    return this.streamError !== undefined || this.truncated;
   }
 
   /** @internal */
@@ -264,6 +275,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   protected onConsumed(): void {
+    // All that came before the end is served.
+    if (this.#state === "head" && this.peerEnded && !this.congested) this.onPeerEnd();
     if (this.#state !== "exchange") return;
     this.session!.events?.onRequestBatch();
     // What arrived before the end was used first.
@@ -279,7 +292,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (this.#state === "exchange") {
       const session = this.session!;
       const mayEnd = this.tunnel !== undefined || this.limitsOf(session).halfClose === "waits";
-      if (mayEnd && this.streamError === undefined && !this.truncated) {
+      if (mayEnd && !this.#failedToRead()) {
         this.endInput(session);
         return;
       }
@@ -290,7 +303,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       session.fail(clientErrors.clientLeft(this.bodyEnded));
     } else if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {
       this.refuse(clientErrors.closedInHead());
-    } else if (this.#state !== "lingering") {
+    } else if (this.#state !== "lingering" && !(this.congested && this.#mayAskAgain())) {
       // Where we linger, our direction is ended already: to end it again would make Node an error, which costs 20 µs.
       this.#close();
     }
@@ -371,7 +384,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     if (this.closed || this.#state === "lingering") return;
     if (!session.responseDone) {
       this.#breakOff(session);
-    } else if (!session.keepAlive || this.peerEnded) {
+    } else if (!session.keepAlive || !this.#mayAskAgain()) {
       this.#close(session);
     } else {
       this.#keepAliveMs = session.ownLimits === undefined ? this.options.keepAliveMs : session.ownLimits.keepAliveMs;

@@ -45,8 +45,8 @@ export function writeLater(writer: LateWriter): void {
  */
 export function writeOverdue(reading?: object): void {
   if (waiting.length === 0 || nowMs() - sinceMs < MAX_WAIT_MS) return;
-  const own = waiting.find((writer) => writer === reading);
-  if (own !== undefined) waiting.splice(waiting.indexOf(own), 1);
+  const at = waiting.findIndex((writer) => writer === reading);
+  const own = at < 0 ? undefined : waiting.splice(at, 1)[0];
   writeWaiting();
   if (own !== undefined) writeLater(own);
 }
