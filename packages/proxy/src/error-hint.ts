@@ -7,6 +7,8 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
   const byUpstream = error.source === "upstream";
   const tlsHint = byUpstream ? upstreamTlsHint(root) : downstreamTlsHint(root);
   if (tlsHint !== undefined) return tlsHint;
+  if (root.detail === "server-stop")
+    return "the server was stopped, and the grace period was over: see grace_period_seconds";
   switch (root.type) {
     case "ConnectRefused":
       return "nothing listens at that address: is the upstream running?";

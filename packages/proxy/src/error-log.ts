@@ -1,6 +1,6 @@
-import { logger, shown } from "@sluice/core";
+import { logger, nowMs, shown } from "@sluice/core";
 import type { ProxyError } from "@sluice/error";
-import { proxyStatusError } from "./error-answers.ts";
+import { isClientGone, proxyStatusError } from "./error-answers.ts";
 import { errorHint } from "./error-hint.ts";
 import { hookError } from "./hook-errors.ts";
 import { notPromise } from "./hook.ts";
@@ -9,16 +9,20 @@ import type { Session } from "./session.ts";
 
 const log = logger("proxy");
 
-/** The one line of a request that failed for good. An error in the code of the app comes with its stack. */
+/**
+ * The one line of a request that failed for good: at level info where a client, or a rule of the app, is why, and nobody need be
+ * woken. An error in the code of the app comes with its stack.
+ */
 export function logFailure(session: Session, error: ProxyError, summary: string | undefined): void {
   const { response, responseDone } = session.downstream;
   // What the client was told, which an error after the head cannot change any more.
   const { status } = session.outcome;
   const cut = response !== undefined && !responseDone;
   const { failedStatus, retriesExhausted } = session;
-  log.error(
+  log[failureLevel(error)](
     {
       ...facts(session, error, summary),
+      duration_ms: Math.round((nowMs() - session.timing.headReadAtMs) * 100) / 100,
       status,
       ...(cut && { cut }),
       ...(failedStatus !== undefined && failedStatus !== status && { failed_status: failedStatus }),
@@ -44,6 +48,12 @@ export function logRetry(session: Session, error: ProxyError, summary: string | 
   log.warn(facts(session, error, summary), "attempt failed, trying again");
 }
 
+function failureLevel(error: ProxyError): "info" | "error" {
+  // What we cut ourselves is no client's doing.
+  if (error.source === "downstream") return error.rootError().detail === "server-stop" ? "error" : "info";
+  return error.source !== "internal" && proxyStatusError(error) === "http_request_denied" ? "info" : "error";
+}
+
 function stackOf(error: ProxyError): object | undefined {
   const stack = error.source === "internal" ? error.causeStack() : undefined;
   return stack === undefined ? undefined : { stack };
@@ -62,7 +72,7 @@ export function summaryOf<Ctx>(app: ProxyHttp<Ctx>, session: Session, ctx: Ctx):
 }
 
 function facts(session: Session, error: ProxyError, summary: string | undefined): object {
-  const hint = errorHint(error, session.upstreamReused);
+  const hint = errorHint(error, session.upstreamReused) ?? leftHint(session, error);
   return {
     request: `${summary ?? defaultSummary(session)}${session.isSubrequest ? " (subrequest)" : ""}`,
     phase: session.phase,
@@ -78,6 +88,16 @@ function facts(session: Session, error: ProxyError, summary: string | undefined)
     error: error.message,
     ...(hint !== undefined && { hint }),
   };
+}
+
+/** What a client that left may have waited for in vain. */
+function leftHint({ phase, timing, response }: Session, error: ProxyError): string | undefined {
+  if (!isClientGone(error) || phase === "readRequest" || response !== undefined) return undefined;
+  if (phase === "connect") return "the client left while a connection to the upstream was waited for";
+  if (phase !== "exchange") return `the client left while ${phase} was under way: what does that wait for?`;
+  return timing.requestSentAtMs === undefined || timing.responseHeadAtMs !== undefined
+    ? undefined
+    : "the client left before the upstream had answered: is the upstream slow?";
 }
 
 function defaultSummary(session: Session): string {

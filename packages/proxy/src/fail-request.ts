@@ -20,6 +20,8 @@ export async function failRequest<Ctx>(
 ): Promise<ProxyError> {
   const { downstream } = session;
   const failedIn = session.phase;
+  // For the log: the connection may be cut before the line is written, and is nobody's then.
+  void session.clientAddress;
   session.failed(error);
   // What a hook had begun to answer before it failed.
   if (session.ownModules?.answering !== undefined) await whenAnswered(session, session.ownModules.answering);

@@ -46,6 +46,8 @@ export async function runRequest<Ctx>(
     return;
   }
   session.ctx = ctx;
+  // Read once a connection, while it is there: whose reset it was is what a log of requests is asked first.
+  if (app.logging !== undefined) void session.clientAddress;
   tellStart(session);
 
   let failed: ProxyError | undefined;

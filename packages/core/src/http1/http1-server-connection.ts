@@ -302,6 +302,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       // answer would keep upstreams busy for clients that are gone.
       session.fail(clientErrors.clientLeft(this.bodyEnded));
     } else if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {
+      void this.digest.remoteAddress;
       this.refuse(clientErrors.closedInHead());
     } else if (this.#state !== "lingering" && !(this.congested && this.#mayAskAgain())) {
       // Where we linger, our direction is ended already: to end it again would make Node an error, which costs 20 µs.

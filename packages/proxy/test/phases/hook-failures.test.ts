@@ -124,9 +124,7 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
     });
     const client = await proxy.send(get());
     expect((await client.rest()).toString()).toBe("");
-    expect(proxy.logs.filter(({ level }) => level >= 40)).toMatchObject([
-      { msg: "request failed", phase: "newCtx", status: 0 },
-    ]);
+    expect(proxy.errors).toMatchObject([{ msg: "request failed", phase: "newCtx", status: 0 }]);
   });
 
   test.each(KINDS)("failToConnect that throws %s decides the status", async (kind) => {

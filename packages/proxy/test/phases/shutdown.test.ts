@@ -259,7 +259,13 @@ overLegs(({ leg, closing, answering, startOrigin, startProxy, peerOf }) => {
       const { error } = await proxy.whenFinished();
       expect(error).toMatchObject({ source: "downstream", type: "ConnectionClosed", detail: "server-stop" });
       expect(session.outcome).toEqual(cut);
-      expect(proxy.errors).toMatchObject([{ error: expect.stringContaining("the server stops") as string }]);
+      expect(proxy.errors).toMatchObject([
+        {
+          level: 50,
+          error: expect.stringContaining("the server stops") as string,
+          hint: expect.stringContaining("grace_period_seconds") as string,
+        },
+      ]);
       expect(proxy.finished).toHaveLength(1);
       expect([proxy.service.connectionCount, proxy.pool.idleCount]).toEqual([0, 0]);
     });

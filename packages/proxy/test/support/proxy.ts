@@ -89,9 +89,9 @@ export class TestProxy<Ctx> implements AsyncDisposable {
     return this.service.proxy.connector.pool;
   }
 
-  /** Error lines of the log. */
+  /** Lines of the log that tell of errors, and of requests that failed, whoever's fault that was. */
   get errors(): LogLine[] {
-    return this.logs.filter(({ level }) => level >= 50);
+    return this.logs.filter(({ level, msg }) => level >= 50 || msg === "request failed");
   }
 
   /** A connection of a client; closed with the proxy. */
