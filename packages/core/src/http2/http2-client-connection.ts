@@ -199,7 +199,10 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** An exchange is over. */
   leave(session: Http2ClientSession): void {
     if (!this.sessions.delete(session)) return;
-    if (session.id !== 0 && !session.closed) this.#leaving++;
+    if (session.id !== 0 && !session.closed) {
+      session.leavesLate = true;
+      this.#leaving++;
+    }
     if (session.remoteEnded && session.sentAtMs > this.#usedAtMs) this.#usedAtMs = session.sentAtMs;
     if (this.#retired) this.#closeBehindLast("not-reusable");
     else this.#owner.vacancy(this);
@@ -281,8 +284,10 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** @internal */
   onStreamClosed(stream: Http2Stream): void {
-    // Those of exchanges are told by their leaving.
-    if (this.sessions.has(stream as Http2ClientSession) || stream.id === 0) return;
+    // The others are told by the leaving of their exchanges, be it before this, by a failure, or behind it.
+    const session = stream as Http2ClientSession;
+    if (!session.leavesLate) return;
+    session.leavesLate = false;
     this.#leaving--;
     if (this.#retired) this.#closeBehindLast("not-reusable");
     else this.#owner.vacancy(this);

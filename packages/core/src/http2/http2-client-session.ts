@@ -45,6 +45,8 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
   dueAtMs: number = Number.POSITIVE_INFINITY;
   /** When its request was given to it; 0: not yet. */
   sentAtMs = 0;
+  /** The exchange is over, and the stream is not: it is still counted. */
+  leavesLate = false;
   readonly #connection: Http2ClientConnection;
   readonly #limits: ExchangeLimits;
   readonly #allowsHttp1: boolean;

@@ -154,6 +154,25 @@ describe("sharing", () => {
     await finished(ask(second));
   });
 
+  test("streams that the origin resets leave as much room as they had taken", async () => {
+    await using origin = await FrameOrigin.start(
+      async (connection) => {
+        for (;;) connection.send(reset(await connection.request(), constants.NGHTTP2_REFUSED_STREAM));
+      },
+      { [MAX_CONCURRENT_STREAMS]: 2 },
+    );
+    const peer = h2c(origin);
+    for (let again = 0; again < 3; again++) {
+      const { error, session } = await ask(await sessionTo(peer)).over;
+      expect(error).toMatchObject({ type: "H2Error" });
+      session.destroy();
+    }
+    const held = [connector.reuse(peer)!, connector.reuse(peer)!];
+    expect(connector.reuse(peer)).toBeUndefined();
+    for (const session of held) session.destroy();
+    expect(origin.connections).toHaveLength(1);
+  });
+
   test("the origin may lower its limit at any time, and raise it", async () => {
     const { origin, open } = await countingOrigin({ [MAX_CONCURRENT_STREAMS]: 3 });
     await using _ = origin;
