@@ -136,8 +136,8 @@ export function reset(streamId: number, code: number): Buffer {
   return frame(RST_STREAM, 0, streamId, numbers(code));
 }
 
-export function goaway(lastStreamId: number, code = 0): Buffer {
-  return frame(GOAWAY, 0, 0, numbers(lastStreamId, code));
+export function goaway(lastStreamId: number, code = 0, debug = ""): Buffer {
+  return frame(GOAWAY, 0, 0, Buffer.concat([numbers(lastStreamId, code), Buffer.from(debug, "latin1")]));
 }
 
 export function grant(streamId: number, bytes: number): Buffer {

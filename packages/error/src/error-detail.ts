@@ -5,6 +5,11 @@ export type ErrorDetail = keyof typeof ERROR_DETAILS;
 export const ERROR_DETAILS = {
   "name-lookup": "the name of the upstream could not be turned into an address",
   "name-lookup-timeout": "the name server had no answer for now, or none in time",
+  "no-such-socket": "there is no Unix socket at that path",
+  "no-permission": "this account may not do that",
+  "tls-silent": "it was connected to, and the TLS handshake took too long",
+  "http2-silent": "it was connected to, and did not begin to speak HTTP/2 in time",
+  "no-stream": "no stream of the HTTP/2 connections was free in time",
   "not-http": "what came is not HTTP/1 at all",
   "too-large": "it is larger than the limit",
   "unknown-coding": "a transfer coding is not understood",

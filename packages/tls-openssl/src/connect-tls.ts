@@ -57,7 +57,9 @@ export async function connectTls(
   if (sni !== undefined && sni !== "" && isIP(sni) === 0) tls.native?.setServername(sni);
   const keep = key === undefined ? undefined : keepSessions(tls, key, sessions);
   const late = (): Error =>
-    ProxyError.upstream("ConnectTimedout", `${doing}: the handshake took longer than ${peer.connectMs} ms`);
+    ProxyError.upstream("ConnectTimedout", `${doing}: the handshake took longer than ${peer.connectMs} ms`).setDetail(
+      "tls-silent",
+    );
   const failed = (error: Error | undefined): Error => {
     if (key !== undefined) sessions.delete(key);
     return handshakeError(error, "upstream", doing);

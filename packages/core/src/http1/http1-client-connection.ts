@@ -89,7 +89,7 @@ export class Http1ClientConnection extends Http1RequestOutput implements ClientS
   /** When it was given its last request, which was answered if it is in the pool. */
   #usedAtMs = 0;
   /** Why it is closed, if that happens while it is idle. */
-  #idleEnd: CloseReason = "closed";
+  #idleEnd: CloseReason | "exchange" = "closed";
 
   constructor(
     stream: ByteStream,
@@ -193,6 +193,8 @@ export class Http1ClientConnection extends Http1RequestOutput implements ClientS
   }
 
   destroy(): void {
+    // Taken for an exchange that came to nothing before it was sent.
+    if (this.#state === "idle") this.#idleEnd = "exchange";
     this.#events = undefined;
     this.forgetChunk();
     // In a tunnel the end of the connection is the only end there is: what was cut must not look ended.

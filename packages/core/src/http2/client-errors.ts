@@ -1,13 +1,22 @@
 import { ProxyError } from "@sluice/error";
+import { shown } from "../config/shown.ts";
 import { upstreamClosed } from "../http1/upstream-errors.ts";
 import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
 import type { StreamClose } from "./connection/http2-stream.ts";
 import { ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, http2CodeName, PROTOCOL_ERROR, REFUSED_STREAM } from "./error-codes.ts";
 
+/** The end of a connection, as an upstream tells it. */
+export interface Goaway {
+  readonly code: number;
+  readonly lastStreamId: number;
+  /** What it says besides the code, often why. */
+  readonly debug: string;
+}
+
 /** What a connection knows of its own end, or of a stream's. */
 export interface ConnectionFate {
   /** The last GOAWAY that came. */
-  readonly goaway: { readonly code: number; readonly lastStreamId: number } | undefined;
+  readonly goaway: Goaway | undefined;
   /** The socket's error. */
   readonly cause: Error | undefined;
   /** The rule that the upstream broke, for which we have ended the connection. */
@@ -63,7 +72,7 @@ function describe(stream: StreamFate, connection: ConnectionFate): ProxyError {
 
 /** RFC 9113, section 6.8: streams above the last one of a GOAWAY were not processed, whatever the method. */
 function notTaken({ inBody }: StreamFate, { goaway }: ConnectionFate): ProxyError {
-  const context = `the upstream sent GOAWAY (${http2CodeName(goaway!.code)}) before it took this request`;
+  const context = `the upstream sent GOAWAY (${inWords(goaway!)}) before it took this request`;
   return retriable(ProxyError.upstream("H2Error", context), !inBody);
 }
 
@@ -82,7 +91,7 @@ function connectionLost(stream: StreamFate, connection: ConnectionFate): ProxyEr
     const context = `the upstream did not answer an HTTP/2 PING within ${pingMissedMs} ms; ${where(inBody)}`;
     error = ProxyError.upstream("PingTimedout", context);
   } else if (goaway !== undefined && goaway.code !== 0) {
-    const context = `the upstream ended the HTTP/2 connection by GOAWAY (${http2CodeName(goaway.code)}) ${where(inBody)}`;
+    const context = `the upstream ended the HTTP/2 connection by GOAWAY (${inWords(goaway)}) ${where(inBody)}`;
     error = ProxyError.upstream("H2Error", context);
   } else error = upstreamClosed(inBody, connection.cause, receivedBytes);
   // Not a byte came: as with HTTP/1, the upstream may have closed before it saw the request.
@@ -105,6 +114,11 @@ function resetError({ inBody, allowsHttp1, code }: StreamFate): ProxyError {
     default:
       return ProxyError.upstream("H2Error", context);
   }
+}
+
+/** `ENHANCE_YOUR_CALM: "too_many_pings"`. */
+function inWords({ code, debug }: Goaway): string {
+  return debug === "" ? http2CodeName(code) : `${http2CodeName(code)}: ${shown(debug)}`;
 }
 
 function brokeRules(context: string, cause?: Error): ProxyError {

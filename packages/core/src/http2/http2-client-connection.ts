@@ -11,7 +11,7 @@ import { nowMs } from "../net/clock.ts";
 import { Deadline } from "../net/deadline.ts";
 import { wholeTurn } from "../net/quiet-turn.ts";
 import { Roster } from "../net/roster.ts";
-import type { ConnectionFate } from "./client-errors.ts";
+import type { ConnectionFate, Goaway } from "./client-errors.ts";
 import type { Http2ConnectionError } from "./connection/http2-connection-error.ts";
 import type { EndpointOwner } from "./connection/endpoint-owner.ts";
 import { Http2Endpoint } from "./connection/http2-endpoint.ts";
@@ -75,7 +75,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   readonly endpoint: Http2Endpoint;
   /** Exchanges that hold a slot now. */
   readonly sessions: Roster<Http2ClientSession> = new Roster();
-  goaway: { readonly code: number; readonly lastStreamId: number } | undefined = undefined;
+  goaway: Goaway | undefined = undefined;
   cause: Error | undefined = undefined;
   broken: Http2ConnectionError | undefined = undefined;
   pingMissedMs = 0;
@@ -93,6 +93,8 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   /** Streams without an exchange: their last bytes are still leaving, and the origin counts them. */
   #leaving = 0;
   #closeReason: UpstreamCloseReason | undefined = undefined;
+  /** The origin's SETTINGS have come: whoever opened it has a connection. */
+  #opened = false;
   /** When it was last given a request that was answered; until there is one, when it was opened. */
   #usedAtMs: number = nowMs();
   #onSettled: ((error: Error | undefined) => void) | undefined = undefined;
@@ -233,7 +235,8 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
   closeIdle(reason: CloseReason): void {
     log.debug({ peer: this.address, reason }, "closing an idle upstream connection");
     this.#retired = true;
-    this.#closeBehindLast(reason);
+    // The last exchange on it waited in vain: it is we who do not want it any more.
+    this.#closeBehindLast(reason === "closed" && this.#pings.doubted ? "exchange" : reason);
   }
 
   /** An exchange waits until then, in `performance.now()` milliseconds. */
@@ -257,15 +260,16 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** @internal */
   onSettings(): void {
+    this.#opened = true;
     this.#remoteMaxStreams = this.endpoint.peer.maxConcurrentStreams;
     if (this.#onSettled !== undefined) this.#onSettled(undefined);
     else if (!this.#retired) this.#owner.vacancy(this);
   }
 
   /** @internal */
-  onGoaway(code: number, lastStreamId: number): void {
-    this.goaway = { code, lastStreamId };
-    log.debug({ peer: this.address, code: http2CodeName(code), lastStreamId }, "an upstream sent GOAWAY");
+  onGoaway(code: number, lastStreamId: number, debug: string): void {
+    this.goaway = { code, lastStreamId, debug };
+    log.debug({ peer: this.address, code: http2CodeName(code), lastStreamId, debug }, "an upstream sent GOAWAY");
     this.#closeReason ??= this.sessions.size === 0 ? "closed" : code === NO_ERROR ? "not-reusable" : "exchange";
     this.#retire();
     this.#tellNoMoreStreams();
@@ -305,7 +309,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
         "an upstream broke the rules of HTTP/2; closing the connection",
       );
     }
-    this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
+    this.#noteEnd();
     this.#retire();
     this.#tellNoMoreStreams();
     this.#linger();
@@ -313,24 +317,27 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** @internal Sockets are half-open: an origin that ends its direction says no more. */
   onPeerEnd(): void {
+    this.#noteEnd();
     this.#retire();
     this.#stream.destroy();
   }
 
   /** @internal */
   onError(error: Error): void {
+    this.#noteEnd();
     this.cause ??= error;
   }
 
   /** @internal */
   onOver(): void {
-    this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
+    this.#noteEnd();
     this.#pings.dispose();
     this.#deadline.dispose();
     this.#retire();
     this.#onSettled?.(this.#noHttp2());
     this.#tellNoMoreStreams();
-    this.#owner.closed(this);
+    // What was never opened has failed, and that is told by whoever wanted it.
+    if (this.#opened) this.#owner.closed(this);
   }
 
   /** @internal Of servers alone. */
@@ -343,6 +350,11 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   /** @internal Of servers alone. */
   onRefused(): void {}
+
+  /** It ends now, before those who are on it are told. */
+  #noteEnd(): void {
+    this.#closeReason ??= this.sessions.size === 0 ? "closed" : "exchange";
+  }
 
   /** Exchanges that have no stream yet get none. */
   #tellNoMoreStreams(): void {
@@ -386,7 +398,7 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
 
   #silent(waitedMs: number): ProxyError {
     const context = `${this.address} is connected, and did not begin to speak HTTP/2 within ${waitedMs} ms`;
-    return ProxyError.upstream("ConnectTimedout", context);
+    return ProxyError.upstream("ConnectTimedout", context).setDetail("http2-silent");
   }
 
   #noHttp2(): ProxyError {

@@ -655,6 +655,15 @@ describe("an exchange that fails", () => {
     expect(taken.error!.message).toContain("GOAWAY (INTERNAL_ERROR)");
   });
 
+  test("by GOAWAY that says why has that in the error, as text and not too much of it", async () => {
+    const why = async (debug: string): Promise<string> => {
+      const { error } = await exchange((connection) => connection.send(goaway(0, NGHTTP2_ENHANCE_YOUR_CALM, debug)));
+      return error!.message;
+    };
+    expect(await why("too_many_pings")).toContain('GOAWAY (ENHANCE_YOUR_CALM: "too_many_pings") before');
+    expect(await why(`a\r\nb${"c".repeat(1000)}`)).toContain(`"a\\r\\nb${"c".repeat(56)}…") before`);
+  });
+
   test("by GOAWAY before its head could leave, may be sent elsewhere, and is not sent here", async () => {
     await using origin = await FrameOrigin.start(async () => undefined, { [INITIAL_WINDOW_SIZE]: 2 ** 31 - 1 });
     const peer = h2c(origin);

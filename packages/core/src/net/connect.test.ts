@@ -70,6 +70,7 @@ test("nobody listens: ConnectRefused of the upstream", async () => {
 test("no such Unix socket: a ConnectError with its cause", async () => {
   await expect(connectSocket(SocketAddress.unix("/no/such.sock"))).rejects.toMatchObject({
     type: "ConnectError",
+    detail: "no-such-socket",
     source: "upstream",
     cause: { code: "ENOENT" },
   });
@@ -103,6 +104,14 @@ test.for([
 ])("the system's %s is %s, source %s", ([code, type, source]) => {
   const cause = Object.assign(new Error("x"), { code });
   expect(fromConnectError(cause, parse("127.0.0.1:80"))).toMatchObject({ type, source, cause, retry: false });
+});
+
+test.for(["EACCES", "EPERM"])("the system's %s has the detail no-permission", (code) => {
+  const cause = Object.assign(new Error("x"), { code });
+  expect(fromConnectError(cause, SocketAddress.unix("/a.sock"))).toMatchObject({
+    type: "InternalError",
+    detail: "no-permission",
+  });
 });
 
 test.for([

@@ -102,9 +102,12 @@ function timedOut(address: SocketAddress, connectMs: number): ProxyError {
 export function fromConnectError(cause: Error, address: SocketAddress): ProxyError {
   const code = (cause as NodeJS.ErrnoException).code ?? "";
   const local = LOCAL_ERRORS[code];
-  if (local !== undefined) return ProxyError.internal(local, `connecting to ${address.text}`, cause);
+  if (local !== undefined) {
+    const fault = ProxyError.internal(local, `connecting to ${address.text}`, cause);
+    return code === "EACCES" || code === "EPERM" ? fault.setDetail("no-permission") : fault;
+  }
   const error = ProxyError.upstream(CONNECT_ERRORS[code] ?? "ConnectError", `connecting to ${address.text}`, cause);
-  const detail = lookupDetail(cause);
+  const detail = code === "ENOENT" && address.path !== undefined ? "no-such-socket" : lookupDetail(cause);
   return detail === undefined ? error : error.setDetail(detail);
 }
 

@@ -15,6 +15,7 @@ import { connectSocket } from "../net/connect.ts";
 import { SocketReader } from "../net/socket-reader.ts";
 import { openStream } from "./connect-stream.ts";
 import { Http2Groups, type ConnectionOpener, type PooledConnection } from "./http2-groups.ts";
+import type { OpeningStep } from "./http2-group.ts";
 import type { HttpPeer } from "./http-peer.ts";
 import { RawTunnelSession } from "./raw-tunnel-session.ts";
 import { strongEnough } from "../tls/http2-security.ts";
@@ -103,16 +104,25 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
   }
 
   /** @internal */
-  openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession> {
-    return tellOpening(peer, this.pool, () => this.#openAny(peer, signal));
+  openAny(
+    peer: HttpPeer,
+    signal: AbortSignal | undefined,
+    onStep?: (step: OpeningStep) => void,
+  ): Promise<Http2ClientConnection | ClientSession> {
+    return tellOpening(peer, this.pool, () => this.#openAny(peer, signal, onStep));
   }
 
   async #openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession> {
     return this.#http1Session(peer, await this.#transport(peer, OFFER_HTTP1, signal));
   }
 
-  async #openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession> {
-    const transport = await this.#transport(peer, peer.protocol === "http2" ? OFFER_HTTP2 : OFFER_BOTH, signal);
+  async #openAny(
+    peer: HttpPeer,
+    signal: AbortSignal | undefined,
+    onStep: ((step: OpeningStep) => void) | undefined,
+  ): Promise<Http2ClientConnection | ClientSession> {
+    const alpn = peer.protocol === "http2" ? OFFER_HTTP2 : OFFER_BOTH;
+    const transport = await this.#transport(peer, alpn, signal, onStep);
     const { stream, tls } = transport;
     if (tls !== undefined && tls.alpn !== "h2") {
       if (peer.minHttpVersion === 1) return this.#http1Session(peer, transport);
@@ -129,11 +139,17 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
       headLimits: this.#headLimits,
       tls,
     });
+    onStep?.("http2");
     await connection.settled(peer.connectMs, signal);
     return connection;
   }
 
-  async #transport(peer: HttpPeer, alpn: readonly string[], signal: AbortSignal | undefined): Promise<Transport> {
+  async #transport(
+    peer: HttpPeer,
+    alpn: readonly string[],
+    signal: AbortSignal | undefined,
+    onStep?: (step: OpeningStep) => void,
+  ): Promise<Transport> {
     const { tls } = this.#options;
     if (peer.tls && tls === undefined) {
       const hint = "install a TLS package and hand its provider to the proxy (or the connector), as its option tls";
@@ -150,6 +166,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
       ? this.#connectSocket(peer, signal, reader)
       : openStream(peer, connectStream, signal));
     reader?.attach(socket);
+    if (peer.tls) onStep?.("tls");
     const secured = peer.tls ? strongEnough(peer, await tls!.connect(socket, peer, { alpn, signal })) : undefined;
     const stream = secured?.stream ?? socket;
     if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });

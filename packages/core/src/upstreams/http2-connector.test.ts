@@ -16,7 +16,7 @@ import { observe, upstreamChannels } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
 import { configureLogs } from "../log/logger.ts";
 import { connectSocket } from "../net/connect.ts";
-import { streamPair, turn } from "../testing/index.ts";
+import { EventLog, streamPair, turn } from "../testing/index.ts";
 import { HttpConnector } from "./http-connector.ts";
 import { HttpPeer, type PeerOptions } from "./http-peer.ts";
 import type { TlsProvider } from "../tls/tls-provider.ts";
@@ -449,13 +449,77 @@ describe("connecting", () => {
     await expect(connector.connect(h2c(server))).rejects.toMatchObject({ type: "HandshakeError", source: "upstream" });
   });
 
-  test("to what says nothing ends with connectMs", async () => {
+  test("to what says nothing ends with connectMs, and the error says that it was connected to", async () => {
     await using origin = await FrameOrigin.silent();
-    await expect(connector.connect(h2c(origin, { connectMs: 40 }))).rejects.toMatchObject({
+    const peer = h2c(origin, { connectMs: 40 });
+    await expect(connector.connect(peer)).rejects.toMatchObject({
       type: "ConnectTimedout",
       source: "upstream",
+      detail: "http2-silent",
+      context: `${origin.address} is connected, and did not begin to speak HTTP/2 within 40 ms`,
     });
     await (await origin.connection()).whenClosed();
+  });
+
+  test("by TLS to what says nothing: the error says that the handshake took too long", async () => {
+    const tls: Pick<TlsProvider, "connect"> = {
+      connect: (_socket, _peer, { signal }) =>
+        new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason as Error))),
+    };
+    const secured = new HttpConnector({ tls });
+    await using server = await tcpServer();
+    const peer = new HttpPeer(server.address, { tls: true, minHttpVersion: 2, connectMs: 40 });
+    await expect(secured.connect(peer)).rejects.toMatchObject({
+      type: "ConnectTimedout",
+      detail: "tls-silent",
+      context: expect.stringContaining("is connected, and did not complete the TLS handshake within 40 ms") as string,
+    });
+  });
+
+  test("to a connection all of whose streams are in use: the error says so", async () => {
+    const { origin, open } = await countingOrigin({ [MAX_CONCURRENT_STREAMS]: 1 });
+    await using _ = origin;
+    const peer = h2c(origin, { connectMs: 40, maxH2Streams: 1 });
+    const first = ask(await connector.connect(peer));
+    // The second connection of this peer would take it; here none is to come.
+    vi.spyOn(connector, "openAny").mockReturnValue(new Promise(() => undefined));
+    await expect(connector.connect(peer)).rejects.toMatchObject({ type: "ConnectTimedout", detail: "no-stream" });
+    open();
+    await first.over;
+    first.session.destroy();
+    vi.restoreAllMocks();
+  });
+
+  test("in vain is told as a connection that failed, and not as one that was closed besides", async () => {
+    await using server = await tcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    using log = new EventLog(...Object.values(upstreamChannels));
+    await expect(connector.connect(h2c(server))).rejects.toMatchObject({ type: "HandshakeError" });
+    server.sockets[0]?.destroy();
+    await turn();
+    const { address } = server;
+    // Connections of other tests may close meanwhile.
+    const ours = log.events.filter(({ message }) => message["address"] === address);
+    expect(ours.map(({ channel }) => channel.split(":").at(-1))).toEqual(["connect-start", "connect-failed"]);
+  });
+
+  test.for([
+    ["ends it", (connection: FrameConnection) => connection.socket.end()],
+    ["resets it", (connection: FrameConnection) => connection.socket.resetAndDestroy()],
+  ] as const)("that the upstream %s in the middle of an exchange is closed for that", async ([, end]) => {
+    await using origin = await FrameOrigin.start(async (connection) => {
+      await connection.request();
+      end(connection);
+    });
+    using log = new EventLog(...Object.values(upstreamChannels));
+    const { session, over } = ask(await connector.connect(h2c(origin)));
+    await over;
+    session.destroy();
+    const { address } = origin;
+    await eventually(() => log.messages("closed").some((message) => message["address"] === address));
+    expect(log.messages("closed").find((message) => message["address"] === address)).toMatchObject({
+      reason: "exchange",
+      requests: 1,
+    });
   });
 
   test("to what refuses tells each who waits, each its own error", async () => {

@@ -6,8 +6,15 @@ import { Http2Waiter } from "./http2-waiter.ts";
 
 /** What a group asks of the connector. */
 export interface Http2GroupOwner {
-  /** Opens a connection; what the origin turned out to speak decides which. */
-  openAny(peer: HttpPeer, signal: AbortSignal): Promise<Http2ClientConnection | ClientSession>;
+  /**
+   * Opens a connection; what the origin turned out to speak decides which.
+   * @param onStep Told what comes next.
+   */
+  openAny(
+    peer: HttpPeer,
+    signal: AbortSignal,
+    onStep: (step: OpeningStep) => void,
+  ): Promise<Http2ClientConnection | ClientSession>;
   /** A session on an HTTP/1 connection of its own, for a peer that allows it. */
   openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession>;
   /** A request has a stream on a connection that others opened, or use. */
@@ -17,6 +24,9 @@ export interface Http2GroupOwner {
   /** Nothing is left of the group. */
   empty(group: Http2Group): void;
 }
+
+/** How far a connection is, beside TCP: the TLS handshake, or the SETTINGS of HTTP/2, is waited for. */
+export type OpeningStep = "tls" | "http2";
 
 /** Connections that are opened at the same time for those who wait. */
 const MAX_OPENING = 8;
@@ -32,7 +42,7 @@ export class Http2Group {
   readonly #owner: Http2GroupOwner;
   readonly #connections: Http2ClientConnection[] = [];
   readonly #waiters: Http2Waiter[] = [];
-  readonly #attempts = new Set<AbortController>();
+  readonly #attempts = new Map<AbortController, OpeningStep | "tcp">();
   /** Those that nobody waited for any more, and that have not ended yet. */
   #givenUp = 0;
   /** How many streams the last connection took; unknown before the first. */
@@ -64,7 +74,13 @@ export class Http2Group {
   }
 
   wait(peer: HttpPeer, needsExtendedConnect: boolean, signal: AbortSignal | undefined): Promise<ClientSession> {
-    const waiter = new Http2Waiter(peer, needsExtendedConnect, signal, (gone, error) => this.#onGone(gone, error));
+    const waiter = new Http2Waiter(
+      peer,
+      needsExtendedConnect,
+      signal,
+      (gone, error) => this.#onGone(gone, error),
+      () => this.#tooLate(peer),
+    );
     this.#waiters.push(waiter);
     this.#idleMs = peer.idleMs;
     this.#open();
@@ -125,9 +141,11 @@ export class Http2Group {
 
   async #attempt(peer: HttpPeer): Promise<void> {
     const attempt = new AbortController();
-    this.#attempts.add(attempt);
+    this.#attempts.set(attempt, "tcp");
     try {
-      const opened = await this.#owner.openAny(peer, attempt.signal);
+      const opened = await this.#owner.openAny(peer, attempt.signal, (step) => {
+        if (this.#attempts.has(attempt)) this.#attempts.set(attempt, step);
+      });
       this.#attempts.delete(attempt);
       if (opened instanceof Http2ClientConnection) this.#onHttp2(opened);
       else this.#onHttp1(opened);
@@ -172,10 +190,16 @@ export class Http2Group {
     const at = this.#waiters.indexOf(waiter);
     if (at >= 0) this.#waiters.splice(at, 1);
     if (this.#waiters.length > 0) return;
-    for (const attempt of this.#attempts) attempt.abort(error);
+    for (const attempt of this.#attempts.keys()) attempt.abort(error);
     this.#givenUp += this.#attempts.size;
     this.#attempts.clear();
     this.#checkEmpty();
+  }
+
+  #tooLate(peer: HttpPeer): ProxyError {
+    if (this.#connections.length > 0) return noFreeStream(peer);
+    const steps = new Set(this.#attempts.values());
+    return openingTimedOut(peer, steps.has("http2") ? "http2" : steps.has("tls") ? "tls" : undefined);
   }
 
   #remove(connection: Http2ClientConnection): boolean {
@@ -188,6 +212,29 @@ export class Http2Group {
   #checkEmpty(): void {
     const attempts = this.#attempts.size + this.#givenUp;
     if (this.#connections.length === 0 && this.#waiters.length === 0 && attempts === 0) this.#owner.empty(this);
+  }
+}
+
+function noFreeStream(peer: HttpPeer): ProxyError {
+  const context = `no stream on an HTTP/2 connection to ${peer.toString()} was free within ${peer.connectMs} ms`;
+  return ProxyError.upstream("ConnectTimedout", context).setDetail("no-stream");
+}
+
+function openingTimedOut(peer: HttpPeer, step: OpeningStep | undefined): ProxyError {
+  const [address, waited] = [peer.toString(), `within ${peer.connectMs} ms`];
+  switch (step) {
+    case "http2":
+      return ProxyError.upstream(
+        "ConnectTimedout",
+        `${address} is connected, and did not begin to speak HTTP/2 ${waited}`,
+      ).setDetail("http2-silent");
+    case "tls":
+      return ProxyError.upstream(
+        "ConnectTimedout",
+        `${address} is connected, and did not complete the TLS handshake ${waited}`,
+      ).setDetail("tls-silent");
+    case undefined:
+      return ProxyError.upstream("ConnectTimedout", `${address} could not be connected to ${waited}`);
   }
 }
 

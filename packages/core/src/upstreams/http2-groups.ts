@@ -5,7 +5,7 @@ import type { Http1ClientConnection } from "../http1/http1-client-connection.ts"
 import { Http2ClientConnection, type Http2ConnectionOwner } from "../http2/http2-client-connection.ts";
 import { nowMs } from "../net/clock.ts";
 import { Http1Origins } from "./http1-origins.ts";
-import { Http2Group, noExtendedConnect, type Http2GroupOwner } from "./http2-group.ts";
+import { Http2Group, noExtendedConnect, type Http2GroupOwner, type OpeningStep } from "./http2-group.ts";
 import type { HttpPeer } from "./http-peer.ts";
 
 /** What may be kept for another request. */
@@ -14,7 +14,11 @@ export type PooledConnection = Http1ClientConnection | Http2ClientConnection;
 /** The side of the connector that opens connections, and tells of them. */
 export interface ConnectionOpener {
   /** By whatever the peer allows and the origin chooses. */
-  openAny(peer: HttpPeer, signal: AbortSignal | undefined): Promise<Http2ClientConnection | ClientSession>;
+  openAny(
+    peer: HttpPeer,
+    signal: AbortSignal | undefined,
+    onStep: (step: OpeningStep) => void,
+  ): Promise<Http2ClientConnection | ClientSession>;
   openHttp1(peer: HttpPeer, signal: AbortSignal | undefined): Promise<ClientSession>;
   tellReused(peer: HttpPeer, session: ClientSession): void;
   tellPooled(connection: PooledConnection): void;
@@ -73,8 +77,12 @@ export class Http2Groups implements Http2GroupOwner, Http2ConnectionOwner {
 
   // For the groups.
 
-  async openAny(peer: HttpPeer, signal: AbortSignal): Promise<Http2ClientConnection | ClientSession> {
-    const opened = await this.#opener.openAny(peer, signal);
+  async openAny(
+    peer: HttpPeer,
+    signal: AbortSignal,
+    onStep: (step: OpeningStep) => void,
+  ): Promise<Http2ClientConnection | ClientSession> {
+    const opened = await this.#opener.openAny(peer, signal, onStep);
     if (!(opened instanceof Http2ClientConnection)) this.#http1Origins.add(peer.reuseKey);
     return opened;
   }

@@ -1,4 +1,4 @@
-import { ProxyError } from "@sluice/error";
+import type { ProxyError } from "@sluice/error";
 import type { ClientSession } from "../http/client-session.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { HttpPeer } from "./http-peer.ts";
@@ -15,12 +15,16 @@ export class Http2Waiter {
   readonly #onAbort: () => void;
   readonly #deadline: Deadline;
 
-  /** @param onGone It does not wait any more, for one of these two reasons. */
+  /**
+   * @param onGone It does not wait any more, for one of these two reasons.
+   * @param tooLate What it has waited for in vain, when `connectMs` is over.
+   */
   constructor(
     peer: HttpPeer,
     needsExtendedConnect: boolean,
     signal: AbortSignal | undefined,
     onGone: (waiter: Http2Waiter, error: unknown) => void,
+    tooLate: () => ProxyError,
   ) {
     this.peer = peer;
     this.needsExtendedConnect = needsExtendedConnect;
@@ -35,7 +39,7 @@ export class Http2Waiter {
     };
     signal?.addEventListener("abort", this.#onAbort, { once: true });
     this.#deadline = new Deadline(() => {
-      const error = timedOut(peer);
+      const error = tooLate();
       this.reject(error);
       onGone(this, error);
     });
@@ -61,9 +65,4 @@ export class Http2Waiter {
     this.#deadline.dispose();
     this.#signal?.removeEventListener("abort", this.#onAbort);
   }
-}
-
-function timedOut(peer: HttpPeer): ProxyError {
-  const context = `no stream on an HTTP/2 connection to ${peer.toString()} was free within ${peer.connectMs} ms`;
-  return ProxyError.upstream("ConnectTimedout", context);
 }

@@ -229,6 +229,13 @@ describe("a connection ends", () => {
     expect(log.names.includes("pooled")).toBe(pooled);
   });
 
+  test("as exchange when it was taken for one that came to nothing before anything was sent", async () => {
+    await using server = await origin();
+    const session = await connectorWith().connect(new HttpPeer(server.address));
+    session.destroy();
+    expect(await log.next("closed")).toMatchObject({ reason: "exchange", requests: 0 });
+  });
+
   test("a tunnel, too", async () => {
     await using server = await tcpServer((socket) => socket.end("bye"));
     const session = await connectorWith().connect(new HttpPeer(server.address, { tunnel: true }));

@@ -34,7 +34,8 @@ export interface EndpointOwner {
   onRefused(why: string): void;
   /** SETTINGS of the peer came and count. */
   onSettings(): void;
-  onGoaway(code: number, lastStreamId: number): void;
+  /** @param debug What it says besides, at most 100 bytes: whatever its sender likes (RFC 9113, section 6.8). */
+  onGoaway(code: number, lastStreamId: number, debug: string): void;
   /** The answer to our PING. */
   onPong(): void;
   /** A stream is closed, and was told so. */

@@ -30,6 +30,9 @@ import type { Http2Endpoint } from "./http2-endpoint.ts";
 import type { Http2Stream } from "./http2-stream.ts";
 import { IncomingHeads } from "./incoming-heads.ts";
 
+/** Of what a GOAWAY says besides its code, that is looked at. */
+const MAX_DEBUG_BYTES = 100;
+
 /** A peer that takes none of the answers that it asks for. */
 const MAX_UNSENT_ANSWERS = 262_144;
 
@@ -257,7 +260,9 @@ export class IncomingFrames implements FrameReceiver {
     if (lastStreamId > this.#lastGoawayId) throw broken("a GOAWAY that takes back an earlier one");
     this.#lastGoawayId = lastStreamId;
     const endpoint = this.#endpoint;
-    endpoint.owner.onGoaway(buffer.readUInt32BE(from + 4), lastStreamId);
+    // No more than a line of the log has room for.
+    const debug = buffer.toString("latin1", from + 8, Math.min(end, from + 8 + MAX_DEBUG_BYTES));
+    endpoint.owner.onGoaway(buffer.readUInt32BE(from + 4), lastStreamId, debug);
     if (endpoint.settings.role === "client") endpoint.closeAbove(lastStreamId);
   }
 

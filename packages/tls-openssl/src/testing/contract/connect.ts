@@ -102,6 +102,7 @@ export function connectContract(create: () => TlsProvider, versions: readonly Tl
       await expect(connecting(create(), origin.address, { ...trusting, connectMs: 100 })).rejects.toMatchObject({
         source: "upstream",
         type: "ConnectTimedout",
+        detail: "tls-silent",
       });
       await Promise.all(closed);
     });
