@@ -1,4 +1,4 @@
-import { connectionChannels, observe, upstreamChannels, type PoolStatus } from "@sluice/core";
+import { connectionChannels, observe, tlsChannels, upstreamChannels, type PoolStatus } from "@sluice/core";
 import { DURATION_BUCKETS, Histogram } from "./histogram.ts";
 import type { Registry } from "./metric.ts";
 import { Counter, Gauge, type Series } from "./series.ts";
@@ -44,6 +44,33 @@ export function countClientConnections(registry: Registry): () => void {
       countBytes(message);
     }),
     observe(rejected, ({ service, reason }) => void rejections.series(service, reason).value++),
+  ];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+/** Counts what goes wrong in TLS with clients, until the function that it returns is called. */
+export function countTls(registry: Registry): () => void {
+  const failures = new Counter(
+    registry,
+    "sluice_tls_handshake_failures_total",
+    "TLS handshakes with clients that failed, by why.",
+    { labelNames: ["service", "reason"] },
+  );
+  const reloads = new Counter(
+    registry,
+    "sluice_tls_reloads_total",
+    "TLS files that have changed and were read again.",
+    { labelNames: ["result"] },
+  );
+  // A counter that appears with its first event is one whose first event no rate shows.
+  const [updated, failed] = [reloads.series("updated"), reloads.series("failed")];
+  const stops = [
+    observe(tlsChannels.handshakeFailed, ({ service, error }) => {
+      failures.series(service, error.detail ?? error.type).value++;
+    }),
+    observe(tlsChannels.reloaded, ({ error }) => void (error === undefined ? updated : failed).value++),
   ];
   return () => {
     for (const stop of stops) stop();

@@ -1,4 +1,4 @@
-import { eventChannel, observe } from "@sluice/core";
+import { eventChannel, handoverChannel, observe, reloadChannel } from "@sluice/core";
 import { collectDefaultMetrics } from "prom-client";
 import type { WorkerEnded } from "./messages.ts";
 import type { Registry } from "./metric.ts";
@@ -16,13 +16,30 @@ export function countProcessEvents(registry: Registry): () => void {
   const ends = new Counter(registry, "sluice_workers_ended_total", "Workers that ended, by cause.", {
     labelNames: ["cause"],
   });
+  const reloads = new Counter(registry, "sluice_reloads_total", "Reloads of the server, by how they ended.", {
+    labelNames: ["result"],
+  });
+  const [applied, refused] = [reloads.series("applied"), reloads.series("refused")];
+  const handovers = new Counter(
+    registry,
+    "sluice_handovers_total",
+    "Hand-overs to another server, by how they ended.",
+    {
+      labelNames: ["result"],
+    },
+  );
+  const [handedOver, handoverFailed] = [handovers.series("handed-over"), handovers.series("failed")];
   const onError = (): void => void uncaught.value++;
   // Only looks: whether the process ends is up to others.
   process.on("uncaughtExceptionMonitor", onError);
-  const unobserve = observe(workerEnded, ({ cause }) => void ends.series(cause).value++);
+  const stops = [
+    observe(workerEnded, ({ cause }) => void ends.series(cause).value++),
+    observe(reloadChannel, ({ outcome }) => void (outcome === "applied" ? applied : refused).value++),
+    observe(handoverChannel, ({ outcome }) => void (outcome === "handed-over" ? handedOver : handoverFailed).value++),
+  ];
   return () => {
     process.off("uncaughtExceptionMonitor", onError);
-    unobserve();
+    for (const stop of stops) stop();
   };
 }
 

@@ -11,7 +11,7 @@ import {
 } from "@sluice/core";
 import { Registry as PromRegistry } from "prom-client";
 import { watchBalancers } from "./balancer-metrics.ts";
-import { countClientConnections, countUpstreamConnections } from "./connection-metrics.ts";
+import { countClientConnections, countTls, countUpstreamConnections } from "./connection-metrics.ts";
 import type { BalancerStatus, ServerPhase } from "./messages.ts";
 import type { Registry } from "./metric.ts";
 import { MetricsApp } from "./metrics-app.ts";
@@ -76,6 +76,7 @@ export class PrometheusService extends HttpService {
     this.#stopCounting = [
       countRequests(registry),
       countClientConnections(registry),
+      countTls(registry),
       countUpstreamConnections(registry),
       watchBalancers(registry, options.balancers ?? []),
       countProcessEvents(registry),
