@@ -20,6 +20,7 @@ export const ERROR_DETAILS = {
   "cert-not-yet-valid": "a certificate is not valid yet",
   "cert-self-signed": "a certificate is signed by itself, and it is not trusted",
   "cert-unknown-issuer": "a certificate was issued by nobody who is trusted",
+  "cert-purpose": "a certificate is not for what it is used for",
   "cert-missing": "a certificate that must be shown was not shown",
   "cert-refused": "the other side does not accept a certificate of ours",
   "tls-version": "there is no version of TLS in common",

@@ -75,6 +75,18 @@ describe("a request over HTTP/2", () => {
     ]);
   });
 
+  test("with a length, whose client awaits the answer before it ends its stream, is answered", async () => {
+    await using origin = await nodeOrigin(
+      (request, response) => void request.resume().on("end", () => response.end("ok")),
+    );
+    await using proxy = await start({ origin });
+    await using client = await Http2Client.connect(proxy);
+    const stream = client.session.request({ ":method": "POST", ":path": "/", "content-length": "5" });
+    stream.write("hello");
+    const got = await collect(stream);
+    expect([got.status, got.body.toString(), got.code]).toEqual([200, "ok", 0]);
+  });
+
   test("many at once are served side by side, each with its own hooks", async () => {
     await using origin = await nodeOrigin((request, response) => response.end(request.url));
     await using proxy = await start<{ path: string }>({

@@ -2,6 +2,7 @@ import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from "node:t
 import type { ClientCertificate, HttpPeer } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { firstCertificate } from "./certificate-text.ts";
+import { optionFault } from "./option-fault.ts";
 import { isOld, nodeVersion } from "./protocol-version.ts";
 
 /** To make one takes milliseconds, and most proxies need one or two. */
@@ -63,11 +64,11 @@ function make(
       ...(clientCert?.passphrase !== undefined && { passphrase: clientCert.passphrase }),
     });
   } catch (cause) {
-    throw ProxyError.internal(
-      "ConfigError",
-      `the TLS options of a peer cannot be used: ${(cause as Error).message}`,
-      cause,
-    );
+    const { message } = cause as Error;
+    const why = message.includes("key values mismatch")
+      ? "clientCert: the key does not fit the certificate"
+      : (optionFault(cause, asked) ?? message);
+    throw ProxyError.internal("ConfigError", `the TLS options of a peer cannot be used: ${why}`, cause);
   }
 }
 

@@ -54,6 +54,7 @@ const VERIFY_ERRORS: Readonly<Record<string, ErrorDetail>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "cert-unknown-issuer",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "cert-unknown-issuer",
   CERT_UNTRUSTED: "cert-unknown-issuer",
+  INVALID_PURPOSE: "cert-purpose",
 };
 
 /** `WRONG_VERSION_NUMBER`; "" for what is no error of OpenSSL. */
@@ -118,6 +119,8 @@ function whyNot(code: string, certificate: X509Certificate | undefined): string 
       return `${whose} is valid from ${beginOf(certificate)} on`;
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
       return `${whose} is self-signed, and not trusted`;
+    case "INVALID_PURPOSE":
+      return `${whose} is not for this side of a connection (extended key usage), or one that it depends on for none`;
     default:
       return `${whose}, issued by ${issuer || "nobody"}, did not verify: ${code}`;
   }

@@ -10,6 +10,7 @@ import {
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
 import { dnsNames, endOf, firstCertificate, namesOf } from "./certificate-text.ts";
+import { optionFault } from "./option-fault.ts";
 import { isOld, nodeVersion } from "./protocol-version.ts";
 import { renewTickets } from "./ticket-renewal.ts";
 
@@ -228,7 +229,8 @@ function secureContext(options: SecureContextOptions, where: string): SecureCont
   try {
     return createSecureContext(options);
   } catch (cause) {
-    throw ProxyError.internal("ConfigError", `${where}: ${(cause as Error).message}`, cause);
+    const fault = optionFault(cause, { ciphers: options.ciphers, groups: options.ecdhCurve });
+    throw ProxyError.internal("ConfigError", fault ?? `${where}: ${(cause as Error).message}`, cause);
   }
 }
 

@@ -34,6 +34,12 @@ export function bodyTooLate(bodyMs: number): ProxyError {
   return new ProxyError("ReadTimedout", { context, status: 408 });
 }
 
+/** HTTP/2: every byte of the body is there, and the end of the stream is not (RFC 9113, section 8.1). */
+export function endTooLate(bytes: number, bodyMs: number): ProxyError {
+  const context = `the client sent all ${bytes} bytes that its Content-Length says, and for ${bodyMs} ms no END_STREAM, which ends a request`;
+  return new ProxyError("ReadTimedout", { context, status: 408 });
+}
+
 export function takesTooSlowly(limits: WriteLimits): ProxyError {
   return ProxyError.downstream("WriteTimedout", `the client ${tooSlowly(limits)}`);
 }

@@ -365,6 +365,16 @@ describe("time", () => {
     expect(await client.get(3).status(3)).toBe(200);
   });
 
+  test("for the end of a request whose every byte is there: 408, and the error says what is missing", async () => {
+    await using served = await Http2Served.start(answer, { bodyMs: 50 });
+    const client = await served.frames();
+    client.headers(1, [...requestFields("POST"), ["content-length", "5"]], FLAG.END_HEADERS).data(1, "hello");
+    expect(await client.status(1)).toBe(408);
+    expect(served.requests[0]!.error?.message).toContain(
+      "the client sent all 5 bytes that its Content-Length says, and for 50 ms no END_STREAM, which ends a request",
+    );
+  });
+
   test("for a client that takes nothing: its stream is reset, and the other streams go on", async () => {
     await using served = await Http2Served.start(
       async (seen) => {

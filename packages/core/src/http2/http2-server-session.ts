@@ -332,7 +332,14 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
   }
 
   #readTimedOut(): void {
-    this.fail(this.#tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.#limits().bodyMs));
+    this.fail(this.#tunnel?.timedOut() ?? this.#bodyTooLate());
+  }
+
+  #bodyTooLate(): ProxyError {
+    const { bodyMs } = this.#limits();
+    return this.bodyBytes === this.contentLength
+      ? clientErrors.endTooLate(this.bodyBytes, bodyMs)
+      : clientErrors.bodyTooLate(bodyMs);
   }
 
   #limits(): SessionLimitValues {

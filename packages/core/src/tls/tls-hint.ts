@@ -18,6 +18,7 @@ const UPSTREAM: { readonly [detail in ErrorDetail]?: string } = {
   "cert-self-signed": "the upstream's certificate is self-signed: trust it by the peer's ca",
   "cert-unknown-issuer":
     "nobody trusted has issued the upstream's certificate: does it send its intermediates? a private authority goes into the peer's ca",
+  "cert-purpose": "the upstream's certificate is not one for servers: its extended key usage needs serverAuth",
   "cert-missing": "the upstream asks for a certificate of ours: see the peer's clientCert",
   "cert-refused":
     "the upstream does not accept our certificate: see the peer's clientCert, and whom the upstream trusts",
@@ -34,6 +35,7 @@ const DOWNSTREAM: { readonly [detail in ErrorDetail]?: string } = {
   "cert-not-yet-valid": "the client's certificate is not valid yet: is this machine's clock right?",
   "cert-self-signed": "the client's certificate is self-signed, and clientCertificates.ca does not hold it",
   "cert-unknown-issuer": "none of clientCertificates.ca has issued the client's certificate",
+  "cert-purpose": "the client's certificate is not one for clients: its extended key usage needs clientAuth",
   "cert-missing": "the client has no certificate, and clientCertificates requires one",
   "cert-refused": "the client does not accept our certificate: is its name, its date, its chain right?",
   "tls-version": "no TLS version in common with the client: see minVersion and maxVersion of the listener",

@@ -81,7 +81,8 @@ export interface TlsListenSettings {
   readonly groups?: string;
   /**
    * Protocols to choose from by ALPN (RFC 7301), the preferred first. A client that offers others only is refused by the alert
-   * `no_application_protocol`, as the RFC demands; one that offers none gets HTTP/1. Default: what the service can speak.
+   * `no_application_protocol`, as the RFC demands; one that offers none gets HTTP/1. Default: `["h2", "http/1.1"]`, all that a service
+   * can speak; other names are an error.
    */
   readonly alpn?: readonly string[];
   /**

@@ -73,6 +73,9 @@ describe("without a provider", () => {
 test("a setting that cannot be is an error at once", () => {
   const service = new HttpService("web", app, { tls: stagedTls() });
   expect(() => service.listenTls("127.0.0.1:0", {})).toThrow(/listening on 127\.0\.0\.1:0: TLS needs certificates/);
+  expect(() => service.listenTls("127.0.0.1:0", { ...settings, alpn: ["h3"] })).toThrow(
+    'listening on 127.0.0.1:0: alpn: expected protocols that are spoken here, "h2" and "http/1.1", got "h3"',
+  );
 });
 
 test("what the provider cannot use stops the start, with the address", async () => {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
+import { shown } from "../config/shown.ts";
 import { nameUnixSocket, type TlsDigest } from "../http/connection-digest.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
@@ -36,6 +37,13 @@ export class TlsListening {
       throw ProxyError.internal("ConfigError", `cannot listen on ${where.text} with TLS: ${what}`);
     }
     checkTlsListenSettings(`listening on ${where.text}`, settings);
+    const unknown = settings.alpn?.find((name) => !SPOKEN.includes(name));
+    if (unknown !== undefined) {
+      const spoken = SPOKEN.map(shown).join(" and ");
+      throw new RangeError(
+        `listening on ${where.text}: alpn: expected protocols that are spoken here, ${spoken}, got ${shown(unknown)}`,
+      );
+    }
     this.#provider = provider;
     this.#settings = { alpn: SPOKEN, ...settings };
     this.#where = where;

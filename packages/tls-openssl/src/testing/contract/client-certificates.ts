@@ -18,6 +18,7 @@ export function clientCertificatesContract(create: () => TlsProvider, versions: 
     const expired = ca.issue({ usage: "client", commonName: "old", fromDays: -20, toDays: -10 });
     const stranger = certificateAuthority("Others").issue({ usage: "client", commonName: "stranger" });
     const alone = selfSignedCertificate({ usage: "client", commonName: "alone" });
+    const forServers = ca.issue({ usage: "server", names: ["client-1.test"] });
     const requested = { certificates, clientCertificates: { mode: "request", ca: ca.cert } } as const;
     const required = { certificates, clientCertificates: { mode: "require", ca: ca.cert } } as const;
 
@@ -61,6 +62,7 @@ export function clientCertificatesContract(create: () => TlsProvider, versions: 
       ["expired", expired, "cert-expired", /expired on \d{4}-/],
       ["from others", stranger, "cert-unknown-issuer", /Others/],
       ["self-signed", alone, "cert-self-signed", /self-signed/],
+      ["for servers", forServers, "cert-purpose", /extended key usage/],
     ])("what is required must not be bad: %s", async (_name, certificate, detail, message) => {
       await using server = await accepting(create(), required);
       // In TLS 1.3 the client is done before its certificate is looked at.

@@ -107,6 +107,24 @@ export function connectContract(create: () => TlsProvider, versions: readonly Tl
       await Promise.all(closed);
     });
 
+    const { cert } = ca.issue({ usage: "client" });
+    test.each<[string, PeerOptions, RegExp]>([
+      ["unknown groups", { groups: "none-such" }, /groups: expected .* got "none-such"/],
+      ["unknown ciphers", { ciphers: "NONE-SUCH" }, /ciphers: expected .* got "NONE-SUCH"/],
+      [
+        "a key of another certificate",
+        { clientCert: { cert, key: ca.issue().key } },
+        /clientCert: the key does not fit/,
+      ],
+    ])("%s of a peer are our own fault, and named", async (_name, options, message) => {
+      await using origin = await plainOrigin(() => undefined);
+      await expect(connecting(create(), origin.address, { ...trusting, ...options })).rejects.toMatchObject({
+        source: "internal",
+        type: "ConfigError",
+        message: expect.stringMatching(message) as string,
+      });
+    });
+
     test("the signal gives up", async () => {
       await using origin = await plainOrigin(() => undefined);
       const stop = new AbortController();

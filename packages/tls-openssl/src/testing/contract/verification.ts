@@ -61,6 +61,7 @@ export function verificationContract(create: () => TlsProvider): void {
     const expired = ca.issue({ names: ["a.test"], fromDays: -20, toDays: -10 });
     const early = ca.issue({ names: ["a.test"], fromDays: 10, toDays: 20 });
     const alone = selfSignedCertificate({ names: ["a.test"] });
+    const forClients = ca.issue({ names: ["a.test"], usage: "client" });
     const below = ca.intermediate("Below").issue({ names: ["a.test"] });
     const incomplete = { ...below, cert: below.cert.slice(0, below.cert.indexOf("-----BEGIN", 1)) };
 
@@ -75,6 +76,7 @@ export function verificationContract(create: () => TlsProvider): void {
         /Others/,
       ],
       ["without its intermediates", incomplete, "cert-unknown-issuer", /Below/],
+      ["that is one for clients", forClients, "cert-purpose", /extended key usage/],
     ])("%s is not believed, unless nothing is verified", async (_name, certificate, detail, message) => {
       const error = await outcome(certificate, { sni: "a.test", ca: ca.cert });
       expect(error).toMatchObject({ source: "upstream", type: "InvalidCert", detail });
