@@ -57,7 +57,8 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
       return byUpstream ? "the upstream takes the request more slowly than the peer's writeMs allows" : undefined;
     case "InvalidHTTPHeader":
       if (!byUpstream) return undefined;
-      if (root.detail === "not-http") return "the upstream does not speak HTTP/1 here: TLS, HTTP/2 or another port?";
+      if (root.detail === "not-http")
+        return "the upstream does not speak HTTP/1 here: TLS, HTTP/2 (see minHttpVersion of the peer) or another port?";
       if (root.detail === "too-large") return "the head is larger than is allowed here: see the connector's headLimits";
       if (root.detail === "unknown-coding")
         return "the upstream uses a transfer coding other than chunked, which no request asks for";

@@ -3,6 +3,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import {
   CertificateNames,
   logger,
+  shown,
   type ReadSource,
   type ResolvedCertificate,
   type TlsCertificate,
@@ -37,6 +38,9 @@ const CIPHERS = [
 /** What TLS 1.0 and 1.1 need besides. */
 const OLD_CIPHERS =
   "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:@SECLEVEL=0";
+
+/** What an OCSP response is (RFC 6960, section 4.2.1), by its tag. */
+const DER_SEQUENCE = 0x30;
 
 /** A certificate, ready for handshakes. */
 export interface ServerContext {
@@ -135,7 +139,8 @@ function readCertificate(certificate: TlsCertificate, at: number, read: ReadSour
   } else if (pair.leaf.validFromDate.getTime() > now) {
     log.warn({ certificate: where, names: namesOf(pair.leaf) }, "a certificate is not valid yet");
   }
-  const stapled = ocsp === undefined || typeof ocsp === "function" ? ocsp : toBuffer(read(ocsp));
+  const stapled =
+    ocsp === undefined || typeof ocsp === "function" ? ocsp : readOcsp(toBuffer(read(ocsp)), `${where}.ocsp`);
   return { ...pair, where, names, ocsp: stapled };
 }
 
@@ -171,6 +176,13 @@ function readKey(key: string | Uint8Array, passphrase: string | undefined, where
       code === "ERR_MISSING_PASSPHRASE" ? "the key is encrypted, and there is no passphrase" : "the key cannot be read";
     throw ProxyError.internal("InvalidCert", `${where}: ${what}`, cause);
   }
+}
+
+/** Whoever asks for a response refuses the certificate for one that is none: text in PEM, or a file that is being written. */
+function readOcsp(response: Buffer, where: string): Buffer {
+  if (response[0] === DER_SEQUENCE) return response;
+  const got = response.length === 0 ? "nothing" : `what begins with ${shown(response.toString("latin1", 0, 12))}`;
+  throw ProxyError.internal("ConfigError", `${where}: expected an OCSP response in DER, got ${got}`);
 }
 
 function groupByNames(pairs: readonly CertificatePair[]): CertificateGroup[] {

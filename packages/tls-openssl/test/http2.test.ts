@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { connect, type ClientHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { connect as connectTls } from "node:tls";
+import type { TlsListenSettings } from "@sluice/core";
 import { certificateAuthority } from "@sluice/tls-openssl/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { testWith } from "../../../test/programs.ts";
@@ -93,8 +94,12 @@ test("ends with the service: what was begun is finished", async () => {
   await stopped;
 });
 
-test("is not spoken where the listener does not offer it", async () => {
-  await using proxy = await start({ listen: { ...listen, alpn: ["http/1.1"] } });
+test.each([
+  ["is not spoken where the listener does not offer it", ["http/1.1"], "http/1.1"],
+  // Who builds settings from what may be missing has it there, and missing.
+  ["is spoken where the listener's alpn is undefined", undefined, "h2"],
+])("%s", async (_, alpn, chosen) => {
+  await using proxy = await start({ listen: { ...listen, alpn } as TlsListenSettings });
   const socket = connectTls({
     port: proxy.port,
     host: "127.0.0.1",
@@ -103,7 +108,7 @@ test("is not spoken where the listener does not offer it", async () => {
     ALPNProtocols: ["h2", "http/1.1"],
   });
   await once(socket, "secureConnect");
-  expect(socket.alpnProtocol).toBe("http/1.1");
+  expect(socket.alpnProtocol).toBe(chosen);
   socket.destroy();
 });
 

@@ -45,7 +45,7 @@ export class TlsListening {
       );
     }
     this.#provider = provider;
-    this.#settings = { alpn: SPOKEN, ...settings };
+    this.#settings = { ...settings, alpn: settings.alpn ?? SPOKEN };
     this.#where = where;
     this.#handshakes = handshakes;
     this.#serve = serve;

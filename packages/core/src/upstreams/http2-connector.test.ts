@@ -442,11 +442,15 @@ describe("PING", () => {
 });
 
 describe("connecting", () => {
-  test("to what does not speak HTTP/2 is a handshake error, and no request was sent", async () => {
+  test("to what speaks HTTP/1 is a handshake error that says so, and no request was sent", async () => {
     await using server = await tcpServer((socket) =>
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
     );
-    await expect(connector.connect(h2c(server))).rejects.toMatchObject({ type: "HandshakeError", source: "upstream" });
+    await expect(connector.connect(h2c(server))).rejects.toMatchObject({
+      type: "HandshakeError",
+      source: "upstream",
+      message: expect.stringContaining("HTTP/1 instead of a frame of HTTP/2") as string,
+    });
   });
 
   test("to what says nothing ends with connectMs, and the error says that it was connected to", async () => {

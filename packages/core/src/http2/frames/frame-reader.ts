@@ -3,6 +3,9 @@ import { Http2ConnectionError } from "../connection/http2-connection-error.ts";
 import { FRAME_SIZE_ERROR, PROTOCOL_ERROR } from "../error-codes.ts";
 import { DATA, FRAME_HEAD_BYTES, PADDED } from "./frame-types.ts";
 
+/** `HTT`, taken for the length of a frame. */
+const HTTP1_BYTES = 0x485454;
+
 /** Whoever frames are for. Bytes are valid during the call. */
 export interface FrameReceiver {
   /** A whole frame that is not DATA; its payload stands from `from` to `end`. */
@@ -149,7 +152,11 @@ export class FrameReader {
   }
 
   #tooLarge(bytes: number): Http2ConnectionError {
-    return new Http2ConnectionError(FRAME_SIZE_ERROR, `a frame of ${bytes} bytes, of ${this.#maxFrameBytes} allowed`);
+    const what =
+      bytes === HTTP1_BYTES
+        ? "HTTP/1 instead of a frame of HTTP/2"
+        : `a frame of ${bytes} bytes, of ${this.#maxFrameBytes} allowed`;
+    return new Http2ConnectionError(FRAME_SIZE_ERROR, what);
   }
 }
 

@@ -188,6 +188,11 @@ export function acceptContract(create: () => TlsProvider, versions: readonly Tls
         { certificates: [{ cert: { file: "/nowhere/a.pem" }, key: good!.key }] },
         /\/nowhere\/a\.pem/,
       ],
+      [
+        "an OCSP response in PEM",
+        { certificates: [{ ...good!, ocsp: Buffer.from("-----BEGIN OCSP RESPONSE-----") }] },
+        /certificates\[0\]\.ocsp: expected an OCSP response in DER/,
+      ],
       ["unknown ciphers", { certificates, ciphers: "NONE-SUCH" }, /ciphers: expected .* got "NONE-SUCH"/],
       ["unknown groups", { certificates, groups: "none-such" }, /groups: expected .* got "none-such"/],
       [
