@@ -17,3 +17,19 @@ export function quoteLine(buffer: Buffer, from: number, end: number): string {
   const line = /^[^\r\n]*/.exec(text)![0];
   return JSON.stringify(line.length < end - from && line.length === QUOTED_BYTES ? `${line}…` : line);
 }
+
+/**
+ * The name in a field's line, as far as there is one, for the log. Never its value, which may be a password or a cookie: to the colon,
+ * or where that is missing to the first space.
+ */
+export function quoteName(buffer: Buffer, from: number, end: number): string {
+  const text = latin1(buffer, from, Math.min(end, from + QUOTED_BYTES));
+  const name = /^[^\r\n:]*:|^[^\r\n \t]*/.exec(text)![0];
+  const next = text.charAt(name.length);
+  return JSON.stringify(next === "\r" || next === "\n" ? name : `${name}…`);
+}
+
+/** A text that should be `host[:port]`, for the log, without the password that may stand before the host. */
+export function quoteAuthority(text: string): string {
+  return JSON.stringify(text.replace(/^.*@/s, "…@").slice(0, 80));
+}

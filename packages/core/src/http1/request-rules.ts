@@ -1,6 +1,6 @@
 import type { RequestHeader } from "@sluice/http";
 import { trimOws, type Framing } from "./framing.ts";
-import { malformed } from "./reject.ts";
+import { malformed, quoteAuthority } from "./reject.ts";
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 const ABSOLUTE = /^(https?):\/\/([^/?]*)(.*)$/i;
@@ -26,7 +26,7 @@ export function checkRequest(request: RequestHeader, framing: Framing): void {
     if (request.version !== "1.0") throw malformed("no Host in HTTP/1.1");
   } else {
     const { host } = framing;
-    if (!isHost(host)) throw malformed(`a Host that is none: ${JSON.stringify(host.slice(0, 80))}`);
+    if (!isHost(host)) throw malformed(`a Host that is none: ${quoteAuthority(host)}`);
   }
   // RFC 9110, section 10.1.1: 100-continue is the only expectation there is, and none in HTTP/1.0.
   if (framing.unknownExpectation && request.version !== "1.0") throw malformed("an expectation that is not known", 417);
@@ -79,7 +79,7 @@ export function normaliseTarget(request: RequestHeader): void {
   const [, scheme, authority, rest] = match as unknown as [string, string, string, string];
   // RFC 9110, section 4.2.1: an empty host is invalid; section 4.2.4: a user part is to be treated as an error.
   if (authority === "" || authority.startsWith(":") || !HOST.test(authority))
-    throw malformed(`a target without a valid host: ${JSON.stringify(authority)}`);
+    throw malformed(`a target without a valid host: ${quoteAuthority(authority)}`);
   if (rest === "") request.target = request.method === "OPTIONS" ? "*" : "/";
   else request.target = rest.startsWith("?") ? `/${rest}` : rest;
   request.scheme = scheme.length === 5 ? "https" : "http";

@@ -3,7 +3,7 @@ import { trimOws } from "./framing.ts";
 import { CLASS, COLON, CR, FIELD_VALUE, HTAB, LF, OWS, SP, TOKEN } from "./grammar.ts";
 import type { HeadLimits } from "./head-limits.ts";
 import { knownFieldAt } from "./known-fields.ts";
-import { malformed, quoteLine } from "./reject.ts";
+import { malformed, quoteName } from "./reject.ts";
 
 /** The {@link FieldLines.marks} of one head, in positions of the buffer. Shared: a scan is read out at once. */
 const marks: number[] = [];
@@ -167,10 +167,10 @@ function scanFold(buffer: Buffer, from: number, end: number): number {
 function endOfLine(buffer: Buffer, byte: number, at: number, end: number, lineStart: number): number {
   if (byte !== CR) {
     const what = byte === LF ? "a line ends with LF alone" : `byte 0x${byte.toString(16).padStart(2, "0")} in a value`;
-    throw malformed(`${what}: ${quoteLine(buffer, lineStart, end)}`);
+    throw malformed(`${what}: ${quoteName(buffer, lineStart, end)}`);
   }
   if (at + 1 >= end) return stop(lineStart, 0);
-  if (buffer[at + 1] !== LF) throw malformed(`a CR without LF in ${quoteLine(buffer, lineStart, end)}`);
+  if (buffer[at + 1] !== LF) throw malformed(`a CR without LF in ${quoteName(buffer, lineStart, end)}`);
   return at + 2;
 }
 
@@ -183,9 +183,9 @@ function stop(line: number, accepts: number): number {
 
 function invalidName(buffer: Buffer, nameStart: number, at: number, end: number): Error {
   const byte = buffer[at]!;
-  const line = quoteLine(buffer, nameStart, end);
-  if (at === nameStart && (byte === SP || byte === HTAB)) return malformed(`a folded line: ${line}`);
-  if (at === nameStart && byte === COLON) return malformed(`a field without a name: ${line}`);
+  const line = quoteName(buffer, nameStart, end);
+  if (at === nameStart && (byte === SP || byte === HTAB)) return malformed(`a folded line behind field ${count}`);
+  if (at === nameStart && byte === COLON) return malformed(`a field without a name, behind field ${count}`);
   if (byte === SP || byte === HTAB) return malformed(`space between field name and colon: ${line}`);
   if (byte === CR || byte === LF) return malformed(`a line without a colon: ${line}`);
   return malformed(`byte 0x${byte.toString(16).padStart(2, "0")} in a field name: ${line}`);

@@ -4,7 +4,7 @@ import { RequestHeader, sameName, titledName } from "@sluice/http";
 import { parseLength } from "../http1/framing.ts";
 import type { HeadLimits } from "../http1/head-limits.ts";
 import { CONTENT_LENGTH, EXPECT, HOST, TAG_MASK } from "../http1/known-fields.ts";
-import { malformed } from "../http1/reject.ts";
+import { malformed, quoteAuthority } from "../http1/reject.ts";
 import { checkTargetForm, isHost } from "../http1/request-rules.ts";
 import {
   INVALID,
@@ -192,8 +192,9 @@ export class Http2RequestHead implements FieldReceiver {
       if (authority === undefined && this.#host === undefined) return "neither :authority nor Host";
     }
     if (authority !== undefined && !isAuthorityText(authority))
-      return `an :authority that is none: ${shown(authority)}`;
-    if (this.#host !== undefined && !isAuthorityText(this.#host)) return `a Host that is none: ${shown(this.#host)}`;
+      return `an :authority that is none: ${quoteAuthority(authority)}`;
+    if (this.#host !== undefined && !isAuthorityText(this.#host))
+      return `a Host that is none: ${quoteAuthority(this.#host)}`;
     // Section 8.1.1.
     if (endStream && this.contentLength > 0) return `a Content-Length of ${this.contentLength} without content`;
     return undefined;
@@ -245,7 +246,7 @@ export class Http2RequestHead implements FieldReceiver {
   #checkedHost(): string {
     const host = this.#host;
     const authority = this.#authority ?? host!;
-    if (!isHost(authority)) throw malformed(`an :authority that is none: ${shown(authority)}`);
+    if (!isHost(authority)) throw malformed(`an :authority that is none: ${quoteAuthority(authority)}`);
     if (host !== undefined && host !== authority && host.toLowerCase() !== authority.toLowerCase())
       throw malformed(":authority and Host that differ");
     return authority;
