@@ -169,6 +169,14 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** What is said to whoever has clients that mean no harm. */
+function hintFor({ source }: RegExp): unknown {
+  if (source.includes("were reset")) return expect.stringContaining("see maxResets of the option http2");
+  return source.includes("without content")
+    ? expect.stringContaining("see maxControlFrames of the option http2")
+    : undefined;
+}
+
 describe("a flood of", () => {
   test.each(CASES)(
     "$name ends the connection, and says so; others go on",
@@ -190,6 +198,7 @@ describe("a flood of", () => {
         client: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
         reason: expect.stringMatching(reason),
       });
+      expect(line!["hint"]).toEqual(hintFor(reason));
       expect(more).toEqual([]);
       // What the client had asked for is not worked on any more.
       expect(

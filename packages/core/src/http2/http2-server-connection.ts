@@ -301,7 +301,10 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   onConnectionError(error: Http2ConnectionError): void {
     const client = this.digest.remoteAddress;
     if (error.code === ENHANCE_YOUR_CALM) {
-      log.warn({ client, reason: error.what }, "ended an HTTP/2 connection with ENHANCE_YOUR_CALM");
+      // What a busy proxy or service in front does is much for a browser.
+      const hint =
+        error.limit === undefined ? undefined : `if it means no harm, see ${error.limit} of the option http2`;
+      log.warn({ client, reason: error.what, hint }, "ended an HTTP/2 connection with ENHANCE_YOUR_CALM");
       this.#reason = "cut";
       this.#failAll(() => {
         return ProxyError.downstream("ConnectionClosed", `we ended the HTTP/2 connection: ${error.what}`);

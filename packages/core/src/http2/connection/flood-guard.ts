@@ -46,7 +46,7 @@ export class FloodGuard {
   reset(): void {
     this.#turnWindow();
     const { maxResets } = this.#limits;
-    if (++this.#resets > maxResets) throw flood(`more than ${maxResets} streams were reset`);
+    if (++this.#resets > maxResets) throw flood("maxResets", `more than ${maxResets} streams were reset`);
   }
 
   /**
@@ -58,7 +58,7 @@ export class FloodGuard {
     const { maxControlFrames } = this.#limits;
     const pieces = this.#pieces - this.#piecesAtLastWindow;
     if (++this.#controlFrames > maxControlFrames + pieces * FRAMES_PER_PIECE) {
-      throw flood(`more than ${maxControlFrames} frames without content`);
+      throw flood("maxControlFrames", `more than ${maxControlFrames} frames without content`);
     }
   }
 
@@ -73,6 +73,6 @@ export class FloodGuard {
   }
 }
 
-function flood(what: string): Http2ConnectionError {
-  return new Http2ConnectionError(ENHANCE_YOUR_CALM, `${what} within ${WINDOW_MS / 1000} s`);
+function flood(limit: keyof FloodLimits, what: string): Http2ConnectionError {
+  return new Http2ConnectionError(ENHANCE_YOUR_CALM, `${what} within ${WINDOW_MS / 1000} s`, { limit });
 }

@@ -8,11 +8,14 @@ export class Http2ConnectionError extends Error {
   readonly code: number;
   /** What it did, without the code's name. */
   readonly what: string;
+  /** The option that bounds it; `undefined` if none does. */
+  readonly limit: "maxResets" | "maxControlFrames" | undefined;
 
-  constructor(code: number, what: string, options?: ErrorOptions) {
+  constructor(code: number, what: string, options?: ErrorOptions & { limit?: Http2ConnectionError["limit"] }) {
     super(`${http2CodeName(code)}: ${what}`, options);
     this.code = code;
     this.what = what;
+    this.limit = options?.limit;
   }
 }
 
