@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { docTable } from "../test/support/doc-table.ts";
 import { ERROR_ANSWERS, errorStatus, NOTHING_SENT, proxyStatusError, type ErrorAnswer } from "./error-answers.ts";
 
-function cells({ source, types, detail, status, proxyStatus }: ErrorAnswer): string[] {
+function cells({ source, types, details, status, proxyStatus }: ErrorAnswer): string[] {
   let what = types?.map((type) => `\`${type}\``).join(", ") ?? "anything else";
   if (types === undefined && typeof status === "string") what = "what names a status";
-  if (detail !== undefined) what += ` (\`${detail}\`)`;
+  if (details !== undefined) what += ` (${details.map((detail) => `\`${detail}\``).join(", ")})`;
   const statuses = { "4xx": "its own, 4xx", "its own": "its own, any other from 200" };
   const told = typeof status === "string" ? statuses[status] : status === NOTHING_SENT ? "none is sent" : `${status}`;
   return [source ?? "any", what, told, proxyStatus === undefined ? "" : `\`${proxyStatus}\``];
@@ -34,7 +34,7 @@ test("no row is out of reach of every error", () => {
         const status = { "4xx": 499, "its own": 302 }[String(row.status)];
         const error = new ProxyError(type, {
           source,
-          ...(row.detail !== undefined && { detail: row.detail }),
+          ...(row.details !== undefined && { detail: row.details[0]! }),
           ...(status !== undefined && { status }),
         });
         if (errorStatus(error) === (status ?? row.status) && proxyStatusError(error) === row.proxyStatus)

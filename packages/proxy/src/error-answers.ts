@@ -10,8 +10,8 @@ export interface ErrorAnswer {
   readonly source?: ErrorSource;
   /** What happened. Absent: anything else. */
   readonly types?: readonly KnownErrorType[];
-  /** Absent: whatever the type leaves open. */
-  readonly detail?: ErrorDetail;
+  /** Of the error, or of the one at its root. Absent: whatever the type leaves open. */
+  readonly details?: readonly ErrorDetail[];
   /** The status to answer with; or that the error names one itself, which is taken: one of 4xx, or any that is final. */
   readonly status: number | "4xx" | "its own";
   /** The reason that `Proxy-Status` gives (RFC 9209). Absent where nothing is sent. */
@@ -42,20 +42,28 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
   },
   { source: "upstream", types: ["ConnectRefused"], status: 502, proxyStatus: "connection_refused" },
   { source: "upstream", types: ["ConnectNoRoute"], status: 502, proxyStatus: "destination_ip_unroutable" },
-  { source: "upstream", types: ["ConnectError"], detail: "name-lookup", status: 502, proxyStatus: "dns_error" },
+  { source: "upstream", types: ["ConnectError"], details: ["name-lookup"], status: 502, proxyStatus: "dns_error" },
   {
     source: "upstream",
     types: ["ConnectError"],
-    detail: "name-lookup-timeout",
+    details: ["name-lookup-timeout"],
     status: 504,
     proxyStatus: "dns_timeout",
+  },
+  // What an upstream only says by an alert. In TLS 1.3 it may come when the request is on its way.
+  {
+    source: "upstream",
+    types: ["TLSHandshakeFailure", "ReadError"],
+    details: ["cert-missing", "cert-refused", "tls-alpn", "unknown-name"],
+    status: 502,
+    proxyStatus: "tls_alert_received",
   },
   { source: "upstream", types: ["TLSHandshakeFailure"], status: 502, proxyStatus: "tls_protocol_error" },
   { source: "upstream", types: ["InvalidCert"], status: 502, proxyStatus: "tls_certificate_error" },
   {
     source: "upstream",
     types: ["ConnectionClosed", "ReadError", "WriteError", "H2Error"],
-    detail: "response-body",
+    details: ["response-body"],
     status: 502,
     proxyStatus: "http_response_incomplete",
   },
@@ -71,17 +79,18 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
   {
     source: "upstream",
     types: ["InvalidHTTPHeader"],
-    detail: "too-large",
+    details: ["too-large"],
     status: 502,
     proxyStatus: "http_response_header_section_size",
   },
   {
     source: "upstream",
     types: ["InvalidHTTPHeader"],
-    detail: "unknown-coding",
+    details: ["unknown-coding"],
     status: 502,
     proxyStatus: "http_response_transfer_coding",
   },
+  { source: "upstream", types: ["InvalidChunk"], status: 502, proxyStatus: "http_response_transfer_coding" },
   {
     source: "upstream",
     types: ["InvalidContentCoding"],
@@ -92,7 +101,6 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
     source: "upstream",
     types: [
       "InvalidHTTPHeader",
-      "InvalidChunk",
       "InvalidTrailerEnd",
       "UnexpectedData",
       "HandshakeError",
@@ -123,9 +131,14 @@ export function errorStatus(error: ProxyError): number {
  * refused connection, has the reason of that error.
  */
 export function proxyStatusError(error: ProxyError): ProxyStatusError | undefined {
+  return answerTo(reasonOf(error)).proxyStatus;
+}
+
+/** The error that `Proxy-Status` speaks of. */
+export function reasonOf(error: ProxyError): ProxyError {
   let reason = error;
   while (reason.type === "HTTPStatus" && reason.cause instanceof ProxyError) reason = reason.cause;
-  return answerTo(reason.source === "upstream" ? reason : error).proxyStatus;
+  return reason.source === "upstream" ? reason : error;
 }
 
 /** Whether an error of a client's session means that nothing reaches the client any more. */
@@ -137,12 +150,17 @@ function answerTo(error: ProxyError): ErrorAnswer {
   return ERROR_ANSWERS.find((answer) => fits(answer, error))!;
 }
 
-function fits({ source, types, detail, status }: ErrorAnswer, error: ProxyError): boolean {
+function fits({ source, types, details, status }: ErrorAnswer, error: ProxyError): boolean {
   if (source !== undefined && source !== error.source) return false;
   if (types !== undefined && !(types as readonly string[]).includes(error.type)) return false;
-  if (detail !== undefined && detail !== error.detail) return false;
+  if (details !== undefined && !hasOneOf(details, error)) return false;
   if (typeof status === "number") return true;
   // An interim status, or none, answers nothing.
   const named = error.status ?? 0;
   return status === "4xx" ? named >= 400 && named < 500 : named >= 200 && named <= 999;
+}
+
+function hasOneOf(details: readonly ErrorDetail[], error: ProxyError): boolean {
+  const root = error.rootError();
+  return [error.detail, root.detail].some((detail) => detail !== undefined && details.includes(detail));
 }

@@ -11,6 +11,7 @@ export type ProxyStatusError =
   | "connection_write_timeout"
   | "tls_protocol_error"
   | "tls_certificate_error"
+  | "tls_alert_received"
   | "http_request_error"
   | "http_request_denied"
   | "http_response_incomplete"

@@ -1,6 +1,6 @@
 import { checkOptionNames, checkOptionType, shown, type HttpPeer } from "@sluice/core";
 import { ERROR_TYPES, ProxyError } from "@sluice/error";
-import { proxyStatusError } from "./error-answers.ts";
+import { proxyStatusError, reasonOf } from "./error-answers.ts";
 
 /** How answers of the proxy's own say so, in `Proxy-Status` (RFC 9209). */
 export interface ProxyStatusOptions {
@@ -56,7 +56,7 @@ export class ProxyStatus {
     if (reason !== undefined) value += `;error=${reason}`;
     if (nextHop === true && peer !== undefined) value += `;next-hop=${toString(peer.address.text)}`;
     const meaning: string | undefined =
-      details === true ? (ERROR_TYPES as Record<string, string>)[error.type] : undefined;
+      details === true ? (ERROR_TYPES as Record<string, string>)[reasonOf(error).type] : undefined;
     return meaning === undefined ? value : `${value};details=${toString(meaning)}`;
   }
 }

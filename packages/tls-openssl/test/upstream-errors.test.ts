@@ -119,7 +119,8 @@ describe("an upstream whose TLS fails: 502, and the log says where to look", () 
     const asking = { ...ca.issue({ names: ["a.test"] }), ca: ca.cert, requestCert: true, rejectUnauthorized: true };
     await using upstream = await origin(tls(asking), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     await using proxy = await TlsProxy.start({ origin: upstream.address, peer: trusting });
-    expect((await fetch(`http://${proxy.address}/`)).status).toBe(502);
+    const answer = await fetch(`http://${proxy.address}/`);
+    expect([answer.status, answer.headers.get("proxy-status")]).toEqual([502, "sluice;error=tls_alert_received"]);
     expect(await proxy.logged("request failed")).toMatchObject({
       hint: "the upstream asks for a certificate of ours: see the peer's clientCert",
     });

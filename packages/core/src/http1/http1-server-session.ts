@@ -191,9 +191,8 @@ export class Http1ServerSession implements ServerSession {
     }
     if (this.#owedBytes > 0) {
       this.abort();
-      throw new ProxyError("PrematureBodyEnd", {
-        context: `the response body ended ${this.#owedBytes} bytes before its Content-Length`,
-      });
+      const context = `the response body ended ${this.#owedBytes} bytes before its Content-Length`;
+      throw ProxyError.internal("PrematureBodyEnd", context);
     }
     if (this.#framing === "chunked") this.#connection.write(this, lastChunkText(trailers), false);
     if (this.#lastBytes !== undefined) this.#connection.writeBytes(this, this.#lastBytes);

@@ -182,7 +182,7 @@ export class Http2ServerSession extends Http2Stream implements ServerSession {
     if (this.#owedBytes > 0) {
       const context = `the response body ended ${this.#owedBytes} bytes before its Content-Length`;
       this.abort();
-      throw new ProxyError("PrematureBodyEnd", { context });
+      throw ProxyError.internal("PrematureBodyEnd", context);
     }
     this.responseDone = true;
     if (trailers !== undefined && this.#framing !== "none" && hasTrailers(trailers)) this.#lastFields = trailers;

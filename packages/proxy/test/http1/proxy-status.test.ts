@@ -1,4 +1,4 @@
-import { type HttpProxyOptions } from "@sluice/proxy";
+import { HttpPeer, ProxyError, type HttpProxyOptions } from "@sluice/proxy";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { answering, Origin } from "../support/origin.ts";
 import { get, startProxy, type TestApp } from "../support/proxy.ts";
@@ -42,7 +42,19 @@ describe("an answer to a failed request says why", () => {
     const client = await proxy.send(get());
     expect((await client.rest()).toString()).not.toContain("Proxy-Status");
     await proxy.whenFinished();
-    expect(proxy.errors).toMatchObject([{ type: "InvalidChunk", proxy_status: "http_protocol_error", cut: true }]);
+    expect(proxy.errors).toMatchObject([
+      { type: "InvalidChunk", proxy_status: "http_response_transfer_coding", cut: true },
+    ]);
+  });
+
+  test("details speak of the error that the reason speaks of, also where a hook gave another status", async () => {
+    const app: TestApp<object> = {
+      upstreamPeer: () => new HttpPeer("127.0.0.1:1"),
+      failToConnect: (_session, _peer, _ctx, error) => ProxyError.httpStatus(503, "sorry", error),
+    };
+    expect(await fieldOf(app, { proxyStatus: { details: true } })).toBe(
+      'sluice;error=connection_refused;details="the system reported: connection refused"',
+    );
   });
 
   test("a request that cannot be read", async () => {
