@@ -27,3 +27,8 @@ test.each<[KnownErrorType, ErrorDetail | undefined, RegExp]>([
   const error = ProxyError.upstream(type, "a name that does not fit");
   expect(errorHint(detail === undefined ? error : error.setDetail(detail), false)).toMatch(hint);
 });
+
+test("a request head that is too large for an upstream of HTTP/2 has a hint of its own", () => {
+  const error = ProxyError.internal("InvalidHTTPHeader", "a request head of 200 bytes").setDetail("too-large");
+  expect(errorHint(error, false)).toMatch(/too large for the upstream/);
+});

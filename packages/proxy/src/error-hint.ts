@@ -56,6 +56,8 @@ export function errorHint(error: ProxyError, reused: boolean): string | undefine
     case "WriteTimedout":
       return byUpstream ? "the upstream takes the request more slowly than the peer's writeMs allows" : undefined;
     case "InvalidHTTPHeader":
+      if (error.source === "internal" && root.detail === "too-large")
+        return "the request's head is too large for the upstream: the client's cookies, or fields that a filter adds; HTTP/1 may take more";
       if (!byUpstream) return undefined;
       if (root.detail === "not-http")
         return "the upstream does not speak HTTP/1 here: TLS, HTTP/2 (see minHttpVersion of the peer) or another port?";

@@ -37,9 +37,12 @@ export function checkRequest(header: RequestHeader, kind: Http2RequestKind, maxL
   const { target } = header;
   const maxBytes = Math.min(maxListBytes, MAX_HEAD_BYTES);
   if (roughBytes(header) > maxBytes && listBytes(header) > maxBytes) {
-    throw unsayable(
-      `a request head of more than ${maxBytes} bytes, which is the most that is sent on this HTTP/2 connection`,
-    );
+    const whose =
+      maxListBytes < MAX_HEAD_BYTES
+        ? "that the upstream takes by HTTP/2 (SETTINGS_MAX_HEADER_LIST_SIZE)"
+        : "that are sent by HTTP/2";
+    const context = `a request head of ${listBytes(header)} bytes, of ${maxBytes} ${whose}`;
+    throw unsayable(context).setDetail("too-large");
   }
   if (kind === "connect") return;
   const authority = header.get("host");

@@ -783,6 +783,13 @@ test("an exchange that is given up is cancelled, and no event follows", async ()
   next.release();
 });
 
+test("a head that is larger than the upstream takes is an error that says whose limit it is", async () => {
+  await using origin = await FrameOrigin.start(async () => undefined, { [6]: 100 });
+  const { error } = await ask(await connector.connect(h2c(origin)), { fields: { "X-Large": "a".repeat(100) } }).over;
+  expect(error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal", detail: "too-large" });
+  expect(error!.context).toContain("of 100 that the upstream takes by HTTP/2 (SETTINGS_MAX_HEADER_LIST_SIZE)");
+});
+
 test("a head that is too large to send is not the upstream's fault, and disturbs no other request", async () => {
   const go = Promise.withResolvers<void>();
   await using origin = await nodeH2Origin((stream) => {
@@ -793,8 +800,8 @@ test("a head that is too large to send is not the upstream's fault, and disturbs
   const beside = ask(other);
   const session = connector.reuse(peer)!;
   const { error } = await ask(session, { fields: { "X-Large": "a".repeat(70_000) } }).over;
-  expect(error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal", retry: false });
-  expect(error!.context).toContain("65536 bytes");
+  expect(error).toMatchObject({ type: "InvalidHTTPHeader", source: "internal", detail: "too-large", retry: false });
+  expect(error!.context).toMatch(/^a request head of 70\d{3} bytes, of 65536 that are sent by HTTP\/2$/);
   const next = connector.reuse(peer)!;
   const behind = ask(next);
   go.resolve();
