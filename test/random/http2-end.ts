@@ -45,8 +45,8 @@ export interface Http2EndOptions {
 
 /**
  * One end of a connection of HTTP/2, frame by frame, which does at random what an end may do as it likes: sizes of frames, padding,
- * fields in more than one frame, windows and when they open again, and where the bytes are cut. The other side has to keep to windows,
- * and to say no more on a stream behind its end.
+ * fields in more than one frame, windows and when they open again, and where the bytes are cut. The other side has to keep to windows
+ * and to how many streams it may open, and to say no more on a stream behind its end.
  */
 export class Http2End {
   readonly streams: Map<number, Http2EndStream> = new Map();
@@ -68,6 +68,8 @@ export class Http2End {
   readonly #socket: Duplex;
   readonly #decoder = new HpackDecoder();
   readonly #windowsAsked: number[] = [];
+  /** Streams that the other side may have open. */
+  readonly #maxStreams: number;
   #receiveWindowBytes = DEFAULT_WINDOW_BYTES;
   #awaitsPreface: boolean;
   #rest: Buffer = Buffer.alloc(0);
@@ -82,6 +84,7 @@ export class Http2End {
     this.#socket = socket;
     this.#options = options;
     this.below = below;
+    this.#maxStreams = settings[MAX_CONCURRENT_STREAMS] ?? Number.POSITIVE_INFINITY;
     this.#awaitsPreface = role === "server";
     const onOver = (): void => {
       this.over = true;
@@ -258,6 +261,7 @@ export class Http2End {
     const known = this.streams.get(streamId);
     if (known !== undefined) known.onFields(fields, ends, this.#options.role);
     else if (this.#options.role === "server" && streamId > this.lastStreamId) {
+      if (this.streams.size >= this.#maxStreams) this.#fail(`opens more than ${this.#maxStreams} streams`);
       const stream = this.#newStream(streamId);
       stream.onFields(fields, ends, "server");
       this.#options.onStream?.(stream);
