@@ -154,6 +154,64 @@ describe("a response that is cut behind others", () => {
     expect(served.got.ended).toBe(true);
   });
 
+  describe("where the end of the connection would be taken for its end", () => {
+    const ENDS_BY_CLOSING = "GET / HTTP/1.0\r\n\r\n";
+
+    /** The second is broken off after `ms`. */
+    function serveCut(ms: number): Served {
+      return serve(
+        async ({ session }) => {
+          if (served.requests.length < 2) return respond(session, 200, "whole");
+          session.writeHeader(ResponseHeader.build(200), false);
+          session.writeBody(Buffer.from("ab"));
+          if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+          session.abort();
+        },
+        { lingerMs: 1000 },
+      );
+    }
+    let served: Served;
+
+    test("does not take them from a client that reads late, and shows by a reset", async () => {
+      freezeTime();
+      served = serveCut(0);
+      served.client.pause();
+      await served.send(GET + ENDS_BY_CLOSING);
+      await advance(900);
+      served.client.resume();
+      await served.pair.flush();
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwholeHTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nab$/);
+      expect(served.got.events).toEqual(["data"]);
+      await advance(100);
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+      expect(served.closedCount()).toBe(1);
+      expect(served.connection.summary.reason).toBe("cut");
+    });
+
+    test("shows at once when they have had that time", async () => {
+      freezeTime();
+      served = serveCut(1000);
+      await served.send(GET + ENDS_BY_CLOSING);
+      await advance(1000);
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+      expect(served.closedCount()).toBe(1);
+    });
+
+    test("shows at the end of a server that does not wait", async () => {
+      freezeTime();
+      served = serveCut(0);
+      await served.send(GET + ENDS_BY_CLOSING);
+      served.connection.destroy();
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+    });
+  });
+
   test("nothing is said behind it: what its app still writes goes nowhere, and takes nothing from the client", async () => {
     const served = serve(
       async ({ session }) => {
@@ -1370,6 +1428,31 @@ describe("time", () => {
     await served.pair.flush();
     expect(served.got.text.endsWith(body)).toBe(true);
   });
+
+  test.each([
+    ["by keepAliveMs", "idle-timeout", () => undefined],
+    ["as the server stops", "server-stop", ({ connection }: Served) => connection.shutdown()],
+  ])(
+    "what a client has not read yet is not taken by a request that comes behind the end of its idle connection: %s",
+    async (_, reason, end) => {
+      const served = serve((seen) => respond(seen.session, 200, "whole"), { keepAliveMs: 1000, lingerMs: 500 });
+      // So much may stand in the buffers of both systems; here it is less.
+      Object.defineProperty(served.pair.local, "bytesWritten", { value: 100_000 });
+      served.client.pause();
+      await served.send(GET);
+      end(served);
+      await advance(1000);
+      await served.send(GET);
+      served.client.resume();
+      await served.pair.flush();
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole$/);
+      expect(served.got.ended).toBe(true);
+      expect(served.requests).toHaveLength(1);
+      await advance(500);
+      expect(served.closedCount()).toBe(1);
+      expect(served.connection.summary.reason).toBe(reason);
+    },
+  );
 
   test.each(["\r", "\r\n", "\r\n\r\n"])("%j behind a request is not the beginning of another", async (empty) => {
     const served = serve(answer, { keepAliveMs: 90_000, headMs: 60_000 });

@@ -14,7 +14,7 @@ import { BodyDrain } from "./body-drain.ts";
 import * as clientErrors from "./client-errors.ts";
 import { Http1RequestIntake } from "./http1-request-intake.ts";
 import { Http1ServerSession } from "./http1-server-session.ts";
-import { Lingering } from "./lingering.ts";
+import { LARGE_BYTES, Lingering, mayStillRead } from "./lingering.ts";
 import { malformed } from "./reject.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 import type { WriteLimits } from "./write-watch.ts";
@@ -24,7 +24,7 @@ import type { WriteLimits } from "./write-watch.ts";
  * - `head`: waiting for a request, or in the middle of its head → `exchange`, `lingering`
  * - `exchange`: a session exists; its body may still be arriving → `head`, `draining`, `lingering`, also before the session is over
  * - `draining`: the response is complete, and the rest of the body is dropped → `head`, `lingering`
- * - `lingering`: our direction is ended; what the client still sends is dropped → closed
+ * - `lingering`: nothing more is written, mostly our direction is ended; what the client still sends is dropped → closed
  */
 type State = "head" | "exchange" | "draining" | "lingering";
 
@@ -69,6 +69,10 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #endsByClosing = false;
   /** The last response was broken off. */
   #cutShort = false;
+  /** An end would be taken for that of a response which was broken off. */
+  #endsByReset = false;
+  /** It was closed as idle. */
+  #wasIdle = false;
 
   /**
    * @param onClosed Called once, when the stream is gone.
@@ -120,7 +124,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   get #closeReason(): ConnectionCloseReason {
     if (this.#state === "lingering") {
       if (this.#cutShort) return "cut";
-      return this.shuttingDown ? "server-stop" : "last-response";
+      if (this.shuttingDown) return "server-stop";
+      return this.#wasIdle ? "idle-timeout" : "last-response";
     }
     if (this.streamError !== undefined) return "error";
     // A client may have ended its direction of a tunnel long before.
@@ -131,7 +136,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /**
    * Behind a quiet turn, so that a request that has just arrived is answered. (Once it is, another may be on the way: the connection is
-   * as good as one that was used now.)
+   * as good as one that was used now.) Who may still be reading is lingered for: a request of his would else take what he has not read.
    */
   #closeIfIdle(): void {
     const requests = this.#requests;
@@ -141,9 +146,19 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       this.#takesLast = this.unsentBytes > 0;
       if (this.#takesLast) this.watchUnsent();
       // A client that was still taking its response may ask again now that it has it.
-      if (this.#takesLast || took) this.#awaitRequest(nowMs());
-      else this.stream.destroy();
+      if (this.#takesLast || took) {
+        this.#idleSinceMs = nowMs();
+        this.#awaitRequest(this.#idleSinceMs);
+      } else if (this.#mayStillRead) {
+        this.#wasIdle = true;
+        this.#close();
+      } else this.stream.destroy();
     });
+  }
+
+  /** Of the answers that have left, not all need to have reached the client. */
+  get #mayStillRead(): boolean {
+    return (this.stream.bytesWritten ?? 0) > LARGE_BYTES && mayStillRead(this.#idleSinceMs, this.options);
   }
 
   /** Ends at once, because the server does. */
@@ -161,7 +176,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     // It was told as served.
     this.writeLate();
     const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
-    if (looksDone) this.reset();
+    if (looksDone || this.#endsByReset) this.reset();
     else stream.destroy();
   }
 
@@ -240,15 +255,32 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #breakOff(session: Http1ServerSession): void {
     if (this.closed || this.stream.destroyed || this.#state === "lingering") return;
     this.#cutShort = true;
-    if (session.wouldLookDone || !this.#mayLose) {
+    if (!this.#mayLose) {
       this.#cut(session);
       return;
     }
-    this.#close(session);
+    if (!session.wouldLookDone) this.#close(session);
+    else if (!this.#resetLater(session)) return;
     // As by a close that comes at once: whoever still works on it does so for nobody.
     process.nextTick(() => {
       if (session === this.session) session.fail(clientErrors.connectionGone(undefined));
     });
+  }
+
+  /**
+   * Only a reset shows that the response was cut, and it takes what came before, too: so it waits as long as a client may take for that.
+   * Returns `false` if that time is over, and it is done.
+   */
+  #resetLater(session: Http1ServerSession): boolean {
+    this.flush();
+    const waitMs = this.options.lingerMs - (nowMs() - session.headReadAtMs);
+    if (waitMs <= 0 && this.stream.writableLength === 0) {
+      this.#cut(session);
+      return false;
+    }
+    this.#endsByReset = true;
+    this.#linger(session, Math.max(waitMs, 1));
+    return true;
   }
 
   /**
@@ -456,17 +488,18 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #close(session?: Http1ServerSession): void {
     if (this.closed) return;
     this.flush();
-    if (this.peerEnded && this.stream.writableLength === 0) {
-      this.stream.end();
-      return;
-    }
+    const over = this.peerEnded && this.stream.writableLength === 0;
+    this.stream.end();
+    if (!over) this.#linger(session, this.options.lingerMs);
+  }
+
+  #linger(session: Http1ServerSession | undefined, waitMs: number): void {
     this.#state = "lingering";
     this.ended = true;
     this.input = undefined;
     this.readingPaused = false;
-    this.#lingering = new Lingering(this.stream, this.readDeadline, this.options.lingerMs, this.limitsOf(session), () =>
-      this.#cut(),
-    );
+    const limits = this.limitsOf(session);
+    this.#lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, () => this.#cut());
     this.updateReading();
   }
 

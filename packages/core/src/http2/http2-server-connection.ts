@@ -4,6 +4,7 @@ import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/con
 import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import * as clientErrors from "../http1/client-errors.ts";
+import { LARGE_BYTES, mayStillRead } from "../http1/lingering.ts";
 import { queuedBytes } from "../http1/write-watch.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -26,10 +27,6 @@ const BUSY_LATELY_MS = 1000;
 const MAX_CUT_MS = 100;
 /** How often a client that goes on reading gets its time to close once more. */
 const MAX_LINGERS = 20;
-/** A response of more may stand before a client that reads slowly, in the buffers of both systems, when it has left us. */
-const LARGE_BYTES = 65_536;
-/** How long it may stand there without a word of the client, if `writeMs` sets no less. */
-const MAX_UNHEARD_MS = 60_000;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
@@ -207,7 +204,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   /** By windows as large as its response, a client has no need to say that it reads. */
   get #mayStillRead(): boolean {
-    return nowMs() - this.#largeAtMs < Math.min(this.options.writeMs || MAX_UNHEARD_MS, MAX_UNHEARD_MS);
+    return mayStillRead(this.#largeAtMs, this.options);
   }
 
   /**
