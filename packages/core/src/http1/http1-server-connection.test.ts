@@ -1517,6 +1517,69 @@ describe("time", () => {
   });
 });
 
+describe("a response that is told as served, and has not left", () => {
+  const told = (): unknown[] =>
+    lines
+      .map((line) => JSON.parse(line) as { msg: string; err: { message: string } })
+      .map(({ msg, err }) => [msg, err]);
+  const slow = { highWaterMark: 1000, toRemote: { windowBytes: 1000 } };
+
+  test("is told when the server ends, as is why its connection closed", async () => {
+    const served = serve((seen) => respond(seen.session, 200, "x".repeat(20_000)), {}, slow);
+    served.client.pause();
+    await served.send(GET);
+    expect(lines).toEqual([]);
+    served.connection.destroy();
+    await served.pair.flush();
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("server stops") })],
+    ]);
+    expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test("also where another request is served meanwhile", async () => {
+    const answered = (seen: SeenRequest): Promise<void> | void =>
+      served.requests.length < 2 ? respond(seen.session, 200, "x".repeat(20_000)) : never;
+    const served = serve(answered, {}, slow);
+    served.client.pause();
+    await served.send(GET + GET);
+    expect(served.requests).toHaveLength(2);
+    served.connection.destroy();
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("server stops") })],
+    ]);
+    expect(served.requests[1]!.session.error?.message).toContain("server stops");
+  });
+
+  test("is told when its client does not take it in time behind the last", async () => {
+    freezeTime();
+    const served = serve(
+      (seen) => {
+        seen.session.disableKeepAlive();
+        respond(seen.session, 200, "x".repeat(20_000));
+      },
+      { lingerMs: 1000, writeMs: 2000 },
+      slow,
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(5000);
+    expect(served.closedCount()).toBe(1);
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("2000 ms") })],
+    ]);
+    expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test("is not told of one that has left", async () => {
+    const served = serve();
+    await served.send(GET);
+    served.connection.destroy();
+    await served.pair.flush();
+    expect(lines).toEqual([]);
+  });
+});
+
 describe("an app that fails", () => {
   test("by rejecting is logged, and the connection is cut", async () => {
     const served = serve(() => Promise.reject(new Error("broken app")));

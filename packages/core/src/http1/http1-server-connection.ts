@@ -69,6 +69,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #endsByClosing = false;
   /** The last response was broken off. */
   #cutShort = false;
+  /** Not all that was told as served has left when we closed. */
+  #hadUnsent = false;
   /** An end would be taken for that of a response which was broken off. */
   #endsByReset = false;
   /** It was closed as idle. */
@@ -122,6 +124,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   get #closeReason(): ConnectionCloseReason {
+    if (this.#hadUnsent) return "cut";
     if (this.#state === "lingering") {
       if (this.#cutShort) return "cut";
       if (this.shuttingDown) return "server-stop";
@@ -167,6 +170,18 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.#cutByStop = session !== undefined && session.error === undefined && !session.responseDone;
     if (this.#state === "head" && !this.congested && this.hasPartOfHead()) this.refuse(clientErrors.serverStops());
     else session?.fail(clientErrors.serverStops());
+    if (session === undefined || session.responseDone || session.response === undefined) {
+      this.#cutServed(clientErrors.serverStops);
+    } else this.#cut();
+  }
+
+  /** Closes at once. What has not left are responses that we were given whole; their requests are told as served, so this is told. */
+  #cutServed(why: () => ProxyError): void {
+    this.writeLate();
+    if (this.stream.writableLength > 0) {
+      this.#hadUnsent = true;
+      log.warn({ client: this.digest.remoteAddress, err: why() }, "cut a client");
+    }
     this.#cut();
   }
 
@@ -499,7 +514,8 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.input = undefined;
     this.readingPaused = false;
     const limits = this.limitsOf(session);
-    this.#lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, () => this.#cut());
+    const cut = (): void => this.#cutServed(() => clientErrors.takesTooSlowly(limits));
+    this.#lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, cut);
     this.updateReading();
   }
 
@@ -523,10 +539,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   protected onStalled(): void {
-    const error = clientErrors.takesTooSlowly(this.watchedLimits ?? this.options);
-    // The response was given to us whole, and its request is told as served.
-    if (this.session === undefined) log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
-    else this.session.fail(error);
+    const why = (): ProxyError => clientErrors.takesTooSlowly(this.watchedLimits ?? this.options);
+    if (this.session === undefined) {
+      this.#cutServed(why);
+      return;
+    }
+    this.session.fail(why());
     this.#cut();
   }
 }

@@ -76,6 +76,9 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #requests = 0;
   /** It is over, and all that was asked for was answered. */
   #isWhole = false;
+  /** Something was still leaving when the server ended. */
+  #leavesAtStop = false;
+  #toldCut = false;
   /** When the last large response had left. */
   #largeAtMs = Number.NEGATIVE_INFINITY;
   /** Bytes that had come when last looked at, and how often it was waited for more. */
@@ -136,6 +139,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   destroy(): void {
     this.shuttingDown = true;
+    this.#leavesAtStop = this.#stream.writableLength > 0;
     if (this.over) {
       // What is still leaving has had its time.
       this.#isWhole = false;
@@ -143,8 +147,17 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       return;
     }
     this.#reason = this.#busy() ? "cut" : "server-stop";
+    for (const session of this.#sessions) if (session.responseDone) this.#tellCut(clientErrors.serverStops);
     this.#failAll(() => clientErrors.serverStops());
     this.#cut(NO_ERROR, "the server stops");
+  }
+
+  /** Of responses that were given to us whole, whose requests are told as served, not all leaves. */
+  #tellCut(why: () => ProxyError): void {
+    if (this.#toldCut) return;
+    this.#toldCut = true;
+    this.#reason = "cut";
+    log.warn({ client: this.digest.remoteAddress, err: why() }, "cut a client");
   }
 
   /** @internal The client does not take what is there for a stream. */
@@ -196,8 +209,10 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   /** The client had its time to close; but the last of its responses may still be leaving. */
   #endWaiting(): void {
-    if (!this.#isWhole) this.#stream.destroy();
-    else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
+    if (!this.#isWhole) {
+      if (this.#leavesAtStop && this.#stream.writableLength > 0) this.#tellCut(clientErrors.serverStops);
+      this.#stream.destroy();
+    } else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
     else if (this.#readsOn() || (this.#lingers === 0 && this.#mayStillRead)) this.#deadline.set(this.options.lingerMs);
     else this.#stream.destroy();
   }
@@ -363,9 +378,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #sweep(): void {
     for (const session of this.#sessions) session.checkWrites();
     if (this.#takesNothing()) {
-      const error = clientErrors.takesTooSlowly(this.options);
-      log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
-      this.#reason = "cut";
+      this.#tellCut(() => clientErrors.takesTooSlowly(this.options));
       this.#failAll(() => clientErrors.takesTooSlowly(this.options));
       this.#cut(NO_ERROR, "it takes nothing");
       return;
