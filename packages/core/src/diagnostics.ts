@@ -59,7 +59,8 @@ export interface ConnectionAcceptedMessage {
  * - `last-response`: we closed it behind a response that was the last, by its own word or the client's.
  * - `idle-timeout`: no request came within `keepAliveMs`.
  * - `server-stop`: the service stops.
- * - `cut`: we broke it off in the middle of a request: its response failed, or the client took no bytes.
+ * - `cut`: we broke it off in the middle of a request: its response failed, or the client took no bytes; or before all of a response had
+ *   left, whose request is told as served: that is a line of the log.
  */
 export type ConnectionCloseReason = "client" | "error" | "last-response" | "idle-timeout" | "server-stop" | "cut";
 

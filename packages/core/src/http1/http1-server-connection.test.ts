@@ -154,6 +154,64 @@ describe("a response that is cut behind others", () => {
     expect(served.got.ended).toBe(true);
   });
 
+  describe("where the end of the connection would be taken for its end", () => {
+    const ENDS_BY_CLOSING = "GET / HTTP/1.0\r\n\r\n";
+
+    /** The second is broken off after `ms`. */
+    function serveCut(ms: number): Served {
+      return serve(
+        async ({ session }) => {
+          if (served.requests.length < 2) return respond(session, 200, "whole");
+          session.writeHeader(ResponseHeader.build(200), false);
+          session.writeBody(Buffer.from("ab"));
+          if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+          session.abort();
+        },
+        { lingerMs: 1000 },
+      );
+    }
+    let served: Served;
+
+    test("does not take them from a client that reads late, and shows by a reset", async () => {
+      freezeTime();
+      served = serveCut(0);
+      served.client.pause();
+      await served.send(GET + ENDS_BY_CLOSING);
+      await advance(900);
+      served.client.resume();
+      await served.pair.flush();
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwholeHTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nab$/);
+      expect(served.got.events).toEqual(["data"]);
+      await advance(100);
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+      expect(served.closedCount()).toBe(1);
+      expect(served.connection.summary.reason).toBe("cut");
+    });
+
+    test("shows at once when they have had that time", async () => {
+      freezeTime();
+      served = serveCut(1000);
+      await served.send(GET + ENDS_BY_CLOSING);
+      await advance(1000);
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+      expect(served.closedCount()).toBe(1);
+    });
+
+    test("shows at the end of a server that does not wait", async () => {
+      freezeTime();
+      served = serveCut(0);
+      await served.send(GET + ENDS_BY_CLOSING);
+      served.connection.destroy();
+      await served.pair.flush();
+      expect(served.got.ended).toBe(false);
+      expect(served.got.error?.code).toBe("ECONNRESET");
+    });
+  });
+
   test("nothing is said behind it: what its app still writes goes nowhere, and takes nothing from the client", async () => {
     const served = serve(
       async ({ session }) => {
@@ -1371,6 +1429,31 @@ describe("time", () => {
     expect(served.got.text.endsWith(body)).toBe(true);
   });
 
+  test.each([
+    ["by keepAliveMs", "idle-timeout", () => undefined],
+    ["as the server stops", "server-stop", ({ connection }: Served) => connection.shutdown()],
+  ])(
+    "what a client has not read yet is not taken by a request that comes behind the end of its idle connection: %s",
+    async (_, reason, end) => {
+      const served = serve((seen) => respond(seen.session, 200, "whole"), { keepAliveMs: 1000, lingerMs: 500 });
+      // So much may stand in the buffers of both systems; here it is less.
+      Object.defineProperty(served.pair.local, "bytesWritten", { value: 100_000 });
+      served.client.pause();
+      await served.send(GET);
+      end(served);
+      await advance(1000);
+      await served.send(GET);
+      served.client.resume();
+      await served.pair.flush();
+      expect(served.got.text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nwhole$/);
+      expect(served.got.ended).toBe(true);
+      expect(served.requests).toHaveLength(1);
+      await advance(500);
+      expect(served.closedCount()).toBe(1);
+      expect(served.connection.summary.reason).toBe(reason);
+    },
+  );
+
   test.each(["\r", "\r\n", "\r\n\r\n"])("%j behind a request is not the beginning of another", async (empty) => {
     const served = serve(answer, { keepAliveMs: 90_000, headMs: 60_000 });
     await served.send(GET);
@@ -1431,6 +1514,69 @@ describe("time", () => {
     await turn();
     expect(served.closedCount()).toBe(1);
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("a response that is told as served, and has not left", () => {
+  const told = (): unknown[] =>
+    lines
+      .map((line) => JSON.parse(line) as { msg: string; err: { message: string } })
+      .map(({ msg, err }) => [msg, err]);
+  const slow = { highWaterMark: 1000, toRemote: { windowBytes: 1000 } };
+
+  test("is told when the server ends, as is why its connection closed", async () => {
+    const served = serve((seen) => respond(seen.session, 200, "x".repeat(20_000)), {}, slow);
+    served.client.pause();
+    await served.send(GET);
+    expect(lines).toEqual([]);
+    served.connection.destroy();
+    await served.pair.flush();
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("server stops") })],
+    ]);
+    expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test("also where another request is served meanwhile", async () => {
+    const answered = (seen: SeenRequest): Promise<void> | void =>
+      served.requests.length < 2 ? respond(seen.session, 200, "x".repeat(20_000)) : never;
+    const served = serve(answered, {}, slow);
+    served.client.pause();
+    await served.send(GET + GET);
+    expect(served.requests).toHaveLength(2);
+    served.connection.destroy();
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("server stops") })],
+    ]);
+    expect(served.requests[1]!.session.error?.message).toContain("server stops");
+  });
+
+  test("is told when its client does not take it in time behind the last", async () => {
+    freezeTime();
+    const served = serve(
+      (seen) => {
+        seen.session.disableKeepAlive();
+        respond(seen.session, 200, "x".repeat(20_000));
+      },
+      { lingerMs: 1000, writeMs: 2000 },
+      slow,
+    );
+    served.client.pause();
+    await served.send(GET);
+    await advance(5000);
+    expect(served.closedCount()).toBe(1);
+    expect(told()).toEqual([
+      ["cut a client", expect.objectContaining({ message: expect.stringContaining("2000 ms") })],
+    ]);
+    expect(served.connection.summary.reason).toBe("cut");
+  });
+
+  test("is not told of one that has left", async () => {
+    const served = serve();
+    await served.send(GET);
+    served.connection.destroy();
+    await served.pair.flush();
+    expect(lines).toEqual([]);
   });
 });
 

@@ -14,7 +14,7 @@ import { BodyDrain } from "./body-drain.ts";
 import * as clientErrors from "./client-errors.ts";
 import { Http1RequestIntake } from "./http1-request-intake.ts";
 import { Http1ServerSession } from "./http1-server-session.ts";
-import { Lingering } from "./lingering.ts";
+import { LARGE_BYTES, Lingering, mayStillRead } from "./lingering.ts";
 import { malformed } from "./reject.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 import type { WriteLimits } from "./write-watch.ts";
@@ -24,7 +24,7 @@ import type { WriteLimits } from "./write-watch.ts";
  * - `head`: waiting for a request, or in the middle of its head → `exchange`, `lingering`
  * - `exchange`: a session exists; its body may still be arriving → `head`, `draining`, `lingering`, also before the session is over
  * - `draining`: the response is complete, and the rest of the body is dropped → `head`, `lingering`
- * - `lingering`: our direction is ended; what the client still sends is dropped → closed
+ * - `lingering`: nothing more is written, mostly our direction is ended; what the client still sends is dropped → closed
  */
 type State = "head" | "exchange" | "draining" | "lingering";
 
@@ -69,6 +69,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #endsByClosing = false;
   /** The last response was broken off. */
   #cutShort = false;
+  /** Not all that was told as served has left when we closed. */
+  #hadUnsent = false;
+  /** An end would be taken for that of a response which was broken off. */
+  #endsByReset = false;
+  /** It was closed as idle. */
+  #wasIdle = false;
 
   /**
    * @param onClosed Called once, when the stream is gone.
@@ -118,9 +124,11 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   get #closeReason(): ConnectionCloseReason {
+    if (this.#hadUnsent) return "cut";
     if (this.#state === "lingering") {
       if (this.#cutShort) return "cut";
-      return this.shuttingDown ? "server-stop" : "last-response";
+      if (this.shuttingDown) return "server-stop";
+      return this.#wasIdle ? "idle-timeout" : "last-response";
     }
     if (this.streamError !== undefined) return "error";
     // A client may have ended its direction of a tunnel long before.
@@ -131,7 +139,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
 
   /**
    * Behind a quiet turn, so that a request that has just arrived is answered. (Once it is, another may be on the way: the connection is
-   * as good as one that was used now.)
+   * as good as one that was used now.) Who may still be reading is lingered for: a request of his would else take what he has not read.
    */
   #closeIfIdle(): void {
     const requests = this.#requests;
@@ -141,9 +149,19 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       this.#takesLast = this.unsentBytes > 0;
       if (this.#takesLast) this.watchUnsent();
       // A client that was still taking its response may ask again now that it has it.
-      if (this.#takesLast || took) this.#awaitRequest(nowMs());
-      else this.stream.destroy();
+      if (this.#takesLast || took) {
+        this.#idleSinceMs = nowMs();
+        this.#awaitRequest(this.#idleSinceMs);
+      } else if (this.#mayStillRead) {
+        this.#wasIdle = true;
+        this.#close();
+      } else this.stream.destroy();
     });
+  }
+
+  /** Of the answers that have left, not all need to have reached the client. */
+  get #mayStillRead(): boolean {
+    return (this.stream.bytesWritten ?? 0) > LARGE_BYTES && mayStillRead(this.#idleSinceMs, this.options);
   }
 
   /** Ends at once, because the server does. */
@@ -152,6 +170,18 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.#cutByStop = session !== undefined && session.error === undefined && !session.responseDone;
     if (this.#state === "head" && !this.congested && this.hasPartOfHead()) this.refuse(clientErrors.serverStops());
     else session?.fail(clientErrors.serverStops());
+    if (session === undefined || session.responseDone || session.response === undefined) {
+      this.#cutServed(clientErrors.serverStops);
+    } else this.#cut();
+  }
+
+  /** Closes at once. What has not left are responses that we were given whole; their requests are told as served, so this is told. */
+  #cutServed(why: () => ProxyError): void {
+    this.writeLate();
+    if (this.stream.writableLength > 0) {
+      this.#hadUnsent = true;
+      log.warn({ client: this.digest.remoteAddress, err: why() }, "cut a client");
+    }
     this.#cut();
   }
 
@@ -161,7 +191,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     // It was told as served.
     this.writeLate();
     const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
-    if (looksDone) this.reset();
+    if (looksDone || this.#endsByReset) this.reset();
     else stream.destroy();
   }
 
@@ -240,15 +270,32 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #breakOff(session: Http1ServerSession): void {
     if (this.closed || this.stream.destroyed || this.#state === "lingering") return;
     this.#cutShort = true;
-    if (session.wouldLookDone || !this.#mayLose) {
+    if (!this.#mayLose) {
       this.#cut(session);
       return;
     }
-    this.#close(session);
+    if (!session.wouldLookDone) this.#close(session);
+    else if (!this.#resetLater(session)) return;
     // As by a close that comes at once: whoever still works on it does so for nobody.
     process.nextTick(() => {
       if (session === this.session) session.fail(clientErrors.connectionGone(undefined));
     });
+  }
+
+  /**
+   * Only a reset shows that the response was cut, and it takes what came before, too: so it waits as long as a client may take for that.
+   * Returns `false` if that time is over, and it is done.
+   */
+  #resetLater(session: Http1ServerSession): boolean {
+    this.flush();
+    const waitMs = this.options.lingerMs - (nowMs() - session.headReadAtMs);
+    if (waitMs <= 0 && this.stream.writableLength === 0) {
+      this.#cut(session);
+      return false;
+    }
+    this.#endsByReset = true;
+    this.#linger(session, Math.max(waitMs, 1));
+    return true;
   }
 
   /**
@@ -456,17 +503,19 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #close(session?: Http1ServerSession): void {
     if (this.closed) return;
     this.flush();
-    if (this.peerEnded && this.stream.writableLength === 0) {
-      this.stream.end();
-      return;
-    }
+    const over = this.peerEnded && this.stream.writableLength === 0;
+    this.stream.end();
+    if (!over) this.#linger(session, this.options.lingerMs);
+  }
+
+  #linger(session: Http1ServerSession | undefined, waitMs: number): void {
     this.#state = "lingering";
     this.ended = true;
     this.input = undefined;
     this.readingPaused = false;
-    this.#lingering = new Lingering(this.stream, this.readDeadline, this.options.lingerMs, this.limitsOf(session), () =>
-      this.#cut(),
-    );
+    const limits = this.limitsOf(session);
+    const cut = (): void => this.#cutServed(() => clientErrors.takesTooSlowly(limits));
+    this.#lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, cut);
     this.updateReading();
   }
 
@@ -490,10 +539,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   protected onStalled(): void {
-    const error = clientErrors.takesTooSlowly(this.watchedLimits ?? this.options);
-    // The response was given to us whole, and its request is told as served.
-    if (this.session === undefined) log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
-    else this.session.fail(error);
+    const why = (): ProxyError => clientErrors.takesTooSlowly(this.watchedLimits ?? this.options);
+    if (this.session === undefined) {
+      this.#cutServed(why);
+      return;
+    }
+    this.session.fail(why());
     this.#cut();
   }
 }

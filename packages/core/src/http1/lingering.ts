@@ -1,6 +1,18 @@
 import type { ByteStream } from "../net/byte-stream.ts";
+import { nowMs } from "../net/clock.ts";
 import type { Deadline } from "../net/deadline.ts";
 import { sendWindowMs, type WriteLimits } from "./write-watch.ts";
+
+/** More than this may stand before a client that reads slowly, in the buffers of both systems, when it has left us. */
+export const LARGE_BYTES = 65_536;
+
+/** How long it may stand there without a word of the client, if `writeMs` sets no less. */
+const MAX_UNHEARD_MS = 60_000;
+
+/** Whether a client may still be reading what left us at `leftAtMs`. */
+export function mayStillRead(leftAtMs: number, { writeMs }: Pick<WriteLimits, "writeMs">): boolean {
+  return nowMs() - leftAtMs < Math.min(writeMs || MAX_UNHEARD_MS, MAX_UNHEARD_MS);
+}
 
 /**
  * The end of a connection whose client may still be sending: our direction ends, and we read on for a while. Closing with
@@ -24,7 +36,6 @@ export class Lingering {
     this.#deadline = deadline;
     this.#limits = limits;
     this.#cut = cut;
-    stream.end();
     deadline.set(lingerMs);
   }
 

@@ -23,7 +23,11 @@ export interface Http1ServerOptions extends HeadLimits, SessionLimitValues {
    * As long as it sends, it may go on.
    */
   tunnelHalfCloseMs: number;
-  /** After a response that closes, and one that is broken off behind others: how long what the client still sends is read and dropped. Default 5000. */
+  /**
+   * How long what the client still sends is read and dropped, so that it is not answered by a reset, which takes what the client has not
+   * read (RFC 9112, section 9.6): after a response that closes, after one that is broken off behind others, and where an idle connection
+   * closes within a minute of a response, if more than 64 KB were sent on it. Default 5000.
+   */
   lingerMs: number;
   /** Requests on one connection, after which it is closed. Default: no limit. */
   maxRequests: number;

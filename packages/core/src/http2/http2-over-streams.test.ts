@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, createServer, type TLSSocket } from "node:tls";
 import type { AddressInfo } from "node:net";
-import { describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { testWith } from "../../../../test/programs.ts";
 import { see, respond, type SeenRequest } from "../../test/harness.ts";
 import { exchange, GET, POST } from "../../test/http2-harness.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { resolveHttp1ServerOptions } from "../http1/server-options.ts";
+import { configureLogs } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { FLAG, FRAME, Http2FrameClient, streamPair } from "../testing/index.ts";
 import { Http2ServerConnection, type Http2Start } from "./http2-server-connection.ts";
@@ -84,6 +85,49 @@ describe("over a stream that is no socket", () => {
     client.stream.end();
     await served.closed;
     expect(served.connection.summary).toMatchObject({ requests: 1, reason: "server-stop" });
+  });
+});
+
+describe("a response that is told as served, and has not left when the server ends, is told", () => {
+  const lines: string[] = [];
+  const told = (): unknown[] => lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+  beforeEach(() => {
+    lines.length = 0;
+    configureLogs({ levels: "info", destination: { write: (line) => void lines.push(line) } });
+  });
+
+  /** @param bytes Of each of two responses, to a client that takes 10,000. */
+  async function cut(bytes: number): Promise<Served> {
+    const pair = streamPair({ toRemote: { windowBytes: 10_000 }, highWaterMark: 10_000 });
+    const served = serve(pair.local, ({ session }) => respond(session, 200, "a".repeat(bytes)));
+    const client = new Http2FrameClient(pair.remote);
+    client.get(1).get(3);
+    if (bytes > 0) pair.remote.pause();
+    await pair.flush();
+    expect(served.requests.map(({ session }) => session.responseDone)).toEqual([true, true]);
+    served.connection.destroy();
+    if (bytes === 0) client.stream.end();
+    await served.closed;
+    return served;
+  }
+
+  test("where it waits for the window of the client", async () => {
+    const { connection } = await cut(100_000);
+    expect(told()).toEqual(["cut a client"]);
+    expect(lines[0]).toContain("the server stops");
+    expect(connection.summary.reason).toBe("cut");
+  });
+
+  test("where it waits for the system", async () => {
+    const { connection } = await cut(20_000);
+    expect(told()).toEqual(["cut a client"]);
+    expect(connection.summary.reason).toBe("cut");
+  });
+
+  test("but not one that has left", async () => {
+    const { connection } = await cut(0);
+    expect(told()).toEqual([]);
+    expect(connection.summary.reason).toBe("server-stop");
   });
 });
 

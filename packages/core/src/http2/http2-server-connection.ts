@@ -4,6 +4,7 @@ import { StreamDigest, type ConnectionDigest, type TlsDigest } from "../http/con
 import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import * as clientErrors from "../http1/client-errors.ts";
+import { LARGE_BYTES, mayStillRead } from "../http1/lingering.ts";
 import { queuedBytes } from "../http1/write-watch.ts";
 import { logger } from "../log/logger.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
@@ -26,10 +27,6 @@ const BUSY_LATELY_MS = 1000;
 const MAX_CUT_MS = 100;
 /** How often a client that goes on reading gets its time to close once more. */
 const MAX_LINGERS = 20;
-/** A response of more may stand before a client that reads slowly, in the buffers of both systems, when it has left us. */
-const LARGE_BYTES = 65_536;
-/** How long it may stand there without a word of the client, if `writeMs` sets no less. */
-const MAX_UNHEARD_MS = 60_000;
 /** How often it is looked at what a busy connection sends and takes. */
 const MAX_SWEEP_MS = 5000;
 const MIN_SWEEP_MS = 10;
@@ -79,6 +76,9 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #requests = 0;
   /** It is over, and all that was asked for was answered. */
   #isWhole = false;
+  /** Something was still leaving when the server ended. */
+  #leavesAtStop = false;
+  #toldCut = false;
   /** When the last large response had left. */
   #largeAtMs = Number.NEGATIVE_INFINITY;
   /** Bytes that had come when last looked at, and how often it was waited for more. */
@@ -139,6 +139,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   destroy(): void {
     this.shuttingDown = true;
+    this.#leavesAtStop = this.#stream.writableLength > 0;
     if (this.over) {
       // What is still leaving has had its time.
       this.#isWhole = false;
@@ -146,8 +147,17 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       return;
     }
     this.#reason = this.#busy() ? "cut" : "server-stop";
+    for (const session of this.#sessions) if (session.responseDone) this.#tellCut(clientErrors.serverStops);
     this.#failAll(() => clientErrors.serverStops());
     this.#cut(NO_ERROR, "the server stops");
+  }
+
+  /** Of responses that were given to us whole, whose requests are told as served, not all leaves. */
+  #tellCut(why: () => ProxyError): void {
+    if (this.#toldCut) return;
+    this.#toldCut = true;
+    this.#reason = "cut";
+    log.warn({ client: this.digest.remoteAddress, err: why() }, "cut a client");
   }
 
   /** @internal The client does not take what is there for a stream. */
@@ -199,15 +209,17 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
 
   /** The client had its time to close; but the last of its responses may still be leaving. */
   #endWaiting(): void {
-    if (!this.#isWhole) this.#stream.destroy();
-    else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
+    if (!this.#isWhole) {
+      if (this.#leavesAtStop && this.#stream.writableLength > 0) this.#tellCut(clientErrors.serverStops);
+      this.#stream.destroy();
+    } else if (this.#stream.writableLength > 0 && !this.#takesNothing()) this.#deadline.set(this.#sweepMs);
     else if (this.#readsOn() || (this.#lingers === 0 && this.#mayStillRead)) this.#deadline.set(this.options.lingerMs);
     else this.#stream.destroy();
   }
 
   /** By windows as large as its response, a client has no need to say that it reads. */
   get #mayStillRead(): boolean {
-    return nowMs() - this.#largeAtMs < Math.min(this.options.writeMs || MAX_UNHEARD_MS, MAX_UNHEARD_MS);
+    return mayStillRead(this.#largeAtMs, this.options);
   }
 
   /**
@@ -366,9 +378,7 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
   #sweep(): void {
     for (const session of this.#sessions) session.checkWrites();
     if (this.#takesNothing()) {
-      const error = clientErrors.takesTooSlowly(this.options);
-      log.warn({ client: this.digest.remoteAddress, err: error }, "cut a client");
-      this.#reason = "cut";
+      this.#tellCut(() => clientErrors.takesTooSlowly(this.options));
       this.#failAll(() => clientErrors.takesTooSlowly(this.options));
       this.#cut(NO_ERROR, "it takes nothing");
       return;
