@@ -113,6 +113,14 @@ export const ERROR_ANSWERS: readonly ErrorAnswer[] = [
   },
   { source: "upstream", status: 502, proxyStatus: "destination_unavailable" },
 
+  // A request head that an upstream of HTTP/2 has said it does not take; one of HTTP/1 would answer the same itself (RFC 6585, section 5).
+  {
+    source: "internal",
+    types: ["InvalidHTTPHeader"],
+    details: ["too-large"],
+    status: 431,
+    proxyStatus: "http_request_error",
+  },
   { types: ["ConfigError", "BindError"], status: 500, proxyStatus: "proxy_configuration_error" },
   { status: 500, proxyStatus: "proxy_internal_error" },
 ];

@@ -51,7 +51,9 @@ export function logRetry(session: Session, error: ProxyError, summary: string | 
 function failureLevel(error: ProxyError): "info" | "error" {
   // What we cut ourselves is no client's doing.
   if (error.source === "downstream") return error.rootError().detail === "server-stop" ? "error" : "info";
-  return error.source !== "internal" && proxyStatusError(error) === "http_request_denied" ? "info" : "error";
+  const reason = proxyStatusError(error);
+  if (reason === "http_request_error") return "info";
+  return error.source !== "internal" && reason === "http_request_denied" ? "info" : "error";
 }
 
 function stackOf(error: ProxyError): object | undefined {

@@ -591,3 +591,11 @@ test("fields that are to stay out of all compression tables do so on both sides 
     request.close();
   }
 });
+
+test("a request head that is larger than the upstream takes is the client's to make smaller: 431, as its own answer would be", async () => {
+  await using origin = await FrameOrigin.start(async () => undefined, { [6]: 1000 });
+  await using proxy = await proxyTo(origin);
+  const message = await ask(proxy, get("/", `X-Large: ${"a".repeat(1000)}\r\n`));
+  expect(message.status).toBe(431);
+  expect(message.field("proxy-status")).toBe("sluice;error=http_request_error");
+});
