@@ -10,6 +10,7 @@ export const ERROR_DETAILS = {
   "tls-silent": "it was connected to, and the TLS handshake took too long",
   "http2-silent": "it was connected to, and did not begin to speak HTTP/2 in time",
   "no-stream": "no stream of the HTTP/2 connections was free in time",
+  "http2-rules": "a client broke the rules of HTTP/2 on a stream, which was reset for that",
   "not-http": "what came is not HTTP/1 at all",
   "too-large": "it is larger than the limit",
   "unknown-coding": "a transfer coding is not understood",

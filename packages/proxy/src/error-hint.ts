@@ -4,6 +4,7 @@ import type { ErrorDetail, ProxyError } from "@sluice/error";
 /** Where the detail alone says it, whatever the type. */
 const BY_DETAIL: { readonly [detail in ErrorDetail]?: string } = {
   "server-stop": "the server was stopped, and the grace period was over: see grace_period_seconds",
+  "http2-rules": "the client breaks the rules of HTTP/2, as the error says",
   "name-lookup": "the name has no address: is it spelt right, and known to the name server?",
   "name-lookup-timeout": "the name server does not answer: see /etc/resolv.conf",
   "no-such-socket": "there is no socket at that path: is the upstream running, and the path right?",

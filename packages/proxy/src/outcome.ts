@@ -23,8 +23,8 @@ export interface Outcome {
 export function outcomeOf(downstream: ServerSession): Outcome {
   const { error, failedBefore, response, responseDone } = downstream;
   const gone = isClientGone(error) && failedBefore !== undefined;
-  // A connection that we cut is no client's decision.
-  const left = gone && error.detail !== "server-stop";
+  // What we cut is no client's decision.
+  const left = gone && error.detail !== "server-stop" && error.detail !== "http2-rules";
   if (response === undefined || (gone && failedBefore === "head")) {
     return { status: left ? CLIENT_LEFT : 0, sent: 0, how: left ? "client-left" : "not-sent" };
   }

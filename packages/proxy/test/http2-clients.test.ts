@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { testWith } from "../../../test/programs.ts";
+import { FLAG, FRAME, Http2FrameClient, requestFields } from "@sluice/core/testing";
 import { collect, Http2Client } from "./support/http2-client.ts";
 import { patternBytes } from "./support/message.ts";
 import { answering, nodeOrigin, OK, Origin, refusedAddress } from "./support/origin.ts";
@@ -103,6 +104,22 @@ describe("a request over HTTP/2", () => {
     expect(got.map(({ body }) => body.toString())).toEqual(paths);
     expect(got.map(({ fields }) => new Map(fields).get("x-path"))).toEqual(paths);
     expect(proxy.finished).toHaveLength(100);
+  });
+
+  test("whose body breaks its length is told as that, and not as a client that left", async () => {
+    await using origin = await Origin.start(async (connection) => {
+      await connection.message();
+    });
+    await using proxy = await start({ origin });
+    await using client = await Http2FrameClient.connect(proxy.address);
+    client.headers(1, [...requestFields("POST"), ["content-length", "5"]], FLAG.END_HEADERS).data(1, "abc", true);
+    await client.next(FRAME.RST_STREAM, 1);
+    const { error, session } = await proxy.whenFinished();
+    expect(error?.rootError()).toMatchObject({ source: "downstream", detail: "http2-rules" });
+    expect(session.outcome).toEqual({ status: 0, sent: 0, how: "not-sent" });
+    expect(proxy.errors).toMatchObject([
+      { level: 30, status: 0, hint: "the client breaks the rules of HTTP/2, as the error says" },
+    ]);
   });
 
   test("that its client resets ends the upstream's exchange at once", async () => {

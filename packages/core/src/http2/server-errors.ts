@@ -20,11 +20,11 @@ export function streamEnded(
   bodyEnded: boolean,
 ): ProxyError {
   if (how === "connection") return cause === undefined ? clientLeft(bodyEnded) : connectionGone(cause);
-  const context =
-    how === "rules"
-      ? `we reset the HTTP/2 stream (${http2CodeName(code)}): ${why}`
-      : `the client reset the stream (${http2CodeName(code)})`;
-  return ProxyError.downstream("ConnectionClosed", context);
+  if (how === "rules") {
+    const context = `we reset the HTTP/2 stream (${http2CodeName(code)}): ${why}`;
+    return ProxyError.downstream("ConnectionClosed", context).setDetail("http2-rules");
+  }
+  return ProxyError.downstream("ConnectionClosed", `the client reset the stream (${http2CodeName(code)})`);
 }
 
 /**
