@@ -50,6 +50,14 @@ export function notSent(fate: ConnectionFate): ProxyError {
   return error;
 }
 
+/** The origin has lowered its limit since the request got its place on the connection. */
+export function noLongerAllowed(streams: number): ProxyError {
+  const context = `the upstream allows ${streams} streams on the HTTP/2 connection since before the request was sent on it`;
+  const error = ProxyError.upstream("H2Error", context);
+  error.retry = true;
+  return error;
+}
+
 /** Why a stream ended before its response was complete. */
 export function streamFailed(stream: StreamFate, connection: ConnectionFate): ProxyError {
   const error = describe(stream, connection);

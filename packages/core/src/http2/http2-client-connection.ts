@@ -164,6 +164,11 @@ export class Http2ClientConnection implements PoolableConnection, ConnectionFate
     return this.goaway === undefined && !this.endpoint.finished;
   }
 
+  /** The origin takes one more; always so for those who have a slot, unless it has lowered its limit meanwhile. */
+  get allowsStream(): boolean {
+    return this.endpoint.streams.size < this.#remoteMaxStreams;
+  }
+
   /** For an exchange that has a slot: whether it can begin once all that has arrived is read; `true` at once where that is known. */
   isStillOpen(): true | Promise<boolean> {
     if (usedLately(this.#usedAtMs)) return true;

@@ -8,7 +8,7 @@ import { upstreamTakesNothing, upstreamTooLate } from "../http1/upstream-errors.
 import { WriteWatch } from "../http1/write-watch.ts";
 import { nowMs } from "../net/clock.ts";
 import type { RosterMember } from "../net/roster.ts";
-import { notSent, streamFailed } from "./client-errors.ts";
+import { noLongerAllowed, notSent, streamFailed } from "./client-errors.ts";
 import { checkRequest, requestKind, writeRequestHead, type Http2RequestKind } from "./client-request.ts";
 import { Http2ResponseHead } from "./client-response.ts";
 import type { HeadWriter } from "./connection/head-writer.ts";
@@ -216,6 +216,10 @@ export class Http2ClientSession extends Http2Stream implements ClientSession, Ro
     if (header === undefined) return;
     if (!this.#connection.opensStreams) {
       this.#failLater(notSent(this.#connection));
+      return;
+    }
+    if (!this.#connection.allowsStream) {
+      this.#failLater(noLongerAllowed(this.#connection.capacity));
       return;
     }
     this.#sent = true;

@@ -4,6 +4,7 @@ import { tcpServer } from "../../test/net-harness.ts";
 import {
   ACK,
   GOAWAY,
+  HEADERS,
   MAX_CONCURRENT_STREAMS,
   PING,
   SETTINGS,
@@ -191,6 +192,26 @@ describe("sharing", () => {
     open();
     await Promise.all([first, second!].map((session) => finished(ask(session))));
     expect(origin.connections).toHaveLength(1);
+  });
+
+  test("a limit that was lowered before a request was sent holds for it: it is not sent, and may be elsewhere", async () => {
+    const { origin, open } = await countingOrigin({ [MAX_CONCURRENT_STREAMS]: 3 });
+    await using _ = origin;
+    const peer = h2c(origin);
+    const held = [await sessionTo(peer), await sessionTo(peer)];
+    const connection = await origin.connection();
+    connection.send(settingsFrame({ [MAX_CONCURRENT_STREAMS]: 1 }));
+    await eventually(() => {
+      const session = connector.reuse(peer);
+      session?.destroy();
+      return session === undefined;
+    });
+    const [first, second] = held.map((session) => ask(session));
+    expect((await second!.over).error).toMatchObject({ type: "H2Error", retry: true });
+    held[1]!.destroy();
+    open();
+    await finished(first!);
+    expect(connection.heard.filter(({ type }) => type === HEADERS)).toHaveLength(1);
   });
 
   test("an origin that allows no streams at all is an error that says so", async () => {
