@@ -55,9 +55,23 @@ describe("counting", () => {
     admit(limits, undefined);
     for (let i = 0; i < 5; i++) limits.admit(client("10.0.0.1"));
     expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
-      { msg: "too many connections; refused", limit: "listener-limit", listener: "127.0.0.1:80", client: "10.0.0.1:1" },
+      {
+        msg: "too many connections; refused",
+        limit: "listener-limit",
+        maxConnections: 1,
+        listener: "127.0.0.1:80",
+        client: "10.0.0.1:1",
+      },
     ]);
   });
+});
+
+test("a client that has too many is told with the limit for one", () => {
+  const limits = new ConnectionLimits(LISTENER, Infinity, 2);
+  for (let i = 0; i < 3; i++) limits.admit(client("10.0.0.1"));
+  expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+    { limit: "client-limit", maxConnectionsPerClient: 2, client: "10.0.0.1:1" },
+  ]);
 });
 
 test.each([

@@ -60,7 +60,15 @@ export class ConnectionLimits {
     this.#refusedSinceTold++;
     const now = nowMs();
     if (now - this.#toldAtMs >= TELL_EVERY_MS) {
-      const fields = { listener: this.#listener.text, limit, client: client?.text, refused: this.#refusedSinceTold };
+      const [option, most] =
+        limit === "listener-limit" ? ["maxConnections", this.#most] : ["maxConnectionsPerClient", this.#mostPerClient];
+      const fields = {
+        listener: this.#listener.text,
+        limit,
+        [option]: most,
+        client: client?.text,
+        refused: this.#refusedSinceTold,
+      };
       logger("core").warn(fields, "too many connections; refused");
       this.#refusedSinceTold = 0;
       this.#toldAtMs = now;
