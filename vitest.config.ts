@@ -19,6 +19,14 @@ const ONCE = [
   "packages/proxy/test/failure-injection.test.ts",
 ];
 
+/** What real sockets do to a proxy, once more with those that io_uring carries. */
+const BY_IO_URING = [
+  "packages/core/src/upstreams/**/*.test.ts",
+  "packages/proxy/test/{acceptance,http1}/**/*.test.ts",
+  "packages/proxy/test/lent-pieces.test.ts",
+  "test/random/**/*.test.ts",
+];
+
 export default defineConfig({
   test: {
     projects: [
@@ -26,6 +34,10 @@ export default defineConfig({
         extends: true,
         // The start of a process would take longer than most of them do.
         test: { name: "shared", include: SHARED, exclude: ONCE, isolate: false, setupFiles: "test/fresh-logs.ts" },
+      },
+      {
+        extends: true,
+        test: { name: "io-uring", include: BY_IO_URING, isolate: false, env: { SLUICE_TEST_IO_URING: "1" } },
       },
       {
         extends: true,
@@ -45,7 +57,7 @@ export default defineConfig({
     // Two at a time whatever the machine: tests with real time limits hold on two cores, and fail nowhere else.
     maxWorkers: 2,
     testTimeout: 20_000,
-    setupFiles: ["test/lend-all-reads.ts"],
+    setupFiles: ["test/lend-all-reads.ts", "test/on-io-uring.ts"],
     // Many tests are real processes and sockets on few shared cores: what fails there twice in a row is no accident. At a desk
     // nothing is tried again, so that a test that sometimes fails is seen.
     retry: process.env["CI"] ? 1 : 0,

@@ -25,6 +25,9 @@ export type ProtocolName = "h1" | "tls" | "h2" | "h2-tls" | "h2-both";
 const relay = (wire: Wire): Contender =>
   nodeProgram({ name: "relay", program: "relay.ts", npmPackage: "@sluice/tls-openssl", wire });
 
+/** Connections without TLS are carried by io_uring, on both sides. */
+const byIoUring = (wire: Wire): Contender => sluice(wire, { name: "sluice-io-uring", program: "sluice-io-uring.ts" });
+
 const TLS: Wire = { client: "h1", tls: true, origin: "h1" };
 const H2: Wire = { client: "h2", tls: false, origin: "h1" };
 const H2_TLS: Wire = { client: "h2", tls: true, origin: "h1" };
@@ -37,6 +40,7 @@ export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = {
     contenders: [
       nginx(HTTP1),
       sluice(HTTP1),
+      byIoUring(HTTP1),
       sluice(HTTP1, { name: "sluice-every-hook", program: "sluice-every-hook.ts" }),
       haproxy(HTTP1),
       nginxStockBuffers(HTTP1),
@@ -55,25 +59,31 @@ export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = {
   },
   tls: {
     workloads: ["13", "1k", "full-handshake", "resumed-handshake"],
-    contenders: [nginx(TLS), sluice(TLS), relay(TLS), haproxy(TLS), caddy(TLS)],
+    contenders: [nginx(TLS), sluice(TLS), byIoUring(TLS), relay(TLS), haproxy(TLS), caddy(TLS)],
     yardstick: "nginx",
     says: "HTTP/1 by TLS 1.3 from clients, HTTP/1 to the origin",
   },
   h2: {
     workloads: ["13", "1k"],
-    contenders: [nginx(H2), sluice(H2), haproxy(H2), caddy(H2)],
+    contenders: [nginx(H2), sluice(H2), byIoUring(H2), haproxy(H2), caddy(H2)],
     yardstick: "nginx",
     says: "HTTP/2 from clients, HTTP/1 to the origin",
   },
   "h2-tls": {
     workloads: ["13", "1k"],
-    contenders: [nginx(H2_TLS), sluice(H2_TLS), haproxy(H2_TLS), caddy(H2_TLS)],
+    contenders: [nginx(H2_TLS), sluice(H2_TLS), byIoUring(H2_TLS), haproxy(H2_TLS), caddy(H2_TLS)],
     yardstick: "nginx",
     says: "HTTP/2 by TLS 1.3 from clients, HTTP/1 to the origin",
   },
   "h2-both": {
     workloads: ["13", "1k"],
-    contenders: [sluice(HTTP1, { name: "sluice-h1" }), sluice(H2_BOTH), haproxy(H2_BOTH), caddy(H2_BOTH)],
+    contenders: [
+      sluice(HTTP1, { name: "sluice-h1" }),
+      sluice(H2_BOTH),
+      byIoUring(H2_BOTH),
+      haproxy(H2_BOTH),
+      caddy(H2_BOTH),
+    ],
     yardstick: "sluice-h1",
     says: "HTTP/2 from clients and to the origin, and sluice-h1, Sluice with HTTP/1 on both sides",
   },

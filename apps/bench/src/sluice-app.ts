@@ -1,4 +1,4 @@
-import { Server, type TlsListenSettings, type TlsProvider } from "@sluice/core";
+import { Server, type SocketTransport, type TlsListenSettings, type TlsProvider } from "@sluice/core";
 import { httpProxy, HttpPeer, type ProxyHttp } from "@sluice/proxy";
 import { KEEP_ALIVE_MS } from "./proxies/keep-alive.ts";
 import { sluiceArgs } from "./proxies/sluice-args.ts";
@@ -14,10 +14,12 @@ interface Variant {
   readonly hooks?: Partial<ProxyHttp<BenchCtx>>;
   /** What speaks TLS, where the command line asks for it. */
   readonly tls?: TlsProvider;
+  /** What carries its connections. */
+  readonly transport?: SocketTransport;
 }
 
 /** Serves as the command line says, with the hooks that every check looks for. */
-export async function serveSluice({ hooks = {}, tls }: Variant = {}): Promise<void> {
+export async function serveSluice({ hooks = {}, tls, transport }: Variant = {}): Promise<void> {
   const { port, originPort, clientH2, originH2, certificate } = sluiceArgs();
   let served = 0;
   const app: ProxyHttp<BenchCtx> = {
@@ -46,6 +48,7 @@ export async function serveSluice({ hooks = {}, tls }: Variant = {}): Promise<vo
     http1: { keepAliveMs: KEEP_ALIVE_MS },
     http2: { h2c: clientH2 && certificate === undefined, keepAliveMs: KEEP_ALIVE_MS },
     ...(tls && { tls }),
+    ...(transport && { transport }),
   });
   const address = `127.0.0.1:${port}`;
   server.addService(certificate ? service.listenTls(address, tlsSettings(certificate)) : service.listenTcp(address));

@@ -5,6 +5,7 @@ import { ProxyError } from "@sluice/error";
 import { problemsOf, problemsOfSync, report, type ConfProblem } from "./conf-problems.ts";
 import { gatewayConfSchema, loadGatewayConf, type GatewayConf } from "./gateway-conf.ts";
 import { toListenSettings, toTlsProvider } from "./tls-conf.ts";
+import { toTransport } from "./transport.ts";
 import { toUpstreamSettings } from "./upstream-settings.ts";
 
 /**
@@ -20,7 +21,7 @@ export async function checkStart(file: string, { daemon }: { readonly daemon: bo
     path: [key],
     message,
   }));
-  const problems = [...account, ...problemsOfCa(conf), ...problemsOfUpstreams(conf)];
+  const problems = [...account, ...problemsOfCa(conf), ...problemsOfTransport(conf), ...problemsOfUpstreams(conf)];
   const isKnown = !account.some(({ path: [key] }) => key === "user" || key === "group");
   const asWhom = isKnown && assumeAccount(conf) ? ` (as user ${conf.user})` : "";
   const opened = [...problemsOfAccessLog(conf, daemon), ...(await problemsOfListeners(conf))];
@@ -35,6 +36,10 @@ export async function checkStart(file: string, { daemon }: { readonly daemon: bo
 
 function problemsOfCa({ ca_file }: GatewayConf): ConfProblem[] {
   return problemsOfSync(["ca_file"], () => toTlsProvider({ ca_file, upstream_debug_ssl_keylog: false }));
+}
+
+function problemsOfTransport(conf: GatewayConf): ConfProblem[] {
+  return problemsOfSync(["io_uring"], () => toTransport(conf));
 }
 
 /** Of the files of upstreams, which a start reads before it is another account. */

@@ -12,6 +12,7 @@ import { Router } from "./router.ts";
 import { toRouting, type Routing } from "./routing.ts";
 import type { Upstream } from "./upstream.ts";
 import { toTlsProvider } from "./tls-conf.ts";
+import { toTransport } from "./transport.ts";
 import { Upstreams } from "./upstreams.ts";
 import { WatchedConf } from "./watched-conf.ts";
 
@@ -50,6 +51,7 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   const proxy = httpProxy(server, app, {
     name: "gateway",
     tls: toTlsProvider(conf),
+    transport: toTransport(conf),
     http2: { h2c: conf.h2c },
     ...(conf.request_id && { requestId: true }),
   });

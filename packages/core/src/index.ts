@@ -124,4 +124,5 @@ export { CertificateNames } from "./tls/certificate-names.ts";
 export type { PeerTls } from "./tls/peer-tls.ts";
 export type { SecuredStream, TlsAcceptor, TlsConnectOptions, TlsProvider } from "./tls/tls-provider.ts";
 export { Roster, type RosterMember } from "./net/roster.ts";
+export type { SocketTransport, TransportStream } from "./net/socket-transport.ts";
 export { SocketReader, type ChunkReceiver, type OnRead } from "./net/socket-reader.ts";

@@ -5,6 +5,8 @@ export { linuxHandover, type LinuxHandover, type LinuxHandoverOptions } from "./
 export { receiveListeners, type ReceiveListenersOptions } from "./handover/receive-listeners.ts";
 export type { OldProcess, ReceivedListeners } from "./handover/received-listeners.ts";
 export { sendListeners, type SendListenersOptions } from "./handover/send-listeners.ts";
+export { ioUring, type IoUring } from "./io-uring/io-uring.ts";
+export type { UringStream } from "./io-uring/uring-stream.ts";
 export { LinuxError, type LinuxErrorOptions } from "./linux-error.ts";
 export { bufferSizes, setBufferSizes, type BufferSizes } from "./sockets/buffer-sizes.ts";
 export { describeSocket, type SocketDescription } from "./sockets/describe-socket.ts";

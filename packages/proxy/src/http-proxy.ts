@@ -13,6 +13,7 @@ import {
   type Server,
   type ServerSession,
   type SubrequestSession,
+  type SocketTransport,
   type TlsProvider,
 } from "@sluice/core";
 import { checkFieldValue } from "@sluice/http";
@@ -37,6 +38,10 @@ export interface HttpProxyOptions {
    * TLS, for `listenTls` and for peers with `tls`: what a TLS package gives. Default: none, and asking for TLS is an error.
    */
   tls?: TlsProvider;
+  /**
+   * Carries connections without TLS, on both sides, in place of Node.js: `ioUring()` of `@sluice/linux`. Default: Node.js does.
+   */
+  transport?: SocketTransport | undefined;
   /** How upstreams are connected to. Default: what the server's configuration says. */
   connector?: HttpConnectorOptions;
   /** Attempts in total. Default: `max_retries` of the server's configuration. */
@@ -164,13 +169,14 @@ export function httpProxy<Ctx, Conn = unknown>(
     bindToV4: conf.client_bind_to_ipv4,
     bindToV6: conf.client_bind_to_ipv6,
     tls: options.tls,
+    transport: options.transport,
     ...options.connector,
   });
   const via = options.via === false ? undefined : (options.via ?? "sluice");
   const maxAttempts = options.maxAttempts ?? conf.max_retries;
-  const { allowConnect, http2 = {}, proxyStatus, requestId, subrequests, tls } = options;
+  const { allowConnect, http2 = {}, proxyStatus, requestId, subrequests, tls, transport } = options;
   const proxy = new HttpProxy(app, connector, maxAttempts, via, proxyStatus, subrequests, allowConnect, requestId);
-  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2, tls });
+  return new HttpProxyService(options.name ?? "HTTP proxy", proxy, { ...options.http1, http2, tls, transport });
 }
 
 const OPTION_NAMES = [
@@ -178,6 +184,7 @@ const OPTION_NAMES = [
   "http1",
   "http2",
   "tls",
+  "transport",
   "connector",
   "maxAttempts",
   "via",

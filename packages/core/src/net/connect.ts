@@ -40,13 +40,13 @@ const LOCAL_ERRORS: Readonly<Record<string, ErrorType>> = {
  * Rejects with a ProxyError: `ConnectTimedout`, `ConnectRefused`, `ConnectNoRoute` or `ConnectError` (source upstream),
  * or `BindError`, `SocketError`, `InternalError` (source internal: a fault on our side). No byte was sent.
  * @param signal Gives up: the attempt is closed and the promise rejects with the signal's reason.
- * @param reader Receives what is read, instead of `data` events.
+ * @param reader Receives what is read, instead of `data` events. `unread`: nothing is read until somebody asks.
  */
 export function connectSocket(
   address: SocketAddress,
   options: ConnectOptions = {},
   signal?: AbortSignal,
-  reader?: SocketReader,
+  reader?: SocketReader | "unread",
 ): Promise<Socket> {
   const connectMs = options.connectMs ?? DEFAULT_CONNECT_MS;
   return new Promise((resolve, reject) => {
@@ -56,8 +56,10 @@ export function connectSocket(
     }
     const socket = connect({
       ...toNetOptions(address, options),
-      ...(reader !== undefined && { onread: reader.onread }),
+      ...(typeof reader === "object" && { onread: reader.onread }),
     });
+    // Node begins to read when it is connected, what is not paused.
+    if (reader === "unread") socket.pause();
     const settle = (): void => {
       deadline.dispose();
       signal?.removeEventListener("abort", onAbort);

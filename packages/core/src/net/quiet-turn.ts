@@ -10,6 +10,18 @@ const MAX_TURNS = 50;
 /** What is done in one turn before the sockets are read again. */
 const SLICE_MS = 1;
 
+/** Who reads sockets beside libuv; what has arrived there is read before a turn counts as over. */
+const readers = new Set<{ readArrived(): void }>();
+
+/** Sockets are read by `reader`, too. */
+export function alsoReads(reader: { readArrived(): void }): void {
+  readers.add(reader);
+}
+
+function readArrived(): void {
+  for (const reader of readers) reader.readArrived();
+}
+
 const waiting: (() => void)[] = [];
 let turns = 0;
 let beganMs = 0;
@@ -31,7 +43,12 @@ export function afterQuietTurn(action: () => void): void {
  */
 export function behindWholeTurn(action: () => void): void {
   // The first may come in the turn that is under way, whose sockets were looked at before.
-  setImmediate(() => setImmediate(action));
+  setImmediate(() =>
+    setImmediate(() => {
+      readArrived();
+      action();
+    }),
+  );
 }
 
 /** Resolves as {@link behindWholeTurn} calls. */
@@ -43,6 +60,7 @@ export function wholeTurn(): Promise<void> {
 export async function turnWasQuiet(): Promise<boolean> {
   const fromMs = performance.now();
   await new Promise((resolve) => setImmediate(resolve));
+  readArrived();
   return performance.now() - fromMs < QUIET_MS;
 }
 
@@ -52,6 +70,7 @@ function beginTurn(): void {
 }
 
 function endTurn(): void {
+  readArrived();
   const nowMs = performance.now();
   turns++;
   if (nowMs - beganMs < QUIET_MS || turns >= MAX_TURNS) {

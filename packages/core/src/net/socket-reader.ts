@@ -165,6 +165,20 @@ export class SocketReader {
     return buffer === SHARED;
   }
 
+  /**
+   * For a transport that reads into memory of its own: the first `bytes` of `buffer` came.
+   * @returns What it may read into now, instead of `buffer`: that, if nobody has kept anything of it.
+   */
+  received(buffer: Buffer, bytes: number): Buffer {
+    this.#buffer = buffer;
+    this.#onRead(bytes);
+    const kept = this.#kept;
+    const lent = this.#lent || SocketReader.lendsAll;
+    this.#kept = false;
+    this.#lent = false;
+    return kept || lent ? memoryBehind(buffer, bytes, kept) : buffer;
+  }
+
   #hold(bytes: number): void {
     const came = Buffer.from(this.#buffer!.subarray(0, bytes));
     this.#held = this.#held === undefined ? came : Buffer.concat([this.#held, came]);
@@ -245,4 +259,13 @@ export class SocketReader {
     }
     return true;
   }
+}
+
+/** What a transport goes on with when `bytes` of `buffer` are `kept`, or were lent: as a reader does with memory of its own. */
+function memoryBehind(buffer: Buffer, bytes: number, kept: boolean): Buffer {
+  const { byteLength } = buffer.buffer;
+  const few = bytes <= FEW_BYTES && buffer.length - bytes >= byteLength / 2;
+  if (!kept && !few && buffer.length === byteLength) return takeBack(buffer);
+  if (!kept) writeOver(buffer, bytes);
+  return few ? buffer.subarray(bytes) : Buffer.allocUnsafeSlow(byteLength);
 }

@@ -13,12 +13,18 @@ import { AcceptGate } from "../listeners/accept-gate.ts";
 import type { ListenOptions } from "../listeners/listen-options.ts";
 import { Listener } from "../listeners/listener.ts";
 import { logger } from "../log/logger.ts";
-import { adoptSocket } from "../net/adopt-socket.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { turnWasQuiet } from "../net/quiet-turn.ts";
 import { Roster } from "../net/roster.ts";
 import { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
+import {
+  carry,
+  checkTransport,
+  standardTransport,
+  type SocketTransport,
+  type TransportStream,
+} from "../net/socket-transport.ts";
 import { TlsHandshakes } from "../tls/tls-handshakes.ts";
 import type { TlsListenSettings } from "../tls/tls-listen-settings.ts";
 import { TlsListening } from "../tls/tls-listening.ts";
@@ -39,6 +45,8 @@ export interface HttpServiceOptions extends Http1ServerOptions {
   http2: Partial<Http2ServerOptions>;
   /** For {@link HttpService.listenTls}: what a TLS package gives. Default: none, and listening with TLS is an error. */
   tls: TlsProvider | undefined;
+  /** Carries the connections of clients that come without TLS, in place of Node.js. Default: Node.js does. */
+  transport: SocketTransport | undefined;
 }
 
 /** An app with the sockets it listens on. */
@@ -51,6 +59,7 @@ export class HttpService implements Service {
   readonly #connections = new Roster<ServerConnection>();
   readonly #gate: AcceptGate;
   readonly #tls: TlsProvider | undefined;
+  readonly #transport: SocketTransport | undefined;
   readonly #tlsListenings: TlsListening[] = [];
   readonly #handshakes: TlsHandshakes;
   #onIdle: (() => void) | undefined = undefined;
@@ -61,13 +70,15 @@ export class HttpService implements Service {
   /** @throws TypeError for an option that is not known or of another type, RangeError when one is out of range. */
   constructor(name: string, app: HttpApp, options: Partial<HttpServiceOptions> = {}) {
     checkService(name, app, options);
-    const { http2 = {}, tls, ...http1 } = options;
+    const { http2 = {}, tls, transport = standardTransport(), ...http1 } = options;
+    checkTransport("HttpService", transport);
     this.name = name;
     this.#app = app;
     this.#http1 = resolveHttp1ServerOptions(http1);
     this.#http2 = resolveHttp2ServerOptions(http2, this.#http1);
     this.#gate = new AcceptGate(() => this.#onLess(), name);
     this.#tls = tls;
+    this.#transport = transport;
     this.#handshakes = new TlsHandshakes(name, () => this.#onLess());
   }
 
@@ -196,8 +207,8 @@ export class HttpService implements Service {
 
   readonly #accept = (given: Socket, { wanted }: Listener, release: (() => void) | undefined): void => {
     const reader = new SocketReader(false);
-    const socket = adoptSocket(given, reader);
-    const stream = socket ?? given;
+    const socket = carry(given, reader, this.#transport);
+    const stream: TransportStream = socket ?? given;
     if (release !== undefined) stream.once("close", release);
     if (wanted.path !== undefined) nameUnixSocket(stream, { local: wanted.text });
     this.#serve(stream, undefined, socket && reader);

@@ -13,6 +13,7 @@ import { nowMs } from "../net/clock.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import { connectSocket } from "../net/connect.ts";
 import { SocketReader } from "../net/socket-reader.ts";
+import { carry, checkTransport, standardTransport, type SocketTransport } from "../net/socket-transport.ts";
 import { openStream } from "./connect-stream.ts";
 import { Http2Groups, type ConnectionOpener, type PooledConnection } from "./http2-groups.ts";
 import type { OpeningStep } from "./http2-group.ts";
@@ -32,6 +33,8 @@ export interface HttpConnectorOptions {
   headLimits?: Partial<HeadLimits>;
   /** For peers with `tls`; without it such a peer is an error. */
   tls?: Pick<TlsProvider, "connect"> | undefined;
+  /** Carries connections without TLS, in place of Node.js. Default: Node.js does. */
+  transport?: SocketTransport | undefined;
 }
 
 const { connectStart, connected, connectFailed, pooled, closed } = upstreamChannels;
@@ -57,11 +60,13 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     "bindToV6",
     "headLimits",
     "tls",
+    "transport",
   ];
 
   readonly pool: ConnectionPool<PooledConnection>;
   readonly #headLimits: HeadLimits;
   readonly #options: HttpConnectorOptions;
+  readonly #carriedBy: SocketTransport | undefined;
   readonly #http2: Http2Groups;
 
   /** @throws TypeError for an option that is not known or of another type, RangeError when one is out of range. */
@@ -70,6 +75,8 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     this.pool = new ConnectionPool({ ...(options.maxIdle !== undefined && { maxIdle: options.maxIdle }), now: nowMs });
     this.#headLimits = resolveHeadLimits(options.headLimits);
     this.#options = options;
+    this.#carriedBy = options.transport ?? standardTransport();
+    checkTransport("HttpConnector", this.#carriedBy);
     this.#http2 = new Http2Groups(this.pool, this);
   }
 
@@ -231,14 +238,19 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     this.pool.close();
   }
 
-  #connectSocket(
+  async #connectSocket(
     peer: HttpPeer,
     signal: AbortSignal | undefined,
     reader: SocketReader | undefined,
   ): Promise<ByteStream> {
     const bindTo = peer.bindTo ?? this.#anyLocalAddress(peer);
     const timed = { connectMs: peer.connectMs, ...(bindTo !== undefined && { bindTo }) };
-    return connectSocket(peer.address, timed, signal, reader);
+    const transport = this.#carriedBy;
+    if (reader === undefined || transport === undefined) return connectSocket(peer.address, timed, signal, reader);
+    const socket = await connectSocket(peer.address, timed, signal, "unread");
+    const carried = carry(socket, reader, transport) ?? socket;
+    process.nextTick(() => carried.resume());
+    return carried;
   }
 
   #anyLocalAddress(peer: HttpPeer): string | undefined {

@@ -9,6 +9,9 @@ import type { Wire } from "../support/wire.ts";
 
 describe("an upstream connection that is dead when it is written to", () => {
   type Seen = [type: string, retry: unknown];
+  /** By io_uring, which reads and writes at a time, either may tell first. */
+  const DEAD =
+    process.env["SLUICE_TEST_IO_URING"] === undefined ? "WriteError" : expect.stringMatching(/^(Read|Write)Error$/);
   /** What the last piece of a body ends with. */
   const LAST = 0x21;
 
@@ -68,7 +71,7 @@ describe("an upstream connection that is dead when it is written to", () => {
     const client = await warm(proxy);
     client.send(get("/dies"));
     expect((await client.message()).status).toBe(200);
-    expect(errors).toEqual([["WriteError", "reusedOnly"]]);
+    expect(errors).toEqual([[DEAD, "reusedOnly"]]);
     expect(origin.connections).toHaveLength(2);
     expect(proxy.logs).toMatchObject([{ level: 40, reused: true, tries: 1, phase: "exchange" }]);
   });
@@ -79,7 +82,7 @@ describe("an upstream connection that is dead when it is written to", () => {
     const client = await warm(proxy);
     client.send("POST /dies HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\nhello!");
     expect((await client.message()).status).toBe(any ? 200 : 502);
-    expect(errors).toEqual([["WriteError", "reusedOnly"]]);
+    expect(errors).toEqual([[DEAD, "reusedOnly"]]);
     expect(bodies.map((body) => body.toString())).toEqual(any ? ["", "hello!"] : [""]);
   });
 
@@ -87,7 +90,7 @@ describe("an upstream connection that is dead when it is written to", () => {
     await using setup = await dyingAt("head");
     const client = await setup.proxy.send(get("/dies"));
     expect((await client.message()).status).toBe(502);
-    expect(setup.errors).toEqual([["WriteError", "reusedOnly"]]);
+    expect(setup.errors).toEqual([[DEAD, "reusedOnly"]]);
     expect(setup.origin.connections).toHaveLength(1);
   });
 
@@ -105,7 +108,7 @@ describe("an upstream connection that is dead when it is written to", () => {
     await expect.poll(() => origin.connections[0]!.peek().length, { interval: 1 }).toBe(bytes - 1);
     client.send(body.subarray(-1));
     expect((await client.message()).status).toBe(status);
-    expect(errors).toEqual([["WriteError", "reusedOnly"]]);
+    expect(errors).toEqual([[DEAD, "reusedOnly"]]);
     expect(bodies.slice(1).map((sent) => sent.equals(body))).toEqual(status === 200 ? [true] : []);
   });
 
@@ -117,7 +120,7 @@ describe("an upstream connection that is dead when it is written to", () => {
     expect((await client.message()).status).toBe(103);
     client.send("!");
     expect((await client.message()).status).toBe(502);
-    expect(errors).toEqual([["WriteError", false]]);
+    expect(errors).toEqual([[DEAD, false]]);
     expect(origin.connections).toHaveLength(1);
   });
 });

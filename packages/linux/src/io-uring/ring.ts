@@ -1,0 +1,337 @@
+import {
+  CQE_WORDS,
+  IORING_ASYNC_CANCEL_ALL,
+  IORING_ASYNC_CANCEL_FD,
+  IORING_CQE_F_BUFFER,
+  IORING_CQE_F_MORE,
+  IORING_ENTER_GETEVENTS,
+  IORING_OFF_RINGS,
+  IORING_OFF_SQES,
+  IORING_OP_ASYNC_CANCEL,
+  IORING_OP_RECV,
+  IORING_OP_SEND,
+  IORING_OP_SENDMSG,
+  IORING_RECV_MULTISHOT,
+  IORING_REGISTER_PBUF_RING,
+  IORING_SETUP_COOP_TASKRUN,
+  IORING_SETUP_CQSIZE,
+  IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_SUBMIT_ALL,
+  IORING_SETUP_TASKRUN_FLAG,
+  IORING_SQ_CQ_OVERFLOW,
+  IORING_SQ_TASKRUN,
+  IOSQE_BUFFER_SELECT,
+  IOSQE_CQE_SKIP_SUCCESS,
+  MSG_NOSIGNAL,
+  MSG_WAITALL,
+  SQE_WORDS,
+} from "./abi.ts";
+import { loadCalls, unavailable, type Calls, type Waker } from "./calls.ts";
+import { ReadMemory, type ReadSlot } from "./read-memory.ts";
+import { SendMemory, type Piece } from "./send-memory.ts";
+
+/** What can be asked for between two system calls; more than one only takes another. */
+const SQ_ENTRIES = 1024;
+const CQ_ENTRIES = 8192;
+
+/** Pieces that leave by one operation. */
+export const MAX_PIECES = 8;
+/** `struct msghdr`, 56 bytes, and its pieces, 16 each. */
+const MESSAGE_WORDS = 64;
+const MSGHDR_WORDS = 14;
+
+/** What a result is for, beside the number of its stream. */
+const NONE = 0;
+const RECV = 1;
+const SEND = 2;
+
+/** How often one look goes on to what has come meanwhile, before others have their turn. */
+const MAX_ROUNDS = 4;
+
+/** Whoever the results are for. */
+export interface RingStream {
+  /**
+   * @param result Bytes that came; 0 at the end; or an error, negative.
+   * @param slot Where they are. Its memory is the kernel's again afterwards.
+   * @param more More will come without being asked for.
+   */
+  onRecv(result: number, slot: ReadSlot | undefined, more: boolean): void;
+  /** @param result Bytes that have left, or an error, negative. */
+  onSend(result: number): void;
+  /** The process ends: what can be sent is, now. */
+  pushOut(): void;
+}
+
+/**
+ * An io_uring: what is asked of many sockets goes to the system by one call, and so do the answers come. One for a process.
+ *
+ * The kernel looks at what was asked when we enter it, and libuv sees at the ring, as at any socket, that there are results.
+ */
+export class Ring {
+  readonly sends: SendMemory;
+  readonly #reads: ReadMemory;
+  readonly #calls: Calls;
+  readonly #fd: number;
+  readonly #waker: Waker;
+  /** Heads and tails of both queues, and the results. */
+  readonly #words: Int32Array;
+  readonly #entries: Int32Array;
+  readonly #sqTail: number;
+  readonly #sqFlags: number;
+  readonly #sqMask: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #results: number;
+  /** One for each entry: it must stay until the kernel has looked at it. */
+  readonly #messages: Int32Array;
+  readonly #messagesAddress: number;
+  #tail: number;
+  /** Entries that the system does not have yet. */
+  #pending = 0;
+  /** Up to where results of sending were looked for, ahead of others. */
+  #looked: number;
+  readonly #streams: (RingStream | undefined)[] = [];
+  readonly #freeIds: number[] = [];
+  #refs = 0;
+  #willFlush = false;
+  #turning = false;
+  #exiting = false;
+
+  /** @throws LinuxError `ENOSYS` where there can be none. */
+  constructor() {
+    const calls = (this.#calls = loadCalls());
+    const params = new Uint32Array(30);
+    params[1] = CQ_ENTRIES;
+    params[2] =
+      IORING_SETUP_CQSIZE |
+      IORING_SETUP_SUBMIT_ALL |
+      IORING_SETUP_COOP_TASKRUN |
+      IORING_SETUP_TASKRUN_FLAG |
+      IORING_SETUP_SINGLE_ISSUER;
+    this.#fd = calls.setup(SQ_ENTRIES, params);
+    if (this.#fd < 0)
+      throw unavailable(`io_uring_setup: errno ${calls.errno()}, which a kernel before 6.0 says, or a container`);
+    // struct io_uring_params: the offsets of the queues' parts, in bytes, begin at words 10 and 20.
+    const wordAt = (index: number): number => params[index]! >>> 2;
+    const entries = params[0]!;
+    const results = params[1];
+    const array = wordAt(16);
+    const ringBytes = Math.max(params[16]! + entries * 4, params[25]! + results * CQE_WORDS * 4);
+    this.#words = new Int32Array(calls.mapRing(this.#fd, IORING_OFF_RINGS, ringBytes).view);
+    this.#entries = new Int32Array(calls.mapRing(this.#fd, IORING_OFF_SQES, entries * SQE_WORDS * 4).view);
+    this.#sqTail = wordAt(11);
+    this.#sqFlags = wordAt(14);
+    this.#sqMask = entries - 1;
+    this.#cqHead = wordAt(20);
+    this.#cqTail = wordAt(21);
+    this.#cqMask = results - 1;
+    this.#results = wordAt(25);
+    for (let i = 0; i < entries; i++) this.#words[array + i] = i;
+    this.#tail = this.#words[this.#sqTail]!;
+    this.#looked = this.#words[this.#cqHead]!;
+
+    this.#reads = new ReadMemory(calls);
+    if (calls.register(this.#fd, IORING_REGISTER_PBUF_RING, this.#reads.registration, 1) !== 0)
+      throw unavailable(`io_uring_register: errno ${calls.errno()}`);
+    this.sends = new SendMemory(calls);
+    const messages = calls.allocate(entries * MESSAGE_WORDS * 4);
+    this.#messages = new Int32Array(messages.view);
+    this.#messagesAddress = messages.address;
+
+    this.#waker = calls.watch(this.#fd, () => this.turn());
+    process.on("exit", () => {
+      this.#exiting = true;
+      for (const stream of this.#streams) stream?.pushOut();
+    });
+  }
+
+  /** The number under which results for `stream` come. */
+  add(stream: RingStream): number {
+    const id = this.#freeIds.pop() ?? this.#streams.length;
+    this.#streams[id] = stream;
+    return id;
+  }
+
+  /** Nothing is under way for it, and nothing will be. */
+  remove(id: number): void {
+    this.#streams[id] = undefined;
+    this.#freeIds.push(id);
+  }
+
+  /** Somebody wants to keep the process alive. */
+  ref(): void {
+    if (this.#refs++ === 0) this.#waker.ref();
+  }
+
+  unref(): void {
+    if (--this.#refs === 0) this.#waker.unref();
+  }
+
+  /** What comes on `fd` is told to `onRecv`, until that is told that there will be no more. */
+  recv(id: number, fd: number): void {
+    this.#ask(IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16), fd, id, RECV);
+  }
+
+  /** No more is to be received. What the kernel had taken still comes, and behind it `ECANCELED`. */
+  cancelRecv(id: number): void {
+    const at = this.#ask(IORING_OP_ASYNC_CANCEL | (IOSQE_CQE_SKIP_SUCCESS << 8), -1, 0, NONE);
+    this.#entries[at + 4] = id;
+    this.#entries[at + 5] = RECV;
+  }
+
+  /** All that is under way on `fd` ends, each with its result. */
+  cancelAll(fd: number): void {
+    const at = this.#ask(IORING_OP_ASYNC_CANCEL | (IOSQE_CQE_SKIP_SUCCESS << 8), fd, 0, NONE);
+    this.#entries[at + 7] = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD;
+  }
+
+  /** Sends `pieces`, at most {@link MAX_PIECES}, whole and in order, as far as the connection lasts. */
+  send(id: number, fd: number, pieces: readonly Piece[]): void {
+    const entries = this.#entries;
+    const one = pieces.length === 1;
+    const at = this.#ask(one ? IORING_OP_SEND : IORING_OP_SENDMSG, fd, id, SEND);
+    setAddress(entries, at + 4, one ? pieces[0]!.address : this.#message(at / SQE_WORDS, pieces));
+    entries[at + 6] = one ? pieces[0]!.length : 1;
+    entries[at + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+  }
+
+  #message(index: number, pieces: readonly Piece[]): number {
+    const messages = this.#messages;
+    const at = index * MESSAGE_WORDS;
+    const vectors = at + MSGHDR_WORDS;
+    messages.fill(0, at, vectors);
+    setAddress(messages, at + 4, this.#messagesAddress + vectors * 4);
+    messages[at + 6] = pieces.length;
+    for (let i = 0; i < pieces.length; i++) {
+      setAddress(messages, vectors + i * 4, pieces[i]!.address);
+      messages[vectors + i * 4 + 2] = pieces[i]!.length;
+      messages[vectors + i * 4 + 3] = 0;
+    }
+    return this.#messagesAddress + at * 4;
+  }
+
+  /** Gives the system what was asked for, and tells what was sent by it, if that is known at once. */
+  flush(): void {
+    this.#willFlush = false;
+    if (this.#pending > 0) this.#enter();
+    this.#takeSends();
+  }
+
+  /** Tells all that has come, to whom it is for. */
+  turn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    const words = this.#words;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const waits = (words[this.#sqFlags]! & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !== 0;
+      if (waits || this.#pending > 0) this.#enter();
+      if (words[this.#cqHead] === words[this.#cqTail]) break;
+      this.#takeAll();
+    }
+    this.#turning = false;
+  }
+
+  #takeAll(): void {
+    const words = this.#words;
+    const end = words[this.#cqTail]!;
+    for (let head = words[this.#cqHead]!; head !== end;) {
+      const at = this.#results + (head & this.#cqMask) * CQE_WORDS;
+      const id = words[at]!;
+      const kind = words[at + 1]!;
+      const result = words[at + 2]!;
+      const flags = words[at + 3]!;
+      head = (head + 1) | 0;
+      words[this.#cqHead] = head;
+      if (kind === NONE) continue;
+      try {
+        if (kind === SEND) this.#streams[id]!.onSend(result);
+        else this.#tellRecv(this.#streams[id]!, result, flags);
+      } catch (error) {
+        throwLater(error);
+      }
+      try {
+        this.#calls.tick();
+      } catch (error) {
+        throwLater(error);
+      }
+    }
+  }
+
+  #tellRecv(stream: RingStream, result: number, flags: number): void {
+    const more = (flags & IORING_CQE_F_MORE) !== 0;
+    if ((flags & IORING_CQE_F_BUFFER) === 0) {
+      stream.onRecv(result, undefined, more);
+      return;
+    }
+    const index = flags >>> 16;
+    try {
+      stream.onRecv(result, this.#reads.slots[index], more);
+    } finally {
+      this.#reads.give(index);
+    }
+  }
+
+  /** Results of sending, ahead of what else there is: somebody waits to use the memory again. */
+  #takeSends(): void {
+    const words = this.#words;
+    const head = words[this.#cqHead]!;
+    if (((this.#looked - head) | 0) < 0) this.#looked = head;
+    while (this.#looked !== words[this.#cqTail]) {
+      const at = this.#results + (this.#looked & this.#cqMask) * CQE_WORDS;
+      this.#looked = (this.#looked + 1) | 0;
+      if (words[at + 1] !== SEND) continue;
+      words[at + 1] = NONE;
+      this.#streams[words[at]!]!.onSend(words[at + 2]!);
+    }
+  }
+
+  /** @returns Where the entry begins. */
+  #ask(operation: number, fd: number, id: number, kind: number): number {
+    while (this.#pending > this.#sqMask) if (!this.#enter()) this.#takeAll();
+    const at = (this.#tail & this.#sqMask) * SQE_WORDS;
+    const entries = this.#entries;
+    entries.fill(0, at, at + SQE_WORDS);
+    entries[at] = operation;
+    entries[at + 1] = fd;
+    entries[at + 8] = id;
+    entries[at + 9] = kind;
+    this.#tail = (this.#tail + 1) | 0;
+    this.#pending++;
+    if (!this.#willFlush) {
+      this.#willFlush = true;
+      process.nextTick(flush, this);
+    }
+    return at;
+  }
+
+  /** @returns Whether the system took what was asked for. It does not as long as it has no room for results. */
+  #enter(): boolean {
+    this.#words[this.#sqTail] = this.#tail;
+    const taken = this.#calls.enter(this.#fd, this.#pending, IORING_ENTER_GETEVENTS);
+    if (taken < 0) return false;
+    this.#pending -= taken;
+    return true;
+  }
+
+  /** Whether no turn will come any more. */
+  get exiting(): boolean {
+    return this.#exiting;
+  }
+}
+
+/** A handler that fails must not take along what came for others. */
+function throwLater(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}
+
+function flush(ring: Ring): void {
+  ring.flush();
+}
+
+function setAddress(words: Int32Array, at: number, address: number): void {
+  words[at] = address | 0;
+  words[at + 1] = Math.floor(address / 0x1_0000_0000);
+}

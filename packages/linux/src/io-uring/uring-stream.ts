@@ -1,0 +1,401 @@
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
+import { getSystemErrorName } from "node:util";
+import { ECANCELED, ENOBUFS } from "./abi.ts";
+import type { ReadSlot } from "./read-memory.ts";
+import { MAX_PIECES, type Ring, type RingStream } from "./ring.ts";
+import { MAX_COPIED_BYTES, type Piece } from "./send-memory.ts";
+
+/** Bytes that wait to be sent at which `write` asks to wait for `drain`. */
+const HIGH_WATER_BYTES = 65_536;
+
+/** Whoever takes what is read, such as a `SocketReader` of `@sluice/core`. */
+export interface StreamReader {
+  /** The first `bytes` of `buffer` came. @returns Memory to go on with: `buffer`, unless somebody has kept some of it. */
+  received(buffer: Buffer, bytes: number): Buffer;
+}
+
+type Taken = (error?: Error | null) => void;
+
+/**
+ * The connection of a `net.Socket`, read and written by a {@link Ring}, with as much of the socket's own ways as a proxy needs: those of a
+ * `ByteStream` of `@sluice/core`. The socket keeps the descriptor, and closes it.
+ *
+ * What is written leaves when the ring is next given to the system, which is behind the event that is under way; large pieces at once,
+ * because their memory is not ours.
+ */
+export class UringStream extends EventEmitter implements RingStream {
+  destroyed = false;
+  errored: Error | null = null;
+  /** Bytes written that the system does not have. */
+  writableLength = 0;
+  /** Of those, the ones whose memory belongs to whoever wrote them. */
+  lentLength = 0;
+  bytesRead = 0;
+  bytesWritten = 0;
+  readonly #ring: Ring;
+  readonly #id: number;
+  readonly #fd: number;
+  readonly #socket: Socket;
+  readonly #reader: StreamReader;
+  /** Results of receiving will come. */
+  #receives = false;
+  #paused = true;
+  /** What came while paused, or behind that. */
+  #early: Buffer[] | undefined = undefined;
+  #peerEnded = false;
+  /** `end` was told. */
+  #peerEndTold = false;
+  #ended = false;
+  /** Our direction is ended, behind all that was written. */
+  #finished = false;
+  #corked = 0;
+  #queue: Piece[] = [];
+  /** How many of the queue are being sent, and their bytes. */
+  #sending = 0;
+  #sendingBytes = 0;
+  #wantsDrain = false;
+  /** Why sending failed: told when all that the peer had said before is read. */
+  #writeError: Error | undefined = undefined;
+  #byReset = false;
+  #closed = false;
+  #referenced = true;
+
+  /** @internal By `ioUring().adopt`. */
+  constructor(ring: Ring, socket: Socket, fd: number, reader: StreamReader) {
+    super();
+    this.#ring = ring;
+    this.#socket = socket;
+    this.#fd = fd;
+    this.#reader = reader;
+    this.#id = ring.add(this);
+    ring.ref();
+    // It neither reads nor writes; what it may complain of when it is closed is told here, too.
+    socket.on("error", () => undefined);
+  }
+
+  /** As a `net.Socket` has it, for those who need the descriptor. */
+  get _handle(): object | null {
+    return (this.#socket as unknown as { _handle: object | null })._handle;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#socket.remotePort;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
+  get localPort(): number | undefined {
+    return this.#socket.localPort;
+  }
+
+  ref(): this {
+    if (!this.#referenced && !this.#closed) this.#ring.ref();
+    this.#referenced = true;
+    return this;
+  }
+
+  unref(): this {
+    if (this.#referenced && !this.#closed) this.#ring.unref();
+    this.#referenced = false;
+    return this;
+  }
+
+  pause(): this {
+    if (!this.#paused && this.#receives && !this.destroyed) this.#ring.cancelRecv(this.#id);
+    this.#paused = true;
+    return this;
+  }
+
+  resume(): this {
+    if (!this.#paused) return this;
+    this.#paused = false;
+    if (this.#early !== undefined || this.#peerEnded) process.nextTick(giveEarly, this);
+    else this.#receive();
+    return this;
+  }
+
+  #receive(): void {
+    if (this.#receives || this.destroyed || this.#peerEnded) return;
+    this.#receives = true;
+    this.#ring.recv(this.#id, this.#fd);
+  }
+
+  /** @internal */
+  onRecv(result: number, slot: ReadSlot | undefined, more: boolean): void {
+    if (!more) this.#receives = false;
+    if (this.destroyed) this.#closeIfOver();
+    else if (result > 0) this.#received(result, slot!);
+    else if (result === 0) this.#peerHasEnded();
+    else if (result !== ENOBUFS && result !== ECANCELED) this.#giveUp(this.#writeError ?? systemError(result, "read"));
+    // It ends where there was no memory, or where it was asked to and somebody wants more all the same.
+    if (!more && !this.#paused) this.#receive();
+  }
+
+  #received(bytes: number, slot: ReadSlot): void {
+    this.bytesRead += bytes;
+    if (!this.#paused && this.#early === undefined) slot.buffer = this.#reader.received(slot.buffer, bytes);
+    else (this.#early ??= []).push(Buffer.from(slot.buffer.subarray(0, bytes)));
+  }
+
+  #peerHasEnded(): void {
+    this.#peerEnded = true;
+    if (this.#writeError !== undefined) this.#giveUp(this.#writeError);
+    else if (!this.#paused && this.#early === undefined) this.#tellPeerEnd();
+  }
+
+  /** @internal What came while paused, unless it is paused again. */
+  giveEarly(): void {
+    while (!this.#paused && !this.destroyed && this.#early !== undefined) {
+      const piece = this.#early.shift()!;
+      if (this.#early.length === 0) this.#early = undefined;
+      this.#reader.received(piece, piece.length);
+    }
+    if (this.#paused || this.destroyed) return;
+    if (this.#peerEnded) this.#tellPeerEnd();
+    else this.#receive();
+  }
+
+  #tellPeerEnd(): void {
+    if (this.#peerEndTold) return;
+    this.#peerEndTold = true;
+    this.emit("end");
+    this.#destroyIfOver();
+  }
+
+  /** As a socket does once both directions are ended. */
+  #destroyIfOver(): void {
+    if (this.#peerEndTold && this.#finished) this.destroy();
+  }
+
+  write(chunk: Uint8Array | string, encodingOrTaken?: "latin1" | Taken): boolean {
+    const taken = typeof encodingOrTaken === "function" ? encodingOrTaken : undefined;
+    const refusal = this.#whyNotWritable();
+    if (refusal !== undefined) {
+      if (taken !== undefined) process.nextTick(taken, refusal);
+      return false;
+    }
+    const { length } = chunk;
+    if (length > 0) {
+      const { sends } = this.#ring;
+      const copied = typeof chunk === "string" || length <= MAX_COPIED_BYTES;
+      this.#queue.push(copied ? sends.copied(chunk, taken) : sends.lent(chunk, taken));
+      this.writableLength += length;
+      if (!copied) this.lentLength += length;
+      if (this.#corked === 0) this.#send();
+    } else if (taken !== undefined) process.nextTick(taken);
+    if (this.writableLength < HIGH_WATER_BYTES) return true;
+    this.#wantsDrain = true;
+    return false;
+  }
+
+  #whyNotWritable(): Error | undefined {
+    if (this.destroyed) return this.errored ?? systemError(ECANCELED, "write");
+    if (this.#ended) return new Error("write after end");
+    return this.#writeError;
+  }
+
+  cork(): void {
+    this.#corked++;
+  }
+
+  uncork(): void {
+    if (this.#corked > 0 && --this.#corked === 0) this.#send();
+  }
+
+  #send(): void {
+    const queue = this.#queue;
+    if (this.#sending > 0 || queue.length === 0 || this.destroyed || this.#writeError !== undefined) return;
+    const pieces = queue.length > MAX_PIECES ? queue.slice(0, MAX_PIECES) : queue;
+    let bytes = 0;
+    for (const { length } of pieces) bytes += length;
+    this.#sending = pieces.length;
+    this.#sendingBytes = bytes;
+    this.#ring.send(this.#id, this.#fd, pieces);
+    if (this.lentLength > 0 || this.#ring.exiting) this.#ring.flush();
+  }
+
+  /** @internal */
+  onSend(result: number): void {
+    const pieces = this.#sending;
+    this.#sending = 0;
+    if (result < 0) {
+      this.#sendFailed(result);
+      return;
+    }
+    this.bytesWritten += result;
+    this.writableLength -= result;
+    if (result === this.#sendingBytes) this.#leave(pieces);
+    else this.#leavePartly(result);
+    if (this.destroyed) {
+      this.#closeIfOver();
+      return;
+    }
+    if (this.#queue.length > 0) {
+      if (this.#corked === 0) this.#send();
+      return;
+    }
+    if (this.#wantsDrain) {
+      this.#wantsDrain = false;
+      process.nextTick(tellDrain, this);
+    }
+    if (this.#ended) this.#finish();
+  }
+
+  #leave(pieces: number): void {
+    const queue = this.#queue;
+    for (let i = 0; i < pieces; i++) this.#hasLeft(queue[i]!);
+    if (pieces === queue.length) queue.length = 0;
+    else queue.splice(0, pieces);
+  }
+
+  /** The system took less: it was interrupted. */
+  #leavePartly(bytes: number): void {
+    let rest = bytes;
+    while (rest > 0 && rest >= this.#queue[0]!.length) {
+      rest -= this.#queue[0]!.length;
+      this.#leave(1);
+    }
+    const next = this.#queue[0]!;
+    next.address += rest;
+    next.length -= rest;
+    if (next.lent) this.lentLength -= rest;
+  }
+
+  #hasLeft(piece: Piece): void {
+    if (piece.lent) this.lentLength -= piece.length;
+    this.#ring.sends.release(piece);
+    if (piece.taken !== undefined) process.nextTick(piece.taken);
+  }
+
+  /** Nothing of the queue will be sent. */
+  #drop(error: Error): void {
+    for (const piece of this.#queue) {
+      this.#ring.sends.release(piece);
+      if (piece.taken !== undefined) process.nextTick(piece.taken, error);
+    }
+    this.#queue = [];
+    this.writableLength = 0;
+    this.lentLength = 0;
+  }
+
+  end(): this {
+    if (this.#ended) return this;
+    this.#ended = true;
+    if (this.#queue.length === 0 && !this.destroyed) this.#finish();
+    return this;
+  }
+
+  #finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#socket.end(() => this.emit("finish"));
+    this.#destroyIfOver();
+  }
+
+  #sendFailed(result: number): void {
+    const error = systemError(result, "write");
+    this.#drop(error);
+    if (this.destroyed) this.#closeIfOver();
+    else if (this.#peerEnded) this.#giveUp(error);
+    else {
+      // What the peer had said before, the answer to an upload for instance, is read first. Who can't be written to will end.
+      this.#writeError = error;
+      this.resume();
+    }
+  }
+
+  #giveUp(error: Error): void {
+    this.#paused = false;
+    this.giveEarly();
+    this.destroy(error);
+  }
+
+  /** Closes with a reset, so that the peer takes nothing for whole. */
+  resetAndDestroy(): this {
+    this.#byReset = true;
+    return this.destroy();
+  }
+
+  destroy(error?: Error): this {
+    if (this.destroyed) return this;
+    // What was written counts as given to the system, as far as that takes it.
+    this.pushOut();
+    // That may have found out that the connection is gone.
+    if (this.destroyed) return this;
+    this.destroyed = true;
+    if (error !== undefined) this.errored = error;
+    if (this.#receives || this.#sending > 0) this.#ring.cancelAll(this.#fd);
+    process.nextTick(closeIfOver, this);
+    return this;
+  }
+
+  /** @internal Sends what the system takes at once. */
+  pushOut(): void {
+    if (this.#corked > 0) return;
+    for (let before = -1; this.#queue.length > 0 && this.writableLength !== before;) {
+      before = this.writableLength;
+      this.#send();
+      this.#ring.flush();
+    }
+  }
+
+  /** @internal */
+  closeIfOver(): void {
+    this.#closeIfOver();
+  }
+
+  /** Closes the socket when the kernel has nothing more to do with it. */
+  #closeIfOver(): void {
+    if (this.#closed || this.#receives || this.#sending > 0) return;
+    this.#closed = true;
+    this.#drop(this.errored ?? systemError(ECANCELED, "write"));
+    this.#early = undefined;
+    this.#ring.remove(this.#id);
+    if (this.#referenced) this.#ring.unref();
+    const socket = this.#socket;
+    socket.once("close", () => this.emit("close"));
+    if (this.#byReset) resetOrDestroy(socket);
+    else socket.destroy();
+    if (this.errored !== null) this.emit("error", this.errored);
+  }
+
+  /** @internal */
+  tellDrain(): void {
+    if (!this.destroyed) this.emit("drain");
+  }
+}
+
+function systemError(result: number, syscall: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(result);
+  return Object.assign(new Error(`${syscall} ${code}`), { errno: result, code, syscall });
+}
+
+/** A Unix socket knows no reset. */
+function resetOrDestroy(socket: Socket): void {
+  try {
+    socket.resetAndDestroy();
+  } catch {
+    socket.destroy();
+  }
+}
+
+// Functions of their own: a closure for each call would be garbage.
+
+function giveEarly(stream: UringStream): void {
+  stream.giveEarly();
+}
+
+function tellDrain(stream: UringStream): void {
+  stream.tellDrain();
+}
+
+function closeIfOver(stream: UringStream): void {
+  stream.closeIfOver();
+}
