@@ -6,7 +6,7 @@ test("the defaults hold 8,000 connections with three proxies", () => {
     protocol: "h1",
     connections: 8000,
     rounds: 3,
-    only: ["nginx", "sluice", "node:http+undici"],
+    only: ["nginx", "sluice", "sluice-io-uring", "node:http+undici"],
     writeReadme: false,
     help: false,
   });

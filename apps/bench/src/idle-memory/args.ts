@@ -35,7 +35,7 @@ export function parseIdleMemoryArgs(args: readonly string[]): IdleMemoryOptions 
     },
   });
   const protocol = idleProtocol(values.protocol);
-  const only = values.only ?? (protocol === "h1" ? "nginx,sluice,node:http+undici" : undefined);
+  const only = values.only ?? (protocol === "h1" ? "nginx,sluice,sluice-io-uring,node:http+undici" : undefined);
   return {
     protocol,
     connections: positiveInteger("connections", values.connections),

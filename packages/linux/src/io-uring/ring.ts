@@ -218,6 +218,12 @@ export class Ring {
     this.#takeSends();
   }
 
+  /** @internal As {@link flush}, unless that comes anyway behind all that has come. */
+  flushUnlessTurning(): void {
+    if (this.#turning) this.#willFlush = false;
+    else this.flush();
+  }
+
   /** Tells all that has come, to whom it is for. */
   turn(): void {
     if (this.#turning) return;
@@ -230,6 +236,7 @@ export class Ring {
       this.#takeAll();
     }
     this.#turning = false;
+    if (this.#pending > 0) this.flush();
   }
 
   #takeAll(): void {
@@ -328,7 +335,7 @@ function throwLater(error: unknown): void {
 }
 
 function flush(ring: Ring): void {
-  ring.flush();
+  ring.flushUnlessTurning();
 }
 
 function setAddress(words: Int32Array, at: number, address: number): void {
