@@ -9,6 +9,12 @@ import { MAX_COPIED_BYTES, type Piece } from "./send-memory.ts";
 /** Bytes that wait to be sent at which `write` asks to wait for `drain`. */
 const HIGH_WATER_BYTES = 65_536;
 
+/** The queue of a connection that has nothing to send, which most have most of the time. */
+const NONE: Piece[] = [];
+/** Queues that others may use. */
+const freeQueues: Piece[][] = [];
+const MAX_FREE_QUEUES = 256;
+
 /** Whoever takes what is read, such as a `SocketReader` of `@sluice/core`. */
 export interface StreamReader {
   /** The first `bytes` of `buffer` came. @returns Memory to go on with: `buffer`, unless somebody has kept some of it. */
@@ -50,7 +56,7 @@ export class UringStream extends EventEmitter implements RingStream {
   /** Our direction is ended, behind all that was written. */
   #finished = false;
   #corked = 0;
-  #queue: Piece[] = [];
+  #queue: Piece[] = NONE;
   /** How many of the queue are being sent, and their bytes. */
   #sending = 0;
   #sendingBytes = 0;
@@ -71,7 +77,7 @@ export class UringStream extends EventEmitter implements RingStream {
     this.#id = ring.add(this);
     ring.ref();
     // It neither reads nor writes; what it may complain of when it is closed is told here, too.
-    socket.on("error", () => undefined);
+    socket.on("error", ignore);
   }
 
   /** As a `net.Socket` has it, for those who need the descriptor. */
@@ -185,6 +191,7 @@ export class UringStream extends EventEmitter implements RingStream {
     if (length > 0) {
       const { sends } = this.#ring;
       const copied = typeof chunk === "string" || length <= MAX_COPIED_BYTES;
+      if (this.#queue === NONE) this.#queue = freeQueues.pop() ?? [];
       this.#queue.push(copied ? sends.copied(chunk, taken) : sends.lent(chunk, taken));
       this.writableLength += length;
       if (!copied) this.lentLength += length;
@@ -251,8 +258,12 @@ export class UringStream extends EventEmitter implements RingStream {
   #leave(pieces: number): void {
     const queue = this.#queue;
     for (let i = 0; i < pieces; i++) this.#hasLeft(queue[i]!);
-    if (pieces === queue.length) queue.length = 0;
-    else queue.splice(0, pieces);
+    if (pieces < queue.length) queue.splice(0, pieces);
+    else {
+      queue.length = 0;
+      this.#queue = NONE;
+      if (freeQueues.length < MAX_FREE_QUEUES) freeQueues.push(queue);
+    }
   }
 
   /** The system took less: it was interrupted. */
@@ -280,7 +291,7 @@ export class UringStream extends EventEmitter implements RingStream {
       this.#ring.sends.release(piece);
       if (piece.taken !== undefined) process.nextTick(piece.taken, error);
     }
-    this.#queue = [];
+    this.#queue = NONE;
     this.writableLength = 0;
     this.lentLength = 0;
   }
@@ -386,7 +397,9 @@ function resetOrDestroy(socket: Socket): void {
   }
 }
 
-// Functions of their own: a closure for each call would be garbage.
+// Functions of their own: a closure for each call would be garbage, and one for each connection memory.
+
+function ignore(): void {}
 
 function giveEarly(stream: UringStream): void {
   stream.giveEarly();
