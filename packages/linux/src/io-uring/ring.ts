@@ -168,9 +168,10 @@ export class Ring {
     if (--this.#refs === 0) this.#waker.unref();
   }
 
-  /** What comes on `fd` is told to `onRecv`, until that is told that there will be no more. */
-  recv(id: number, fd: number): void {
-    this.#ask(IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (IORING_RECV_MULTISHOT << 16), fd, id, RECV);
+  /** What comes on `fd` is told to `onRecv`: once, or `again` and again until that is told that there will be no more. */
+  recv(id: number, fd: number, again: boolean): void {
+    const flags = again ? IORING_RECV_MULTISHOT : 0;
+    this.#ask(IORING_OP_RECV | (IOSQE_BUFFER_SELECT << 8) | (flags << 16), fd, id, RECV);
   }
 
   /** No more is to be received. What the kernel had taken still comes, and behind it `ECANCELED`. */
@@ -236,7 +237,19 @@ export class Ring {
       this.#takeAll();
     }
     this.#turning = false;
-    if (this.#pending > 0) this.flush();
+    if (this.#pending === 0) return;
+    this.flush();
+    // It may have told that something has left, and nobody else comes behind us.
+    this.#tick();
+  }
+
+  /** What Node does behind each of its own events. */
+  #tick(): void {
+    try {
+      this.#calls.tick();
+    } catch (error) {
+      throwLater(error);
+    }
   }
 
   #takeAll(): void {
@@ -257,11 +270,7 @@ export class Ring {
       } catch (error) {
         throwLater(error);
       }
-      try {
-        this.#calls.tick();
-      } catch (error) {
-        throwLater(error);
-      }
+      this.#tick();
     }
   }
 

@@ -9,6 +9,12 @@ import { MAX_COPIED_BYTES, type Piece } from "./send-memory.ts";
 /** Bytes that wait to be sent at which `write` asks to wait for `drain`. */
 const HIGH_WATER_BYTES = 65_536;
 
+/**
+ * A read that brings so much is likely followed by more. Read again and again without being asked, such a connection would take the memory
+ * of all: of 64 uploads some waited for a second.
+ */
+const MUCH_BYTES = 16_384;
+
 /** The queue of a connection that has nothing to send, which most have most of the time. */
 const NONE: Piece[] = [];
 /** Queues that others may use. */
@@ -47,6 +53,8 @@ export class UringStream extends EventEmitter implements RingStream {
   /** Results of receiving will come. */
   #receives = false;
   #paused = true;
+  /** The last read brought much: each is asked for. */
+  #muchComes = false;
   /** What came while paused, or behind that. */
   #early: Buffer[] | undefined = undefined;
   #peerEnded = false;
@@ -130,22 +138,24 @@ export class UringStream extends EventEmitter implements RingStream {
   #receive(): void {
     if (this.#receives || this.destroyed || this.#peerEnded) return;
     this.#receives = true;
-    this.#ring.recv(this.#id, this.#fd);
+    this.#ring.recv(this.#id, this.#fd, !this.#muchComes);
   }
 
   /** @internal */
   onRecv(result: number, slot: ReadSlot | undefined, more: boolean): void {
     if (!more) this.#receives = false;
     if (this.destroyed) this.#closeIfOver();
-    else if (result > 0) this.#received(result, slot!);
+    else if (result > 0) this.#received(result, slot!, more);
     else if (result === 0) this.#peerHasEnded();
     else if (result !== ENOBUFS && result !== ECANCELED) this.#giveUp(this.#writeError ?? systemError(result, "read"));
     // It ends where there was no memory, or where it was asked to and somebody wants more all the same.
     if (!more && !this.#paused) this.#receive();
   }
 
-  #received(bytes: number, slot: ReadSlot): void {
+  #received(bytes: number, slot: ReadSlot, more: boolean): void {
     this.bytesRead += bytes;
+    this.#muchComes = bytes >= MUCH_BYTES;
+    if (this.#muchComes && more && !this.#paused) this.#ring.cancelRecv(this.#id);
     if (!this.#paused && this.#early === undefined) slot.buffer = this.#reader.received(slot.buffer, bytes);
     else (this.#early ??= []).push(Buffer.from(slot.buffer.subarray(0, bytes)));
   }
