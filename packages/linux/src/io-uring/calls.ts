@@ -78,6 +78,8 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
   const ref = library.func("void uv_ref(void *)");
   const unref = library.func("void uv_unref(void *)");
 
+  /** Memory stays where it is for as long as it is some. */
+  const addresses = new WeakMap<ArrayBufferLike, number>();
   const map = (flags: number, fd: number, offset: number, length: number): Mapped => {
     const pointer: unknown = mmap(null, length, PROT_READ_WRITE, flags, fd, offset);
     const address = Number(koffi.address(pointer));
@@ -92,7 +94,14 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
       Number(register(SYS_IO_URING_REGISTER, fd, operation, argument, count)),
     mapRing: (fd, offset, length) => map(MAP_RING, fd, offset, length),
     allocate: (length) => map(MAP_ANONYMOUS, -1, 0, length),
-    addressOf: (memory) => Number(koffi.address(new Uint8Array(memory))),
+    addressOf(memory) {
+      let address = addresses.get(memory);
+      if (address === undefined) {
+        address = Number(koffi.address(new Uint8Array(memory)));
+        addresses.set(memory, address);
+      }
+      return address;
+    },
     watch(fd, onReadable) {
       // libuv keeps its handle in it for as long as the process lives.
       const handle = Buffer.alloc(Number(handleSize(UV_POLL)));

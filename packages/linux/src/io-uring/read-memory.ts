@@ -16,7 +16,6 @@ export class ReadMemory {
   readonly #calls: Calls;
   readonly #ring: Int32Array;
   readonly #shorts: Uint16Array;
-  readonly #addresses = new WeakMap<ArrayBufferLike, number>();
   #tail = 0;
 
   constructor(calls: Calls) {
@@ -36,7 +35,7 @@ export class ReadMemory {
   give(index: number): void {
     const { buffer } = this.slots[index]!;
     const at = (this.#tail & (SLOTS - 1)) * 4;
-    const address = this.#addressOf(buffer.buffer) + buffer.byteOffset;
+    const address = this.#calls.addressOf(buffer.buffer) + buffer.byteOffset;
     const ring = this.#ring;
     ring[at] = address | 0;
     ring[at + 1] = Math.floor(address / 0x1_0000_0000);
@@ -45,14 +44,5 @@ export class ReadMemory {
     this.#tail = (this.#tail + 1) & 0xffff;
     // The tail stands where the first entry has nothing.
     this.#shorts[7] = this.#tail;
-  }
-
-  #addressOf(memory: ArrayBufferLike): number {
-    let address = this.#addresses.get(memory);
-    if (address === undefined) {
-      address = this.#calls.addressOf(memory);
-      this.#addresses.set(memory, address);
-    }
-    return address;
   }
 }

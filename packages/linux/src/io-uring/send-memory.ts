@@ -15,7 +15,7 @@ export interface Piece {
   /** Where they were copied to; -1: into memory of their own, or nowhere. */
   readonly slot: number;
   /** Memory that must not be collected before they have left. */
-  readonly memory: ArrayBufferView | undefined;
+  readonly memory: Uint8Array | undefined;
   /** It belongs to whoever wrote them. */
   readonly lent: boolean;
   readonly taken: ((error?: Error | null) => void) | undefined;

@@ -14,6 +14,8 @@ const HIGH_WATER_BYTES = 65_536;
  * of all: of 64 uploads some waited for a second.
  */
 const MUCH_BYTES = 16_384;
+/** So many reads that bring less show that it is over. */
+const SINGLE_READS = 8;
 
 /** The queue of a connection that has nothing to send, which most have most of the time. */
 const NONE: Piece[] = [];
@@ -53,8 +55,8 @@ export class UringStream extends EventEmitter implements RingStream {
   /** Results of receiving will come. */
   #receives = false;
   #paused = true;
-  /** The last read brought much: each is asked for. */
-  #muchComes = false;
+  /** Reads that are each asked for, since one brought much. */
+  #singleReads = 0;
   /** What came while paused, or behind that. */
   #early: Buffer[] | undefined = undefined;
   #peerEnded = false;
@@ -138,7 +140,7 @@ export class UringStream extends EventEmitter implements RingStream {
   #receive(): void {
     if (this.#receives || this.destroyed || this.#peerEnded) return;
     this.#receives = true;
-    this.#ring.recv(this.#id, this.#fd, !this.#muchComes);
+    this.#ring.recv(this.#id, this.#fd, this.#singleReads === 0);
   }
 
   /** @internal */
@@ -154,8 +156,10 @@ export class UringStream extends EventEmitter implements RingStream {
 
   #received(bytes: number, slot: ReadSlot, more: boolean): void {
     this.bytesRead += bytes;
-    this.#muchComes = bytes >= MUCH_BYTES;
-    if (this.#muchComes && more && !this.#paused) this.#ring.cancelRecv(this.#id);
+    if (bytes >= MUCH_BYTES) {
+      this.#singleReads = SINGLE_READS;
+      if (more && !this.#paused) this.#ring.cancelRecv(this.#id);
+    } else if (this.#singleReads > 0) this.#singleReads--;
     if (!this.#paused && this.#early === undefined) slot.buffer = this.#reader.received(slot.buffer, bytes);
     else (this.#early ??= []).push(Buffer.from(slot.buffer.subarray(0, bytes)));
   }
@@ -200,7 +204,8 @@ export class UringStream extends EventEmitter implements RingStream {
     const { length } = chunk;
     if (length > 0) {
       const { sends } = this.#ring;
-      const copied = typeof chunk === "string" || length <= MAX_COPIED_BYTES;
+      // Corked, it is known later how much it is in all.
+      const copied = typeof chunk === "string" || (length <= MAX_COPIED_BYTES && this.#corked === 0);
       if (this.#queue === NONE) this.#queue = freeQueues.pop() ?? [];
       this.#queue.push(copied ? sends.copied(chunk, taken) : sends.lent(chunk, taken));
       this.writableLength += length;
@@ -223,7 +228,17 @@ export class UringStream extends EventEmitter implements RingStream {
   }
 
   uncork(): void {
-    if (this.#corked > 0 && --this.#corked === 0) this.#send();
+    if (this.#corked === 0 || --this.#corked > 0) return;
+    if (this.lentLength > 0 && this.lentLength <= MAX_COPIED_BYTES && this.#sending === 0) this.#copyLent();
+    this.#send();
+  }
+
+  #copyLent(): void {
+    const { sends } = this.#ring;
+    for (const [i, { memory, lent, taken }] of this.#queue.entries()) {
+      if (lent) this.#queue[i] = sends.copied(memory!, taken);
+    }
+    this.lentLength = 0;
   }
 
   #send(): void {
