@@ -250,6 +250,70 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     await once(second.ours, "close");
   });
 
+  test("is closed when it is to be reset while it ends", async () => {
+    const { ours, peer } = await pair();
+    const before = descriptors();
+    const over = once(ours, "close");
+    ours.end();
+    ours.resetAndDestroy();
+    await over;
+    peer.destroy();
+    expect(descriptors()).toBeLessThan(before);
+  });
+
+  test("a reset is no end, though it was writing that had the error", async () => {
+    const { ours, got, peer } = await pair();
+    const told: string[] = [];
+    ours.on("end", () => told.push("end")).on("error", (error: Error) => told.push(error.message));
+    peer.write("a part", () => peer.resetAndDestroy());
+    await once(peer, "close");
+    // Nothing is being read: the first to hear of the reset is this.
+    ours.write("x", "latin1");
+    await new Promise((resolve) => ours.once("close", resolve));
+    expect(told).toEqual(["write ECONNRESET"]);
+    expect(got.all.toString()).toBe("a part");
+  });
+
+  test("ends though it is corked, behind what that holds", async () => {
+    const { ours, peer } = await pair();
+    ours.cork();
+    ours.write("held", "latin1");
+    ours.end();
+    expect(await textOf(peer)).toBe("held");
+  });
+
+  test("however many connections go on sending at a time, all do", async () => {
+    // Each has more to send than leaves at once, in memory that is lent. More of them than there is room for on the stack.
+    const pairs: Pair[] = [];
+    for (let i = 0; i < 2000; i++) pairs.push(await pair());
+    const piece = Buffer.alloc(20_000);
+    for (const { ours } of pairs) {
+      while (ours.lentLength === 0) ours.write(piece);
+      for (let i = 0; i < 12; i++) ours.write(piece);
+      ours.end();
+    }
+    const ended = pairs.map(({ peer }) => once(peer, "end"));
+    for (const { peer } of pairs) peer.resume();
+    await Promise.all(ended);
+    expect(pairs.filter(({ ours }) => ours.writableLength > 0)).toHaveLength(0);
+    for (const { ours } of pairs) ours.destroy();
+  });
+
+  test("all that has arrived is read when that is asked for, on however many connections", async () => {
+    const pairs: Pair[] = [];
+    for (let i = 0; i < 700; i++) pairs.push(await pair());
+    for (const { ours } of pairs) ours.resume();
+    await new Promise((resolve) => setImmediate(resolve));
+    // The last callback comes in the turn in which the last of them has left.
+    let left = pairs.length;
+    await new Promise<void>((resolve) => {
+      for (const { peer } of pairs) peer.write("x", () => --left === 0 && resolve());
+    });
+    uring!.readArrived();
+    expect(pairs.filter(({ got }) => got.bytes === 0)).toHaveLength(0);
+    for (const { ours } of pairs) ours.destroy();
+  });
+
   test("what a peer said before it could not be written to any more is read first", async () => {
     const { ours, got, peer } = await pair();
     const failed = once(ours, "error");

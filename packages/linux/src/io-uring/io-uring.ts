@@ -33,7 +33,7 @@ export function ioUring(): IoUring {
       const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
       return fd < 0 ? undefined : new UringStream(ring, socket, fd, reader);
     },
-    readArrived: () => ring.turn(),
+    readArrived: () => ring.turnAll(),
   };
 }
 

@@ -45,8 +45,9 @@ const NONE = 0;
 const RECV = 1;
 const SEND = 2;
 
-/** How often one look goes on to what has come meanwhile, before others have their turn. */
 const MAX_ROUNDS = 4;
+/** Each round reads as much as there is memory for: 128 connections. It is to end, though a peer goes on and on. */
+const ALL_ROUNDS = 256;
 
 /** Whoever the results are for. */
 export interface RingStream {
@@ -95,6 +96,8 @@ export class Ring {
   readonly #freeIds: number[] = [];
   #refs = 0;
   #willFlush = false;
+  #flushing = false;
+  #flushAgain = false;
   #turning = false;
   #exiting = false;
 
@@ -214,9 +217,19 @@ export class Ring {
 
   /** Gives the system what was asked for, and tells what was sent by it, if that is known at once. */
   flush(): void {
-    this.#willFlush = false;
-    if (this.#pending > 0) this.#enter();
-    this.#takeSends();
+    this.#flushAgain = true;
+    // Who is told goes on sending, and asks for it here again: one within the other would end with the stack.
+    if (this.#flushing) return;
+    this.#flushing = true;
+    while (this.#flushAgain) {
+      this.#flushAgain = false;
+      this.#willFlush = false;
+      if (this.#pending > 0) this.#enter();
+      // It had no memory: there is no event that would have us come back.
+      if (this.#pending > 0) setImmediate(flush, this);
+      this.#takeSends();
+    }
+    this.#flushing = false;
   }
 
   /** @internal As {@link flush}, unless that comes anyway behind all that has come. */
@@ -225,12 +238,15 @@ export class Ring {
     else this.flush();
   }
 
-  /** Tells all that has come, to whom it is for. */
-  turn(): void {
+  /**
+   * Tells all that has come, to whom it is for.
+   * @param maxRounds How often it goes on to what has come meanwhile, before others have their turn.
+   */
+  turn(maxRounds: number = MAX_ROUNDS): void {
     if (this.#turning) return;
     this.#turning = true;
     const words = this.#words;
-    for (let round = 0; round < MAX_ROUNDS; round++) {
+    for (let round = 0; round < maxRounds; round++) {
       const waits = (words[this.#sqFlags]! & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !== 0;
       if (waits || this.#pending > 0) this.#enter();
       if (words[this.#cqHead] === words[this.#cqTail]) break;
@@ -252,17 +268,22 @@ export class Ring {
     }
   }
 
+  /** As {@link turn}, of everything that has arrived. */
+  turnAll(): void {
+    this.turn(ALL_ROUNDS);
+  }
+
   #takeAll(): void {
     const words = this.#words;
     const end = words[this.#cqTail]!;
-    for (let head = words[this.#cqHead]!; head !== end;) {
+    // Anew each time: who is told may have had to make room, which tells the next, within.
+    for (let head = words[this.#cqHead]!; ((end - head) | 0) > 0; head = words[this.#cqHead]!) {
       const at = this.#results + (head & this.#cqMask) * CQE_WORDS;
       const id = words[at]!;
       const kind = words[at + 1]!;
       const result = words[at + 2]!;
       const flags = words[at + 3]!;
-      head = (head + 1) | 0;
-      words[this.#cqHead] = head;
+      words[this.#cqHead] = (head + 1) | 0;
       if (kind === NONE) continue;
       try {
         if (kind === SEND) this.#streams[id]!.onSend(result);
@@ -298,7 +319,11 @@ export class Ring {
       this.#looked = (this.#looked + 1) | 0;
       if (words[at + 1] !== SEND) continue;
       words[at + 1] = NONE;
-      this.#streams[words[at]!]!.onSend(words[at + 2]!);
+      try {
+        this.#streams[words[at]!]!.onSend(words[at + 2]!);
+      } catch (error) {
+        throwLater(error);
+      }
     }
   }
 

@@ -165,21 +165,29 @@ export class UringStream extends EventEmitter implements RingStream {
   }
 
   #peerHasEnded(): void {
+    // Sending has had the error of the connection: for all we know it is a reset that looks like an end to reading, now.
+    if (this.#writeError !== undefined) {
+      this.#giveUp(this.#writeError);
+      return;
+    }
     this.#peerEnded = true;
-    if (this.#writeError !== undefined) this.#giveUp(this.#writeError);
-    else if (!this.#paused && this.#early === undefined) this.#tellPeerEnd();
+    if (!this.#paused && this.#early === undefined) this.#tellPeerEnd();
   }
 
   /** @internal What came while paused, unless it is paused again. */
   giveEarly(): void {
+    this.#giveHeld();
+    if (this.#paused || this.destroyed) return;
+    if (this.#peerEnded) this.#tellPeerEnd();
+    else this.#receive();
+  }
+
+  #giveHeld(): void {
     while (!this.#paused && !this.destroyed && this.#early !== undefined) {
       const piece = this.#early.shift()!;
       if (this.#early.length === 0) this.#early = undefined;
       this.#reader.received(piece, piece.length);
     }
-    if (this.#paused || this.destroyed) return;
-    if (this.#peerEnded) this.#tellPeerEnd();
-    else this.#receive();
   }
 
   #tellPeerEnd(): void {
@@ -324,6 +332,11 @@ export class UringStream extends EventEmitter implements RingStream {
   end(): this {
     if (this.#ended) return this;
     this.#ended = true;
+    // As a socket's: nothing can follow that what is held would wait for.
+    if (this.#corked > 0) {
+      this.#corked = 1;
+      this.uncork();
+    }
     if (this.#queue.length === 0 && !this.destroyed) this.#finish();
     return this;
   }
@@ -338,18 +351,29 @@ export class UringStream extends EventEmitter implements RingStream {
   #sendFailed(result: number): void {
     const error = systemError(result, "write");
     this.#drop(error);
-    if (this.destroyed) this.#closeIfOver();
-    else if (this.#peerEnded) this.#giveUp(error);
-    else {
-      // What the peer had said before, the answer to an upload for instance, is read first. Who can't be written to will end.
-      this.#writeError = error;
-      this.resume();
+    if (this.destroyed) {
+      this.#closeIfOver();
+      return;
     }
+    this.#writeError = error;
+    if (this.#peerEnded) {
+      this.errored = error;
+      // Whoever writes may be about to be told what came, and cannot be told more of it within.
+      process.nextTick(giveUp, this, error);
+    }
+    // What the peer had said before, the answer to an upload for instance, is read first. Who can't be written to will end.
+    else this.resume();
+  }
+
+  /** @internal */
+  giveUp(error: Error): void {
+    this.#giveUp(error);
   }
 
   #giveUp(error: Error): void {
     this.#paused = false;
-    this.giveEarly();
+    this.#giveHeld();
+    if (this.#peerEnded && !this.#paused && !this.destroyed) this.#tellPeerEnd();
     this.destroy(error);
   }
 
@@ -363,8 +387,6 @@ export class UringStream extends EventEmitter implements RingStream {
     if (this.destroyed) return this;
     // What was written counts as given to the system, as far as that takes it.
     this.pushOut();
-    // That may have found out that the connection is gone.
-    if (this.destroyed) return this;
     this.destroyed = true;
     if (error !== undefined) this.errored = error;
     if (this.#receives || this.#sending > 0) this.#ring.cancelAll(this.#fd);
@@ -395,11 +417,18 @@ export class UringStream extends EventEmitter implements RingStream {
     this.#early = undefined;
     this.#ring.remove(this.#id);
     if (this.#referenced) this.#ring.unref();
+    // Not at once: it may have come to light while somebody else was writing.
+    if (this.errored !== null) process.nextTick(tellError, this);
     const socket = this.#socket;
     socket.once("close", () => this.emit("close"));
-    if (this.#byReset) resetOrDestroy(socket);
+    // All has left, and the end behind it. Node would not close a socket at all that is to be reset while it ends.
+    if (this.#byReset && !this.#finished) resetOrDestroy(socket);
     else socket.destroy();
-    if (this.errored !== null) this.emit("error", this.errored);
+  }
+
+  /** @internal */
+  tellError(): void {
+    this.emit("error", this.errored);
   }
 
   /** @internal */
@@ -428,6 +457,14 @@ function ignore(): void {}
 
 function giveEarly(stream: UringStream): void {
   stream.giveEarly();
+}
+
+function giveUp(stream: UringStream, error: Error): void {
+  stream.giveUp(error);
+}
+
+function tellError(stream: UringStream): void {
+  stream.tellError();
 }
 
 function tellDrain(stream: UringStream): void {
