@@ -189,6 +189,9 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     const sent = randomBytes(32_000_000);
     ours.write(sent);
     expect(ours.lentLength).toBeGreaterThan(0);
+    // By these it is seen that a peer takes nothing, whose connection would stay for ever.
+    expect(ours._handle?.writeQueueSize).toBe(ours.writableLength);
+    expect(ours.bytesWritten).toBe(sent.length);
     ours.end();
     const pieces: Buffer[] = [];
     peer.on("data", (piece: Buffer) => pieces.push(piece));

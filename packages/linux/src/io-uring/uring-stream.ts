@@ -46,7 +46,7 @@ export class UringStream extends EventEmitter implements RingStream {
   /** Of those, the ones whose memory belongs to whoever wrote them. */
   lentLength = 0;
   bytesRead = 0;
-  bytesWritten = 0;
+  #sentBytes = 0;
   readonly #ring: Ring;
   readonly #id: number;
   readonly #fd: number;
@@ -90,9 +90,14 @@ export class UringStream extends EventEmitter implements RingStream {
     socket.on("error", ignore);
   }
 
-  /** As a `net.Socket` has it, for those who need the descriptor. */
-  get _handle(): object | null {
-    return (this.#socket as unknown as { _handle: object | null })._handle;
+  /** As a `net.Socket` has it, for those who need the descriptor, or ask whether what was written moves. */
+  get _handle(): { readonly fd: number; readonly writeQueueSize: number } | null {
+    return this.#closed ? null : { fd: this.#fd, writeQueueSize: this.writableLength };
+  }
+
+  /** With those that wait to be sent, as a `net.Socket` counts. */
+  get bytesWritten(): number {
+    return this.#sentBytes + this.writableLength;
   }
 
   get remoteAddress(): string | undefined {
@@ -269,7 +274,7 @@ export class UringStream extends EventEmitter implements RingStream {
       this.#sendFailed(result);
       return;
     }
-    this.bytesWritten += result;
+    this.#sentBytes += result;
     this.writableLength -= result;
     if (result === this.#sendingBytes) this.#leave(pieces);
     else this.#leavePartly(result);
