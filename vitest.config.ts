@@ -22,6 +22,7 @@ const ONCE = [
 /** What real sockets do to a proxy, once more with those that io_uring carries. */
 const BY_IO_URING = [
   "packages/core/src/upstreams/**/*.test.ts",
+  "packages/core/src/http2/http2-server-connection.test.ts",
   "packages/proxy/test/{acceptance,http1}/**/*.test.ts",
   "packages/proxy/test/lent-pieces.test.ts",
   "test/random/**/*.test.ts",

@@ -201,6 +201,25 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     expect(ours.lentLength).toBe(0);
   });
 
+  test("shows how much of a large piece has left", async () => {
+    const { ours, peer } = await pair();
+    peer.pause();
+    const bytes = 64_000_000;
+    ours.write(Buffer.alloc(bytes));
+    const before = ours.writableLength;
+    expect(before).toBeLessThan(bytes);
+    let taken = 0;
+    peer.on("data", (piece: Buffer) => {
+      taken += piece.length;
+      if (taken > 16_000_000) peer.pause();
+    });
+    peer.resume();
+    while (ours.writableLength > before - 8_000_000) await new Promise((resolve) => setImmediate(resolve));
+    expect(ours.writableLength).toBeGreaterThan(0);
+    peer.removeAllListeners("data").resume();
+    await once(ours, "drain");
+  });
+
   test("each direction ends alone; when both are, it closes", async () => {
     const { ours, got, peer } = await pair();
     ours.resume();

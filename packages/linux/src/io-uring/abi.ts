@@ -49,7 +49,6 @@ export const MAP_RING = 0x8001;
 /** `MAP_PRIVATE | MAP_ANONYMOUS` */
 export const MAP_ANONYMOUS = 0x22;
 
-export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const ENOBUFS = -105;

@@ -23,7 +23,6 @@ import {
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
   MSG_NOSIGNAL,
-  MSG_WAITALL,
   SQE_WORDS,
 } from "./abi.ts";
 import { loadCalls, unavailable, type Calls, type Waker } from "./calls.ts";
@@ -190,14 +189,14 @@ export class Ring {
     this.#entries[at + 7] = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD;
   }
 
-  /** Sends `pieces`, at most {@link MAX_PIECES}, whole and in order, as far as the connection lasts. */
+  /** Sends `pieces`, at most {@link MAX_PIECES}, in order, and as much of them as the system has room for, at least a byte. */
   send(id: number, fd: number, pieces: readonly Piece[]): void {
     const entries = this.#entries;
     const one = pieces.length === 1;
     const at = this.#ask(one ? IORING_OP_SEND : IORING_OP_SENDMSG, fd, id, SEND);
     setAddress(entries, at + 4, one ? pieces[0]!.address : this.#message(at / SQE_WORDS, pieces));
     entries[at + 6] = one ? pieces[0]!.length : 1;
-    entries[at + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+    entries[at + 7] = MSG_NOSIGNAL;
   }
 
   #message(index: number, pieces: readonly Piece[]): number {

@@ -304,7 +304,7 @@ export class UringStream extends EventEmitter implements RingStream {
     }
   }
 
-  /** The system took less: it was interrupted. */
+  /** The system had no room for more. That it took some shows that the peer goes on. */
   #leavePartly(bytes: number): void {
     let rest = bytes;
     while (rest > 0 && rest >= this.#queue[0]!.length) {
