@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test } from "vitest";
-import { ioUring, type IoUring, type UringStream } from "@sluice/linux";
+import { ioUring, setBufferSizes, type IoUring, type UringStream } from "@sluice/linux";
 
 let uring: IoUring | undefined;
 try {
@@ -218,6 +218,27 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     expect(ours.writableLength).toBeGreaterThan(0);
     peer.removeAllListeners("data").resume();
     await once(ours, "drain");
+  });
+
+  test("repeats nothing of a piece of which some had left when it was corked", async () => {
+    for (let bytes = 20_000; bytes < 80_000; bytes += 4000) {
+      const { ours, peer } = await pair();
+      peer.pause();
+      setBufferSizes(ours, { sendBytes: 8192 });
+      const sent = randomBytes(2_000_000 + bytes);
+      // As much as goes; then a piece of which some goes.
+      for (let at = 0; ours.lentLength === 0; at += bytes) ours.write(sent.subarray(at, at + bytes));
+      const wrote = ours.bytesWritten;
+      const before = ours.writableLength;
+      ours.cork();
+      const pieces: Buffer[] = [];
+      peer.on("data", (piece: Buffer) => pieces.push(piece)).resume();
+      while (ours.writableLength === before) await new Promise((resolve) => setImmediate(resolve));
+      ours.uncork();
+      ours.end();
+      await once(peer, "end");
+      expect(Buffer.concat(pieces).equals(sent.subarray(0, wrote))).toBe(true);
+    }
   });
 
   test("each direction ends alone; when both are, it closes", async () => {

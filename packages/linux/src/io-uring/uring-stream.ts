@@ -248,8 +248,9 @@ export class UringStream extends EventEmitter implements RingStream {
 
   #copyLent(): void {
     const { sends } = this.#ring;
-    for (const [i, { memory, lent, taken }] of this.#queue.entries()) {
-      if (lent) this.#queue[i] = sends.copied(memory!, taken);
+    for (const [i, { memory, length, lent, taken }] of this.#queue.entries()) {
+      // Of the first some may have left.
+      if (lent) this.#queue[i] = sends.copied(memory!.subarray(memory!.length - length), taken);
     }
     this.lentLength = 0;
   }
