@@ -56,7 +56,10 @@ const log = logger("core");
 
 /** Speaks HTTP/1 to an origin over one stream, one exchange at a time. Kept in the pool between exchanges. */
 export class Http1ClientConnection extends Http1RequestOutput implements ClientSession, PoolableConnection {
-  protected override readonly outlivesStream = true;
+  protected override get outlivesStream(): boolean {
+    return true;
+  }
+
   readonly digest: ConnectionDigest;
   /** The key under which it is pooled. */
   readonly key: string;

@@ -43,10 +43,6 @@ export abstract class Http1Connection implements LateWriter {
   protected streamError: Error | undefined = undefined;
   /** Asked not to read, by back-pressure. */
   protected readingPaused = false;
-  /** Goes on reading while it is paused, until something comes: the end of the connection shows only to who reads. */
-  protected readonly readsAhead: boolean = false;
-  /** Uses what arrived before the stream closed also after it did. */
-  protected readonly outlivesStream: boolean = false;
   /** `write` said to wait, and `drain` has not come. */
   protected congested = false;
   #held = "";
@@ -72,6 +68,16 @@ export abstract class Http1Connection implements LateWriter {
     stream.on("end", onEnd);
     stream.on("error", onError);
     stream.on("close", onClose);
+  }
+
+  /** Goes on reading while it is paused, until something comes: the end of the connection shows only to who reads. */
+  protected get readsAhead(): boolean {
+    return false;
+  }
+
+  /** Uses what arrived before the stream closed also after it did. */
+  protected get outlivesStream(): boolean {
+    return false;
   }
 
   /** Uses some of the input; returns whether to call it again. */

@@ -28,7 +28,10 @@ const FRAMING = new Framing();
  * Sessions give themselves when they call: one that is over must not reach into the next exchange.
  */
 export abstract class Http1RequestIntake extends Http1Connection {
-  protected override readonly readsAhead = true;
+  protected override get readsAhead(): boolean {
+    return true;
+  }
+
   /** @internal */
   readonly options: Http1ServerOptions;
   /** `undefined` for streams that give their bytes by `data` events, each in memory of its own. */
@@ -55,10 +58,11 @@ export abstract class Http1RequestIntake extends Http1Connection {
     super(stream, options.maxHeadBytes);
     this.options = options;
     this.reader = reader;
-    this.readDeadline = new Deadline(() => this.onReadTimeout());
+    this.readDeadline = Deadline.for(this, readTimedOut);
   }
 
-  protected abstract onReadTimeout(): void;
+  /** @internal */
+  abstract onReadTimeout(): void;
   /** A request has come. */
   protected abstract serve(
     request: RequestHeader,
@@ -310,4 +314,8 @@ export abstract class Http1RequestIntake extends Http1Connection {
     this.#copyShared(this.input!);
     if (this.input === buffer) this.reader?.keep();
   }
+}
+
+function readTimedOut(intake: Http1RequestIntake): void {
+  intake.onReadTimeout();
 }

@@ -12,6 +12,8 @@ import { afterQuietTurn } from "../net/quiet-turn.ts";
 import type { ChunkReceiver, SocketReader } from "../net/socket-reader.ts";
 import { BodyDrain } from "./body-drain.ts";
 import * as clientErrors from "./client-errors.ts";
+import { Ending, NOT_ENDING } from "./ending.ts";
+import { Handled, type Handing } from "./handled.ts";
 import { Http1RequestIntake } from "./http1-request-intake.ts";
 import { Http1ServerSession } from "./http1-server-session.ts";
 import { LARGE_BYTES, Lingering, mayStillRead } from "./lingering.ts";
@@ -36,7 +38,7 @@ const NOBODY: ChunkReceiver = { onData: () => undefined };
 const log = logger("core");
 
 /** Serves HTTP/1 on one stream: one request after another, in order, each as a session given to the app. */
-export class Http1ServerConnection extends Http1RequestIntake implements ServerConnection {
+export class Http1ServerConnection extends Http1RequestIntake implements ServerConnection, Handing {
   /**
    * @internal Called if the client turns out to speak HTTP/2, with what came: the stream is not this connection's any more. Such a
    * client is refused without it.
@@ -59,22 +61,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #keepAliveMs: number;
   /** While draining. */
   #drain: BodyDrain | undefined = undefined;
-  /** While lingering. */
-  #lingering: Lingering | undefined = undefined;
-  /** We broke an exchange off because the server stops. */
-  #cutByStop = false;
-  /** Not all of the last response had left when the connection was to be closed as idle. */
-  #takesLast = false;
-  /** A response ends where the connection does. */
-  #endsByClosing = false;
-  /** The last response was broken off. */
-  #cutShort = false;
-  /** Not all that was told as served has left when we closed. */
-  #hadUnsent = false;
-  /** An end would be taken for that of a response which was broken off. */
-  #endsByReset = false;
-  /** It was closed as idle. */
-  #wasIdle = false;
+  #ending: Readonly<Ending> = NOT_ENDING;
 
   /**
    * @param onClosed Called once, when the stream is gone.
@@ -96,6 +83,12 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.#keepAliveMs = options.keepAliveMs;
     reader?.start(this);
     this.readDeadline.set(options.keepAliveMs);
+  }
+
+  /** The same, to be changed. */
+  get #ends(): Ending {
+    if (this.#ending === NOT_ENDING) this.#ending = new Ending();
+    return this.#ending;
   }
 
   get digest(): ConnectionDigest {
@@ -124,15 +117,15 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   }
 
   get #closeReason(): ConnectionCloseReason {
-    if (this.#hadUnsent) return "cut";
+    if (this.#ending.hadUnsent) return "cut";
     if (this.#state === "lingering") {
-      if (this.#cutShort) return "cut";
+      if (this.#ending.cutShort) return "cut";
       if (this.shuttingDown) return "server-stop";
-      return this.#wasIdle ? "idle-timeout" : "last-response";
+      return this.#ending.wasIdle ? "idle-timeout" : "last-response";
     }
     if (this.streamError !== undefined) return "error";
     // A client may have ended its direction of a tunnel long before.
-    if (this.peerEnded && !this.#cutByStop) return "client";
+    if (this.peerEnded && !this.#ending.cutByStop) return "client";
     if (this.shuttingDown) return "server-stop";
     return this.#state === "head" && !this.congested ? "idle-timeout" : "cut";
   }
@@ -145,15 +138,15 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     const requests = this.#requests;
     afterQuietTurn(() => {
       if (this.closed || this.#state !== "head" || this.hasPartOfHead() || this.#requests !== requests) return;
-      const took = this.#takesLast;
-      this.#takesLast = this.unsentBytes > 0;
-      if (this.#takesLast) this.watchUnsent();
+      const took = this.#ending.takesLast;
+      this.#ends.takesLast = this.unsentBytes > 0;
+      if (this.#ending.takesLast) this.watchUnsent();
       // A client that was still taking its response may ask again now that it has it.
-      if (this.#takesLast || took) {
+      if (this.#ending.takesLast || took) {
         this.#idleSinceMs = nowMs();
         this.#awaitRequest(this.#idleSinceMs);
       } else if (this.#mayStillRead) {
-        this.#wasIdle = true;
+        this.#ends.wasIdle = true;
         this.#close();
       } else this.stream.destroy();
     });
@@ -167,7 +160,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   /** Ends at once, because the server does. */
   destroy(): void {
     const { session } = this;
-    this.#cutByStop = session !== undefined && session.error === undefined && !session.responseDone;
+    this.#ends.cutByStop = session !== undefined && session.error === undefined && !session.responseDone;
     if (this.#state === "head" && !this.congested && this.hasPartOfHead()) this.refuse(clientErrors.serverStops());
     else session?.fail(clientErrors.serverStops());
     if (session === undefined || session.responseDone || session.response === undefined) {
@@ -179,7 +172,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   #cutServed(why: () => ProxyError): void {
     this.writeLate();
     if (this.stream.writableLength > 0) {
-      this.#hadUnsent = true;
+      this.#ends.hadUnsent = true;
       log.warn({ client: this.digest.remoteAddress, err: why() }, "cut a client");
     }
     this.#cut();
@@ -190,14 +183,15 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     const { stream } = this;
     // It was told as served.
     this.writeLate();
-    const looksDone = session === undefined ? this.#endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
-    if (looksDone || this.#endsByReset) this.reset();
+    const looksDone =
+      session === undefined ? this.#ending.endsByClosing && stream.writableLength > 0 : session.wouldLookDone;
+    if (looksDone || this.#ending.endsByReset) this.reset();
     else stream.destroy();
   }
 
   /** @internal The end of the connection will be the end of a response. */
   endsByClosing(): void {
-    this.#endsByClosing = true;
+    this.#ends.endsByClosing = true;
   }
 
   // Called by the session, which gives itself: one that is over must not reach into the next exchange.
@@ -269,7 +263,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
   /** The connection ends in the middle of an exchange. What there is to send of its response shows to be cut. */
   #breakOff(session: Http1ServerSession): void {
     if (this.closed || this.stream.destroyed || this.#state === "lingering") return;
-    this.#cutShort = true;
+    this.#ends.cutShort = true;
     if (!this.#mayLose) {
       this.#cut(session);
       return;
@@ -293,7 +287,7 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
       this.#cut(session);
       return false;
     }
-    this.#endsByReset = true;
+    this.#ends.endsByReset = true;
     this.#linger(session, Math.max(waitMs, 1));
     return true;
   }
@@ -408,22 +402,22 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     try {
       handled = this.#app.handleRequest(session);
     } catch (thrown) {
-      this.#handlerFailed(thrown);
+      this.onHandlerFailed(thrown);
       return;
     }
-    handled.then(this.#handled, this.#handlerFailed);
+    Handled.tell(handled, this);
   }
 
-  // Bound once a connection instead of once a request.
-  readonly #handled = (): void => this.#afterExchange();
-  readonly #handlerFailed = (error: unknown): void => {
+  /** @internal */
+  onHandlerFailed(error: unknown): void {
     log.error({ err: error, client: this.digest.remoteAddress }, "an app failed to handle a request");
     const session = this.session!;
     if (!session.responseDone) session.leaveUnfinished();
     this.#breakOff(session);
-  };
+  }
 
-  #afterExchange(): void {
+  /** @internal */
+  onHandled(): void {
     const session = this.session!;
     session.events = undefined;
     if (!session.responseDone) session.leaveUnfinished();
@@ -515,14 +509,15 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     this.readingPaused = false;
     const limits = this.limitsOf(session);
     const cut = (): void => this.#cutServed(() => clientErrors.takesTooSlowly(limits));
-    this.#lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, cut);
+    this.#ends.lingering = new Lingering(this.stream, this.readDeadline, waitMs, limits, cut);
     this.updateReading();
   }
 
-  protected onReadTimeout(): void {
+  /** @internal */
+  onReadTimeout(): void {
     const { session, tunnel } = this;
     if (this.#state === "lingering") {
-      this.#lingering!.onTimeout();
+      this.#ending.lingering!.onTimeout();
     } else if (session !== undefined) {
       session.fail(tunnel?.timedOut() ?? clientErrors.bodyTooLate(this.limitsOf(session).bodyMs));
     } else if (this.#state === "draining") {

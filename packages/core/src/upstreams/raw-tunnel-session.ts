@@ -18,7 +18,10 @@ const log = logger("core");
  * body and ours go to it, and each side ends its direction alone. Serves one request.
  */
 export class RawTunnelSession extends Http1Connection implements ClientSession {
-  protected override readonly outlivesStream = true;
+  protected override get outlivesStream(): boolean {
+    return true;
+  }
+
   readonly digest: ConnectionDigest;
   readonly reused = false;
   receivedBytes = 0;
