@@ -50,6 +50,7 @@ export const MAP_RING = 0x8001;
 export const MAP_ANONYMOUS = 0x22;
 
 export const MSG_NOSIGNAL = 0x4000;
+export const SHUT_WR = 1;
 
 export const ENOBUFS = -105;
 export const ECANCELED = -125;

@@ -42,6 +42,7 @@ export interface Calls {
   watch(fd: number, onReadable: () => void): Waker;
   /** What Node does behind every event: microtasks, and what waits for the next tick. */
   readonly tick: () => void;
+  shutdown(fd: number, how: number): void;
   errno(): number;
 }
 
@@ -71,6 +72,7 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
   const enter = library.func("syscall", "long", ["long", "long", "long", "long", "long", "void *", "long"]);
   const register = library.func("syscall", "long", ["long", "long", "long", "void *", "long"]);
   const mmap = library.func("void *mmap(void *, size_t, int, int, int, long)");
+  const shutdown = library.func("int shutdown(int, int)");
   const defaultLoop = library.func("void *uv_default_loop()");
   const handleSize = library.func("size_t uv_handle_size(int)");
   const pollInit = library.func("int uv_poll_init(void *, void *, int)");
@@ -113,6 +115,7 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
       return { ref: () => void ref(handle), unref: () => void unref(handle) };
     },
     tick,
+    shutdown: (fd, how) => void shutdown(fd, how),
     errno: () => koffi.errno(),
   };
 }

@@ -1,13 +1,14 @@
 import type { Socket } from "node:net";
 import { LinuxError } from "../linux-error.ts";
 import { Ring } from "./ring.ts";
+import { takeHandle } from "./socket-handle.ts";
 import { UringStream, type StreamReader } from "./uring-stream.ts";
 
 /** A transport for `@sluice/core`. */
 export interface IoUring {
   /**
    * Carries the connection of `socket` from now on, which must be open and paused, and must not have been read. `undefined` for one
-   * without a descriptor; it is as it was.
+   * without a descriptor; it is as it was, and otherwise dead.
    */
   adopt(socket: Socket, reader: StreamReader): UringStream | undefined;
   /** Delivers what has arrived on all connections. */
@@ -30,8 +31,8 @@ export function ioUring(): IoUring {
   const { ring } = made;
   return {
     adopt(socket, reader) {
-      const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
-      return fd < 0 ? undefined : new UringStream(ring, socket, fd, reader);
+      const handle = takeHandle(socket);
+      return handle && new UringStream(ring, handle, reader);
     },
     readArrived: () => ring.turnAll(),
   };

@@ -23,6 +23,7 @@ import {
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
   MSG_NOSIGNAL,
+  SHUT_WR,
   SQE_WORDS,
 } from "./abi.ts";
 import { loadCalls, unavailable, type Calls, type Waker } from "./calls.ts";
@@ -44,6 +45,7 @@ const NONE = 0;
 const RECV = 1;
 const SEND = 2;
 
+/** How often a turn goes on to what has come meanwhile. */
 const MAX_ROUNDS = 4;
 /** Each round reads as much as there is memory for: 128 connections. It is to end, though a peer goes on and on. */
 const ALL_ROUNDS = 256;
@@ -197,6 +199,11 @@ export class Ring {
     setAddress(entries, at + 4, one ? pieces[0]!.address : this.#message(at / SQE_WORDS, pieces));
     entries[at + 6] = one ? pieces[0]!.length : 1;
     entries[at + 7] = MSG_NOSIGNAL;
+  }
+
+  /** Ends our direction of a connection. One that is gone already shows to who reads. */
+  endDirection(fd: number): void {
+    this.#calls.shutdown(fd, SHUT_WR);
   }
 
   #message(index: number, pieces: readonly Piece[]): number {

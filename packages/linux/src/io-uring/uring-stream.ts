@@ -1,10 +1,10 @@
 import { EventEmitter } from "node:events";
-import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import { ECANCELED, ENOBUFS } from "./abi.ts";
 import type { ReadSlot } from "./read-memory.ts";
 import { MAX_PIECES, type Ring, type RingStream } from "./ring.ts";
 import { MAX_COPIED_BYTES, type Piece } from "./send-memory.ts";
+import type { SocketHandle, SocketName } from "./socket-handle.ts";
 
 /** Bytes that wait to be sent at which `write` asks to wait for `drain`. */
 const HIGH_WATER_BYTES = 65_536;
@@ -33,7 +33,7 @@ type Taken = (error?: Error | null) => void;
 
 /**
  * The connection of a `net.Socket`, read and written by a {@link Ring}, with as much of the socket's own ways as a proxy needs: those of a
- * `ByteStream` of `@sluice/core`. The socket keeps the descriptor, and closes it.
+ * `ByteStream` of `@sluice/core`. The descriptor stays libuv's, which closes it.
  *
  * What is written leaves when the ring is next given to the system, which is behind the event that is under way; large pieces at once,
  * because their memory is not ours.
@@ -50,7 +50,7 @@ export class UringStream extends EventEmitter implements RingStream {
   readonly #ring: Ring;
   readonly #id: number;
   readonly #fd: number;
-  readonly #socket: Socket;
+  readonly #handle: SocketHandle;
   readonly #reader: StreamReader;
   /** Results of receiving will come. */
   #receives = false;
@@ -78,16 +78,15 @@ export class UringStream extends EventEmitter implements RingStream {
   #referenced = true;
 
   /** @internal By `ioUring().adopt`. */
-  constructor(ring: Ring, socket: Socket, fd: number, reader: StreamReader) {
+  constructor(ring: Ring, handle: SocketHandle, reader: StreamReader) {
     super();
+    nameEvents(this);
     this.#ring = ring;
-    this.#socket = socket;
-    this.#fd = fd;
+    this.#handle = handle;
+    this.#fd = handle.fd;
     this.#reader = reader;
     this.#id = ring.add(this);
     ring.ref();
-    // It neither reads nor writes; what it may complain of when it is closed is told here, too.
-    socket.on("error", ignore);
   }
 
   /** As a `net.Socket` has it, for those who need the descriptor, or ask whether what was written moves. */
@@ -101,19 +100,31 @@ export class UringStream extends EventEmitter implements RingStream {
   }
 
   get remoteAddress(): string | undefined {
-    return this.#socket.remoteAddress;
+    return this.#peerName().address;
   }
 
   get remotePort(): number | undefined {
-    return this.#socket.remotePort;
+    return this.#peerName().port;
   }
 
   get localAddress(): string | undefined {
-    return this.#socket.localAddress;
+    return this.#ownName().address;
   }
 
   get localPort(): number | undefined {
-    return this.#socket.localPort;
+    return this.#ownName().port;
+  }
+
+  #peerName(): SocketName {
+    const name: SocketName = {};
+    if (!this.#closed) this.#handle.getpeername?.(name);
+    return name;
+  }
+
+  #ownName(): SocketName {
+    const name: SocketName = {};
+    if (!this.#closed) this.#handle.getsockname?.(name);
+    return name;
   }
 
   ref(): this {
@@ -350,7 +361,8 @@ export class UringStream extends EventEmitter implements RingStream {
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#socket.end(() => this.emit("finish"));
+    this.#ring.endDirection(this.#fd);
+    process.nextTick(tellFinish, this);
     this.#destroyIfOver();
   }
 
@@ -415,7 +427,7 @@ export class UringStream extends EventEmitter implements RingStream {
     this.#closeIfOver();
   }
 
-  /** Closes the socket when the kernel has nothing more to do with it. */
+  /** Closes the descriptor when the kernel has nothing more to do with it. */
   #closeIfOver(): void {
     if (this.#closed || this.#receives || this.#sending > 0) return;
     this.#closed = true;
@@ -425,11 +437,10 @@ export class UringStream extends EventEmitter implements RingStream {
     if (this.#referenced) this.#ring.unref();
     // Not at once: it may have come to light while somebody else was writing.
     if (this.errored !== null) process.nextTick(tellError, this);
-    const socket = this.#socket;
-    socket.once("close", () => this.emit("close"));
-    // All has left, and the end behind it. Node would not close a socket at all that is to be reset while it ends.
-    if (this.#byReset && !this.#finished) resetOrDestroy(socket);
-    else socket.destroy();
+    const closed = (): void => void this.emit("close");
+    // All has left, and the end behind it, if our direction is ended. A Unix socket knows no reset.
+    if (this.#byReset && !this.#finished && this.#handle.reset?.(closed) === 0) return;
+    this.#handle.close(closed);
   }
 
   /** @internal */
@@ -448,18 +459,14 @@ function systemError(result: number, syscall: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${syscall} ${code}`), { errno: result, code, syscall });
 }
 
-/** A Unix socket knows no reset. */
-function resetOrDestroy(socket: Socket): void {
-  try {
-    socket.resetAndDestroy();
-  } catch {
-    socket.destroy();
-  }
+/** Node keeps listeners in an object that takes 250 bytes, unless their events are named in it before. */
+function nameEvents(stream: UringStream): void {
+  const none = undefined;
+  const events = { close: none, error: none, data: none, end: none, drain: none, finish: none };
+  (stream as unknown as { _events: object })._events = events;
 }
 
 // Functions of their own: a closure for each call would be garbage, and one for each connection memory.
-
-function ignore(): void {}
 
 function giveEarly(stream: UringStream): void {
   stream.giveEarly();
@@ -479,4 +486,8 @@ function tellDrain(stream: UringStream): void {
 
 function closeIfOver(stream: UringStream): void {
   stream.closeIfOver();
+}
+
+function tellFinish(stream: UringStream): void {
+  stream.emit("finish");
 }
