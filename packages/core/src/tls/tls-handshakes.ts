@@ -36,12 +36,14 @@ export class TlsHandshakes {
   /**
    * Calls `secured` once the handshake is done; a client that fails is logged, counted and published.
    * @param socket Accepted, half-open, paused, without listeners.
+   * @param release To be called when its connection is over; `undefined` where nobody counts.
    */
   begin(
     acceptor: TlsAcceptor,
     socket: Socket,
     listener: SocketAddress,
     secured: (connection: SecuredStream) => void,
+    release?: () => void,
   ): void {
     this.#count++;
     // Known while the socket is open only.
@@ -50,6 +52,7 @@ export class TlsHandshakes {
       this.#failed(error, addressOf(remoteAddress, remotePort), listener.text);
     acceptor.accept(socket, this.#stop.signal).then(
       (connection) => {
+        if (release !== undefined) connection.stream.on("close", release);
         const tooWeak = tooWeakForHttp2(connection.digest);
         // First: what counts handshakes must not find a connection nowhere.
         if (tooWeak === undefined) secured(connection);
@@ -57,6 +60,7 @@ export class TlsHandshakes {
         this.#over();
       },
       (thrown: unknown) => {
+        release?.();
         failed(toProxyError(thrown));
         this.#over();
       },

@@ -1,7 +1,7 @@
-import type { Socket } from "node:net";
 import { ProxyError } from "@sluice/error";
 import { shown } from "../config/shown.ts";
 import { nameUnixSocket, type TlsDigest } from "../http/connection-digest.ts";
+import type { OnConnection } from "../listeners/listener.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 import { SocketReader } from "../net/socket-reader.ts";
@@ -64,8 +64,8 @@ export class TlsListening {
   }
 
   /** Lets a client in. */
-  readonly accept = (socket: Socket): void => {
-    this.#handshakes.begin(this.#acceptor!, socket, this.#where, this.#secured);
+  readonly accept: OnConnection = (socket, _listener, release) => {
+    this.#handshakes.begin(this.#acceptor!, socket, this.#where, this.#secured, release);
   };
 
   close(): void {
