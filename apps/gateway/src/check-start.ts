@@ -39,7 +39,8 @@ function problemsOfCa({ ca_file }: GatewayConf): ConfProblem[] {
 }
 
 function problemsOfTransport(conf: GatewayConf): ConfProblem[] {
-  return problemsOfSync(["io_uring"], () => toTransport(conf));
+  const noFiles = { ca_file: undefined, upstream_debug_ssl_keylog: false };
+  return problemsOfSync(["io_uring"], () => toTlsProvider(noFiles, toTransport(conf)));
 }
 
 /** Of the files of upstreams, which a start reads before it is another account. */

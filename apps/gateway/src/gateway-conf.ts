@@ -151,7 +151,7 @@ export const gatewayConfSchema = z
     listeners: z.array(listener).min(1),
     /** Speak HTTP/2 without TLS to clients that begin with it, on every listener. */
     h2c: z.boolean().default(false),
-    /** Read and write connections without TLS by io_uring. Linux 6.0. */
+    /** Read and write connections by io_uring, and call OpenSSL for those of clients; to upstreams, without TLS. Linux 6.0. */
     io_uring: z.boolean().default(false),
     /** A file with a line for each request. */
     access_log: accessLog.optional(),

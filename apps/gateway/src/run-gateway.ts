@@ -48,10 +48,11 @@ export async function runGateway(conf: GatewayConf, options: GatewayOptions = {}
   server.addService(accessLogCheck, { after: [] });
   server.addService(accessLog, { after: [accessLogCheck] });
   const app = new GatewayApp(createRouter(routing, upstreams.current), intercept, accessLog);
+  const transport = toTransport(conf);
   const proxy = httpProxy(server, app, {
     name: "gateway",
-    tls: toTlsProvider(conf),
-    transport: toTransport(conf),
+    tls: toTlsProvider(conf, transport),
+    transport,
     http2: { h2c: conf.h2c },
     ...(conf.request_id && { requestId: true }),
   });

@@ -11,7 +11,7 @@ import {
   type TlsProvider,
 } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { opensslTlsFor } from "@sluice/tls-openssl";
+import { opensslTlsFor, type NativeTransport } from "@sluice/tls-openssl";
 import { z } from "zod";
 
 const file = z.string().min(1, "expected the path of a file");
@@ -92,12 +92,19 @@ export function toListenSettings(conf: ListenerTls): TlsListenSettings {
   };
 }
 
-/** TLS of the whole gateway. @throws ProxyError for a `ca_file` that cannot be used. */
-export function toTlsProvider({
-  ca_file: caFile,
-  upstream_debug_ssl_keylog,
-}: Pick<ServerConf, KeysOfTls>): TlsProvider {
-  return opensslTlsFor({ ca_file: caFile === undefined ? undefined : fileAt(caFile), upstream_debug_ssl_keylog });
+/**
+ * TLS of the whole gateway.
+ * @param transport Carries the connections of clients, too.
+ * @throws ProxyError for a `ca_file` that cannot be used, and `ConfigError` where the transport cannot be.
+ */
+export function toTlsProvider(
+  { ca_file: caFile, upstream_debug_ssl_keylog }: Pick<ServerConf, KeysOfTls>,
+  transport?: NativeTransport,
+): TlsProvider {
+  return opensslTlsFor(
+    { ca_file: caFile === undefined ? undefined : fileAt(caFile), upstream_debug_ssl_keylog },
+    transport && { transport },
+  );
 }
 
 type KeysOfTls = "ca_file" | "upstream_debug_ssl_keylog";

@@ -1,10 +1,9 @@
-import type { SocketTransport } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
-import { ioUring } from "@sluice/linux";
+import { ioUring, type IoUring } from "@sluice/linux";
 import type { GatewayConf } from "./gateway-conf.ts";
 
 /** What carries the connections; `undefined`: Node.js. @throws ProxyError `ConfigError` where the file asks for what this machine has not. */
-export function toTransport({ io_uring: wanted }: Pick<GatewayConf, "io_uring">): SocketTransport | undefined {
+export function toTransport({ io_uring: wanted }: Pick<GatewayConf, "io_uring">): IoUring | undefined {
   if (!wanted) return undefined;
   try {
     return ioUring();

@@ -5,6 +5,7 @@ export { linuxHandover, type LinuxHandover, type LinuxHandoverOptions } from "./
 export { receiveListeners, type ReceiveListenersOptions } from "./handover/receive-listeners.ts";
 export type { OldProcess, ReceivedListeners } from "./handover/received-listeners.ts";
 export { sendListeners, type SendListenersOptions } from "./handover/send-listeners.ts";
+export type { NativeCalls, NativeValue } from "./io-uring/calls.ts";
 export { ioUring, type IoUring } from "./io-uring/io-uring.ts";
 export type { UringStream } from "./io-uring/uring-stream.ts";
 export { LinuxError, type LinuxErrorOptions } from "./linux-error.ts";

@@ -14,7 +14,7 @@ import type { ClientContexts } from "./client-contexts.ts";
 import { handshake } from "./handshake.ts";
 import { SingleHandshake } from "./handshake-watch.ts";
 import type { KeyLog } from "./key-log.ts";
-import { OpensslDigest } from "./openssl-digest.ts";
+import { agreedBy, OpensslDigest } from "./openssl-digest.ts";
 import { certificateError, handshakeError, nameError } from "./openssl-errors.ts";
 import type { SessionCache } from "./session-cache.ts";
 
@@ -75,7 +75,10 @@ export async function connectTls(
   }
   tls.onTlsError = (error) => handshakeError(error, "upstream", doing);
   keep?.(certificate);
-  return { stream: tls, digest: new OpensslDigest(tls, tls.servername || undefined, certificate, verifyError) };
+  return {
+    stream: tls,
+    digest: new OpensslDigest(agreedBy(tls), tls.servername || undefined, certificate, verifyError),
+  };
 }
 
 function checkNames(peer: HttpPeer): void {

@@ -26,8 +26,11 @@ export class KeyLog {
 
   /** Before its handshake begins. */
   follow(socket: TLSSocket): void {
-    socket.on("keylog", (line) => {
-      if (!this.#file.destroyed) this.#file.write(line);
-    });
+    socket.on("keylog", (line) => this.write(line));
+  }
+
+  /** A line of it, with its end. */
+  write(line: string | Uint8Array): void {
+    if (!this.#file.destroyed) this.#file.write(line);
   }
 }

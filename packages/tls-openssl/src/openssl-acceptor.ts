@@ -4,8 +4,6 @@ import type { Socket } from "node:net";
 import {
   DEFAULT_HANDSHAKE_MS,
   DEFAULT_RELOAD_MS,
-  logger,
-  refuseConnection,
   SocketReader,
   WatchedSettings,
   type SecuredStream,
@@ -20,28 +18,14 @@ import {
   type ClientHello,
   type TlsHandle,
 } from "./adopted-tls-socket.ts";
+import { chooseContext, ocspResponse } from "./certificate-choice.ts";
+import { alpnList, checkCertificate, DOING, PLAIN_ANSWER, unknownName, UNRECOGNIZED_NAME } from "./client-handshake.ts";
 import { handshake } from "./handshake.ts";
 import { SharedHandshakeWatch } from "./handshake-watch.ts";
 import type { KeyLog } from "./key-log.ts";
-import { OpensslDigest } from "./openssl-digest.ts";
-import { certificateError, handshakeError, reasonOf } from "./openssl-errors.ts";
-import { ServerContexts, type ServerContext } from "./server-contexts.ts";
-
-const log = logger("tls-openssl");
-
-const DOING = "the TLS handshake with a client";
-
-/** What a browser shows to somebody who took `http://` for `https://`; nginx does the same. */
-const PLAIN_BODY = "This port speaks TLS: use https:// instead of http://\n";
-const PLAIN_ANSWER = Buffer.from(
-  `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: ${PLAIN_BODY.length}\r\nConnection: close\r\n\r\n${PLAIN_BODY}`,
-);
-
-/** The fatal alert `unrecognized_name` in a record of its own (RFC 8446, sections 5.1 and 6). OpenSSL has no way to ask for it. */
-const UNRECOGNIZED_NAME = Buffer.of(0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70);
-
-const CERTIFICATE_MISSING = "This server needs a certificate of the client, and there is none";
-const CERTIFICATE_REFUSED = "This server does not accept the certificate of the client";
+import { agreedBy, OpensslDigest } from "./openssl-digest.ts";
+import { handshakeError, reasonOf } from "./openssl-errors.ts";
+import { ServerContexts } from "./server-contexts.ts";
 
 /** TLS for the clients of one listener. */
 export class OpensslAcceptor implements TlsAcceptor {
@@ -142,27 +126,12 @@ export class OpensslAcceptor implements TlsAcceptor {
 
   #secured(tls: AdoptedTlsSocket, native: TlsHandle): SecuredStream {
     const certificate = this.#asksForCertificate ? tls.getPeerX509Certificate() : undefined;
-    let verifyError: string | undefined;
-    if (certificate !== undefined) {
-      verifyError = native.verifyError()?.code;
-    }
-    if (this.#requiresCertificate && (certificate === undefined || verifyError !== undefined)) {
-      const code = verifyError ?? "";
-      const alpn = typeof tls.alpnProtocol === "string" ? tls.alpnProtocol : undefined;
-      // Node looks at it when the handshake is over, and has no way to send an alert.
-      refuseConnection(tls, alpn, certificate === undefined ? CERTIFICATE_MISSING : CERTIFICATE_REFUSED);
-      // Whoever resumes a session without one has none.
-      throw certificate === undefined
-        ? new ProxyError("TLSHandshakeFailure", {
-            source: "downstream",
-            context: `${DOING}: it has no certificate`,
-            detail: "cert-missing",
-          })
-        : certificateError(code, certificate, "downstream", DOING);
-    }
+    const verifyError = certificate === undefined ? undefined : native.verifyError()?.code;
+    const agreed = agreedBy(tls);
+    if (this.#requiresCertificate) checkCertificate(tls, agreed.alpn, certificate, verifyError);
     tls.onTlsError = (error) => handshakeError(error, "downstream", "TLS with a client");
     const serverName = typeof tls.servername === "string" && tls.servername !== "" ? tls.servername : undefined;
-    return { stream: tls, digest: new OpensslDigest(tls, serverName, certificate, verifyError) };
+    return { stream: tls, digest: new OpensslDigest(agreed, serverName, certificate, verifyError) };
   }
 
   #late(): ProxyError {
@@ -173,11 +142,7 @@ export class OpensslAcceptor implements TlsAcceptor {
   async #choose(tls: AdoptedTlsSocket, contexts: ServerContexts, hello: ClientHello): Promise<void> {
     const name = typeof hello.servername === "string" && hello.servername !== "" ? hello.servername : undefined;
     try {
-      let context = name === undefined ? undefined : contexts.names.find(name);
-      if (context === undefined && this.#settings.resolveCertificate !== undefined) {
-        context = await this.#resolve(contexts, name);
-      }
-      context ??= this.#defaultFor(contexts, name);
+      const context = await chooseContext(this.#settings, contexts, name);
       if (context === undefined) {
         refuse(tls, name);
         return;
@@ -193,50 +158,11 @@ export class OpensslAcceptor implements TlsAcceptor {
       tls.destroy(error as Error);
     }
   }
-
-  async #resolve(contexts: ServerContexts, name: string | undefined): Promise<ServerContext | undefined> {
-    try {
-      const certificate = await this.#settings.resolveCertificate!(name);
-      return certificate === undefined ? undefined : contexts.resolved(certificate);
-    } catch (cause) {
-      throw ProxyError.internal(
-        "InternalError",
-        `resolveCertificate failed for ${name ?? "a client without a name"}`,
-        cause,
-      );
-    }
-  }
-
-  #defaultFor(contexts: ServerContexts, name: string | undefined): ServerContext | undefined {
-    const { certificates = [], unknownName } = this.#settings;
-    if (certificates.length === 0) return undefined;
-    return name !== undefined && unknownName === "refuse" ? undefined : contexts.default;
-  }
 }
 
 function refuse(tls: AdoptedTlsSocket, name: string | undefined): void {
   writeAtOnce(tls.native, UNRECOGNIZED_NAME);
-  const context = `${DOING}: there is no certificate for ${name ?? "clients that ask for no name"}`;
-  tls.waiter?.onRefused(
-    new ProxyError("TLSHandshakeFailure", { source: "downstream", context, detail: "unknown-name" }),
-  );
-}
-
-async function ocspResponse({ ocsp }: ServerContext): Promise<Uint8Array | undefined> {
-  if (typeof ocsp !== "function") return ocsp;
-  try {
-    const response: unknown = await ocsp();
-    if (response === undefined || response instanceof Uint8Array) return response;
-    throw new TypeError(`expected bytes or undefined, got ${typeof response}`);
-  } catch (err) {
-    log.error({ err }, "there is no OCSP response to staple: its function failed");
-    return undefined;
-  }
-}
-
-/** RFC 7301, section 3.1. */
-function alpnList(names: readonly string[]): Buffer {
-  return Buffer.concat(names.map((name) => Buffer.concat([Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])));
+  tls.waiter?.onRefused(unknownName(name));
 }
 
 /** Below TLS, which has not said anything yet; a few bytes, which the system takes. */

@@ -3,6 +3,20 @@ import type { PeerCertificate, TlsDigest } from "@sluice/core";
 import type { AdoptedTlsSocket } from "./adopted-tls-socket.ts";
 import { altNames } from "./certificate-text.ts";
 
+/** What a handshake has agreed on. */
+type Agreed = Pick<TlsDigest, "version" | "cipher"> & { readonly alpn: string | undefined; readonly resumed: boolean };
+
+/** What a socket of Node's has agreed on. */
+export function agreedBy(socket: AdoptedTlsSocket): Agreed {
+  const { alpnProtocol } = socket;
+  return {
+    version: socket.getProtocol() ?? "",
+    cipher: socket.getCipher()?.standardName ?? "",
+    alpn: typeof alpnProtocol === "string" ? alpnProtocol : undefined,
+    resumed: socket.isSessionReused(),
+  };
+}
+
 /** What there is to tell of a handshake that is done. */
 export class OpensslDigest implements TlsDigest {
   readonly version: string;
@@ -19,17 +33,16 @@ export class OpensslDigest implements TlsDigest {
    * @param verifyError Why it did not verify.
    */
   constructor(
-    socket: AdoptedTlsSocket,
+    { version, cipher, alpn, resumed }: Agreed,
     serverName: string | undefined,
     certificate: X509Certificate | undefined,
     verifyError: string | undefined,
   ) {
-    this.version = socket.getProtocol() ?? "";
-    this.cipher = socket.getCipher()?.standardName ?? "";
-    const { alpnProtocol } = socket;
-    this.alpn = typeof alpnProtocol === "string" ? alpnProtocol : undefined;
+    this.version = version;
+    this.cipher = cipher;
+    this.alpn = alpn;
     this.serverName = serverName;
-    this.resumed = socket.isSessionReused();
+    this.resumed = resumed;
     this.#certificate = certificate;
     this.#verifyError = verifyError;
   }

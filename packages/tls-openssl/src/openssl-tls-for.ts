@@ -12,7 +12,7 @@ export function opensslTlsFor(
   conf: Pick<ServerConf, "ca_file" | "upstream_debug_ssl_keylog">,
   options: Omit<OpensslTlsOptions, "ca" | "keyLogFile"> = {},
 ): TlsProvider {
-  checkOptionNames("opensslTlsFor", options, ["clientCert", "maxSessions"]);
+  checkOptionNames("opensslTlsFor", options, ["clientCert", "maxSessions", "transport"]);
   const clients = opensslTls({ ...options, keyLogFile: false });
   const upstreams = upstreamTls(conf, options);
   return {

@@ -7,8 +7,15 @@ import {
   type ClientCertificate,
   type HttpPeer,
 } from "@sluice/core";
+import { ProxyError } from "@sluice/error";
+import { createSecureContext } from "node:tls";
 import { ClientContexts } from "./client-contexts.ts";
 import { connectTls } from "./connect-tls.ts";
+import { DirectAcceptor } from "./direct/direct-acceptor.ts";
+import { addressOfContext } from "./direct/native-contexts.ts";
+import type { NativeTransport } from "./direct/native-transport.ts";
+import { standardNativeTransport } from "./direct/standard-transport.ts";
+import { TlsEngine } from "./direct/tls-engine.ts";
 import { KeyLog } from "./key-log.ts";
 import { OpensslAcceptor } from "./openssl-acceptor.ts";
 import { SessionCache } from "./session-cache.ts";
@@ -26,9 +33,14 @@ export interface OpensslTlsOptions {
   keyLogFile?: string | false;
   /** Sessions with upstreams that are kept in order to be resumed, one for each peer. Default 1000; 0: none is resumed. */
   maxSessions?: number;
+  /**
+   * What carries the connections of clients, and lets OpenSSL be called with nothing of Node.js in between: `ioUring()` of `@sluice/linux`.
+   * Connections to upstreams stay with Node.js. Default: so do those of clients.
+   */
+  transport?: NativeTransport;
 }
 
-const OPTION_NAMES = ["ca", "clientCert", "keyLogFile", "maxSessions"];
+const OPTION_NAMES = ["ca", "clientCert", "keyLogFile", "maxSessions", "transport"];
 
 /**
  * TLS by the OpenSSL that Node.js brings: hand it to a service for its listeners, and to a connector for its peers.
@@ -43,6 +55,7 @@ class OpensslTls implements TlsProvider {
   readonly #contexts: ClientContexts;
   readonly #sessions: SessionCache;
   readonly #keyLog: KeyLog | undefined;
+  readonly #direct: { readonly transport: NativeTransport; readonly engine: TlsEngine } | undefined;
 
   constructor(options: OpensslTlsOptions) {
     checkOptions(options);
@@ -50,10 +63,13 @@ class OpensslTls implements TlsProvider {
     this.#contexts = new ClientContexts(options.ca, options.clientCert);
     this.#sessions = new SessionCache(maxSessions);
     this.#keyLog = keyLogFile === false || keyLogFile === "" ? undefined : KeyLog.to(keyLogFile);
+    const { transport = standardNativeTransport() } = options;
+    this.#direct = transport && { transport, engine: engineOf(transport) };
   }
 
   listen(settings: TlsListenSettings): Promise<TlsAcceptor> {
-    return OpensslAcceptor.open(settings, this.#keyLog);
+    if (this.#direct === undefined) return OpensslAcceptor.open(settings, this.#keyLog);
+    return DirectAcceptor.open(this.#direct.transport, this.#direct.engine, settings, this.#keyLog);
   }
 
   connect(stream: ByteStream, peer: HttpPeer, options: TlsConnectOptions): Promise<SecuredStream> {
@@ -61,15 +77,37 @@ class OpensslTls implements TlsProvider {
   }
 }
 
+/** One for each transport: it has memory that all connections share. */
+const engines = new WeakMap<object, TlsEngine>();
+
+function engineOf(transport: NativeTransport): TlsEngine {
+  let engine = engines.get(transport.native);
+  if (engine !== undefined) return engine;
+  try {
+    engine = new TlsEngine(transport);
+    addressOfContext(createSecureContext());
+  } catch (cause) {
+    const why = "the OpenSSL of this Node.js cannot be called";
+    throw ProxyError.internal("ConfigError", `opensslTls: transport: ${why}: ${(cause as Error).message}`, cause);
+  }
+  engines.set(transport.native, engine);
+  return engine;
+}
+
 function checkOptions(options: OpensslTlsOptions): void {
   checkOptionNames("opensslTls", options, OPTION_NAMES);
-  const { ca, clientCert, keyLogFile, maxSessions } = options;
+  const { ca, clientCert, keyLogFile, maxSessions, transport } = options;
   if (ca !== undefined) checkPem("ca", ca);
   if (keyLogFile !== undefined && keyLogFile !== false && typeof keyLogFile !== "string") {
     throw new TypeError(`opensslTls: keyLogFile: expected a path or false, got ${shown(keyLogFile)}`);
   }
   if (maxSessions !== undefined && !(Number.isInteger(maxSessions) && maxSessions >= 0)) {
     throw new RangeError(`opensslTls: maxSessions: expected an integer of at least 0, got ${shown(maxSessions)}`);
+  }
+  if (transport !== undefined && (typeof transport?.adopt !== "function" || transport.native === undefined)) {
+    throw new TypeError(
+      "opensslTls: transport: expected one with adopt() and native, such as ioUring() of @sluice/linux",
+    );
   }
   if (clientCert === undefined) return;
   checkOptionNames("opensslTls: clientCert", clientCert, ["cert", "key", "passphrase"]);

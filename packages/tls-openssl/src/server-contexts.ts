@@ -65,12 +65,13 @@ export class ServerContexts {
 
   /**
    * @param ticketKey What tickets are encrypted with where the settings do not say.
+   * @param asksNode Node.js drives the connections: what it does only if it is asked in JavaScript is done.
    * @throws ProxyError `InvalidCert` or `ConfigError` that names the setting.
    */
-  constructor(settings: TlsListenSettings, read: ReadSource, ticketKey: Buffer) {
+  constructor(settings: TlsListenSettings, read: ReadSource, ticketKey: Buffer, asksNode = true) {
     this.#common = commonOptions(settings, read, ticketKey);
     // What was verified of a client would never be looked at again (RFC 8446, section 4.6.1).
-    this.#renewsTickets = settings.clientCertificates === undefined && settings.ticketKey !== false;
+    this.#renewsTickets = asksNode && settings.clientCertificates === undefined && settings.ticketKey !== false;
     const { certificates = [], resolveCertificate } = settings;
     const groups = groupByNames(certificates.map((certificate, at) => readCertificate(certificate, at, read)));
     const contexts = groups.map((group) => this.#contextOf(group));
@@ -80,6 +81,11 @@ export class ServerContexts {
     this.default = contexts[0] ?? { secure: this.#make(this.#common, "settings"), ocsp: undefined };
     const more = contexts.length > 1 || contexts.some(({ ocsp }) => ocsp !== undefined);
     this.needsChoice = more || resolveCertificate !== undefined || settings.unknownName === "refuse";
+  }
+
+  /** What tickets are encrypted with: 48 bytes. */
+  get ticketKey(): Buffer {
+    return this.#common.ticketKeys;
   }
 
   /** The context of a certificate that was resolved. @throws ProxyError `InvalidCert`. */

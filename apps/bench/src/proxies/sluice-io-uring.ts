@@ -3,4 +3,5 @@ import { ioUring } from "@sluice/linux";
 import { opensslTls } from "@sluice/tls-openssl";
 import { serveSluice } from "../sluice-app.ts";
 
-await serveSluice({ transport: ioUring(), tls: opensslTls() });
+const transport = ioUring();
+await serveSluice({ transport, tls: opensslTls({ transport }) });

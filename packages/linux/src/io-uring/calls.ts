@@ -16,6 +16,8 @@ import {
 
 type Koffi = typeof koffiModule;
 
+type NativeFunction = ReturnType<NativeCalls["define"]>;
+
 /** Memory of the system's, as we see it. */
 interface Mapped {
   readonly view: ArrayBuffer;
@@ -27,6 +29,23 @@ export interface Waker {
   /** Whether it keeps the process alive. At first it does not. */
   ref(): void;
   unref(): void;
+}
+
+/** What a C function is given and gives: addresses are numbers, or the bytes that are there. */
+export type NativeValue = number | bigint | string | Uint8Array | null | void;
+
+/** Functions of this program that Node.js has no name for. A mistake in their use is the end of the process. */
+export interface NativeCalls {
+  /**
+   * @param types By the names of koffi; `intptr` for an address as a number, `void *` for bytes.
+   * @throws Error where there is no such function.
+   */
+  define(name: string, result: string, types: readonly string[]): (...values: NativeValue[]) => NativeValue;
+  /**
+   * The address of a function that calls `call`, for as long as the process lives. It is called within a call of ours, and must not throw.
+   * @param prototype In C, named: `int on_data(void *, int)`.
+   */
+  callback(prototype: string, call: (...values: number[]) => NativeValue): number;
 }
 
 /** The calls that io_uring needs. Addresses are numbers: 48 bits of them are in use. */
@@ -43,6 +62,7 @@ export interface Calls {
   /** What Node does behind every event: microtasks, and what waits for the next tick. */
   readonly tick: () => void;
   shutdown(fd: number, how: number): void;
+  readonly native: NativeCalls;
   errno(): number;
 }
 
@@ -80,6 +100,7 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
   const ref = library.func("void uv_ref(void *)");
   const unref = library.func("void uv_unref(void *)");
 
+  const prototypes = new Map<string, ReturnType<Koffi["pointer"]>>();
   /** Memory stays where it is for as long as it is some. */
   const addresses = new WeakMap<ArrayBufferLike, number>();
   const map = (flags: number, fd: number, offset: number, length: number): Mapped => {
@@ -115,6 +136,14 @@ function callsOf(koffi: Koffi, tick: () => void): Calls {
       return { ref: () => void ref(handle), unref: () => void unref(handle) };
     },
     tick,
+    native: {
+      define: (name, result, types) => library.func(name, result, [...types]) as NativeFunction,
+      callback(prototype, call) {
+        let type = prototypes.get(prototype);
+        if (type === undefined) prototypes.set(prototype, (type = koffi.pointer(koffi.proto(prototype))));
+        return Number(koffi.address(koffi.register(call, type)));
+      },
+    },
     shutdown: (fd, how) => void shutdown(fd, how),
     errno: () => koffi.errno(),
   };

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { LinuxError } from "../linux-error.ts";
+import type { NativeCalls } from "./calls.ts";
 import { Ring } from "./ring.ts";
 import { takeHandle } from "./socket-handle.ts";
 import { UringStream, type StreamReader } from "./uring-stream.ts";
@@ -13,6 +14,8 @@ export interface IoUring {
   adopt(socket: Socket, reader: StreamReader): UringStream | undefined;
   /** Delivers what has arrived on all connections. */
   readArrived(): void;
+  /** For those who need more of the program than the connections, such as TLS. */
+  readonly native: NativeCalls;
 }
 
 let made: { readonly ring: Ring } | { readonly error: LinuxError } | undefined;
@@ -35,6 +38,7 @@ export function ioUring(): IoUring {
       return handle && new UringStream(ring, handle, reader);
     },
     readArrived: () => ring.turnAll(),
+    native: ring.native,
   };
 }
 

@@ -26,7 +26,7 @@ import {
   SHUT_WR,
   SQE_WORDS,
 } from "./abi.ts";
-import { loadCalls, unavailable, type Calls, type Waker } from "./calls.ts";
+import { loadCalls, unavailable, type Calls, type NativeCalls, type Waker } from "./calls.ts";
 import { ReadMemory, type ReadSlot } from "./read-memory.ts";
 import { SendMemory, type Piece } from "./send-memory.ts";
 
@@ -148,6 +148,10 @@ export class Ring {
       this.#exiting = true;
       for (const stream of this.#streams) stream?.pushOut();
     });
+  }
+
+  get native(): NativeCalls {
+    return this.#calls.native;
   }
 
   /** The number under which results for `stream` come. */

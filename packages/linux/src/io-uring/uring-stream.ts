@@ -90,8 +90,23 @@ export class UringStream extends EventEmitter implements RingStream {
   }
 
   /** As a `net.Socket` has it, for those who need the descriptor, or ask whether what was written moves. */
-  get _handle(): { readonly fd: number; readonly writeQueueSize: number } | null {
-    return this.#closed ? null : { fd: this.#fd, writeQueueSize: this.writableLength };
+  get _handle(): Pick<UringStream, "fd" | "writeQueueSize" | "getpeername"> | null {
+    return this.#closed ? null : this;
+  }
+
+  /** @internal Of {@link _handle}. */
+  get fd(): number {
+    return this.#closed ? -1 : this.#fd;
+  }
+
+  /** @internal Of {@link _handle}. */
+  get writeQueueSize(): number {
+    return this.writableLength;
+  }
+
+  /** @internal Of {@link _handle}: fills in the address of the other side; another value than 0 is an error. */
+  getpeername(into: SocketName): number {
+    return (this.#closed ? undefined : this.#handle.getpeername?.(into)) ?? -1;
   }
 
   /** With those that wait to be sent, as a `net.Socket` counts. */
@@ -117,7 +132,7 @@ export class UringStream extends EventEmitter implements RingStream {
 
   #peerName(): SocketName {
     const name: SocketName = {};
-    if (!this.#closed) this.#handle.getpeername?.(name);
+    this.getpeername(name);
     return name;
   }
 
@@ -431,7 +446,7 @@ export class UringStream extends EventEmitter implements RingStream {
   #closeIfOver(): void {
     if (this.#closed || this.#receives || this.#sending > 0) return;
     this.#closed = true;
-    this.#drop(this.errored ?? systemError(ECANCELED, "write"));
+    if (this.#queue.length > 0) this.#drop(this.errored ?? systemError(ECANCELED, "write"));
     this.#early = undefined;
     this.#ring.remove(this.#id);
     if (this.#referenced) this.#ring.unref();
