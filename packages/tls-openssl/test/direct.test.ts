@@ -8,6 +8,7 @@ import { ioUring, type IoUring } from "@sluice/linux";
 import { opensslTls } from "@sluice/tls-openssl";
 import { certificateAuthority, selfSignedCertificate } from "@sluice/tls-openssl/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { testWith } from "../../../test/programs.ts";
 import { accepting, readStream, readToEnd, type Accepting } from "../src/testing/contract/accepting.ts";
 
 let transport: IoUring | undefined;
@@ -46,24 +47,28 @@ describe.skipIf(transport === undefined)("OpenSSL called on connections by io_ur
     },
   );
 
-  test("a client that changes its keys, and asks for ours to be changed, is answered on", async () => {
-    await using server = await serve();
-    const child = spawn("openssl", ["s_client", "-connect", `127.0.0.1:${server.port}`, "-tls1_3"]);
-    onTestFinished(() => void child.kill());
-    let said = "";
-    for (const output of [child.stdout, child.stderr]) output.on("data", (text: Buffer) => (said += text.toString()));
-    const says = (text: string): Promise<unknown> => expect.poll(() => said, { timeout: 10_000 }).toContain(text);
-    await says("Verify return code");
-    for (const word of ["one", "two", "three"]) {
-      child.stdin.write(`${word}\n`);
-      await says(`\n${word}\n`);
-      said = "";
-      child.stdin.write("K\n");
-      await says("KEYUPDATE");
-    }
-    child.stdin.write("Q\n");
-    expect(await once(child, "exit")).toEqual([0, null]);
-  });
+  testWith(
+    "openssl",
+    "a client that changes its keys, and asks for ours to be changed, is answered on",
+    async ({ openssl }) => {
+      await using server = await serve();
+      const child = spawn(openssl, ["s_client", "-connect", `127.0.0.1:${server.port}`, "-tls1_3"]);
+      onTestFinished(() => void child.kill());
+      let said = "";
+      for (const output of [child.stdout, child.stderr]) output.on("data", (text: Buffer) => (said += text.toString()));
+      const says = (text: string): Promise<unknown> => expect.poll(() => said, { timeout: 10_000 }).toContain(text);
+      await says("Verify return code");
+      for (const word of ["one", "two", "three"]) {
+        child.stdin.write(`${word}\n`);
+        await says(`\n${word}\n`);
+        said = "";
+        child.stdin.write("K\n");
+        await says("KEYUPDATE");
+      }
+      child.stdin.write("Q\n");
+      expect(await once(child, "exit")).toEqual([0, null]);
+    },
+  );
 
   test("an end that comes together with the handshake's is told to who comes then", async () => {
     for (let round = 0; round < 20; round++) {
