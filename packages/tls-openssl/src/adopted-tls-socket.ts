@@ -50,8 +50,6 @@ interface NodeTlsSocket {
   _handle: TlsHandle | null;
   _tlsOptions: object;
   connecting: boolean;
-  /** What Node has asked the system for, and keeps. */
-  _peername?: object;
   _releaseControl(): void;
   _wrapHandle(wrap: unknown, handle: unknown, active: boolean): unknown;
 }
@@ -118,9 +116,6 @@ export class AdoptedTlsSocket extends TLSSocket {
     node.connecting = false;
     // Its copy of the options, one for each connection, holds nothing else.
     node._tlsOptions = options;
-    // To ask the system for an address costs several microseconds, and it does not change.
-    const { _peername: peer } = stream as unknown as NodeTlsSocket;
-    if (peer !== undefined) node._peername = peer;
     feedEarly(stream as Socket, this);
   }
 

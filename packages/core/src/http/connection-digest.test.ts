@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { streamPair } from "../testing/index.ts";
-import { nameUnixSocket, StreamDigest } from "./connection-digest.ts";
+import { nameEnds, StreamDigest } from "./connection-digest.ts";
 
 const ADDRESSES = { remoteAddress: "::1", remotePort: 50_000, localAddress: "127.0.0.1", localPort: 80 };
 
@@ -27,8 +27,8 @@ test("a Unix socket has the names that it was given, also when it was given them
   const { local } = streamPair();
   const digest = new StreamDigest(local);
   expect(digest.remoteAddress).toBeUndefined();
-  nameUnixSocket(local, { remote: "unix:/run/origin.sock" });
+  nameEnds(local, { remote: "unix:/run/origin.sock" });
   expect([digest.remoteAddress, digest.localAddress]).toEqual(["unix:/run/origin.sock", undefined]);
-  nameUnixSocket(local, { local: "unix:/run/proxy.sock" });
+  nameEnds(local, { local: "unix:/run/proxy.sock" });
   expect(digest.localAddress).toBe("unix:/run/proxy.sock");
 });

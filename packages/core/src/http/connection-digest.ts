@@ -57,19 +57,19 @@ export interface PeerCertificate {
   readonly raw: Uint8Array;
 }
 
-const UNIX_ADDRESSES = Symbol("sluice.unixAddresses");
+const ENDS = Symbol("sluice.ends");
 
-/** What the ends of a Unix socket are called, as far as they have names. */
-interface UnixAddresses {
-  /** `unix:/path` that we connected to. */
-  readonly remote?: string;
-  /** `unix:/path` that we accepted on. */
-  readonly local?: string;
+/** What the ends of a connection are called, as far as that is known: the digest does not ask the system for it. */
+interface Ends {
+  /** Also `unix:/path` that we connected to. */
+  readonly remote?: string | undefined;
+  /** Also `unix:/path` that we accepted on. */
+  readonly local?: string | undefined;
 }
 
 /** A stream that carries the names of its ends; and what Node keeps in a socket, without documenting it. */
 type NamedStream = ByteStream & {
-  [UNIX_ADDRESSES]?: UnixAddresses;
+  [ENDS]?: Ends;
   readonly _handle?: SocketHandle | null;
 };
 
@@ -85,9 +85,9 @@ interface PeerName {
   port: number | undefined;
 }
 
-/** Tells the digest of `stream` what Node does not: the path of a Unix socket is known only to who listens or connects. */
-export function nameUnixSocket(stream: ByteStream, addresses: UnixAddresses): void {
-  (stream as NamedStream)[UNIX_ADDRESSES] = addresses;
+/** Tells the digest of `stream` what is known: the path of a Unix socket by who listens or connects, others by who has asked before. */
+export function nameEnds(stream: ByteStream, ends: Ends): void {
+  (stream as NamedStream)[ENDS] = ends;
 }
 
 /** Reads the addresses when they are asked for: most requests never do. */
@@ -106,12 +106,11 @@ export class StreamDigest implements ConnectionDigest {
 
   get remoteAddress(): string | undefined {
     // Kept once read: a closed socket has none any more.
-    return (this.#remote ??= peerName(this.#stream) ?? this.#stream[UNIX_ADDRESSES]?.remote);
+    return (this.#remote ??= this.#stream[ENDS]?.remote ?? remoteAddressOf(this.#stream));
   }
 
   get localAddress(): string | undefined {
-    return (this.#local ??=
-      join(this.#stream.localAddress, this.#stream.localPort) ?? this.#stream[UNIX_ADDRESSES]?.local);
+    return (this.#local ??= this.#stream[ENDS]?.local ?? join(this.#stream.localAddress, this.#stream.localPort));
   }
 
   get descriptor(): number | undefined {
@@ -122,9 +121,12 @@ export class StreamDigest implements ConnectionDigest {
 
 const PEER_NAME: PeerName = { address: undefined, port: undefined };
 
-/** As the stream's own addresses say. A socket of Node's, asked for those, keeps them in an object: 200 bytes for each connection. */
-function peerName(stream: NamedStream): string | undefined {
-  const handle = stream._handle;
+/**
+ * `host:port` of the other side, as the stream's own addresses say; `undefined` where there is none. A socket of Node's, asked for those,
+ * keeps them in an object: 200 bytes for each connection.
+ */
+export function remoteAddressOf(stream: ByteStream): string | undefined {
+  const handle = (stream as NamedStream)._handle;
   if (handle?.getpeername === undefined) return join(stream.remoteAddress, stream.remotePort);
   PEER_NAME.address = undefined;
   PEER_NAME.port = undefined;

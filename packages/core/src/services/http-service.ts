@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { shown } from "../config/shown.ts";
 import { connectionChannels } from "../diagnostics.ts";
-import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import { nameEnds, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import type { ServerConnection } from "../http/server-connection.ts";
 import type { HttpApp } from "../http/server-session.ts";
 import { Http1ServerConnection } from "../http1/http1-server-connection.ts";
@@ -210,7 +210,7 @@ export class HttpService implements Service {
     const socket = carry(given, reader, this.#transport);
     const stream: TransportStream = socket ?? given;
     if (release !== undefined) stream.once("close", release);
-    if (wanted.path !== undefined) nameUnixSocket(stream, { local: wanted.text });
+    if (wanted.path !== undefined) nameEnds(stream, { local: wanted.text });
     this.#serve(stream, undefined, socket && reader);
   };
 

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { ProxyError, toProxyError } from "@sluice/error";
 import { tlsChannels } from "../diagnostics.ts";
+import { remoteAddressOf } from "../http/connection-digest.ts";
 import { logger } from "../log/logger.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 import { serverStops } from "../http1/client-errors.ts";
@@ -34,7 +35,7 @@ export class TlsHandshakes {
   }
 
   /**
-   * Calls `secured` once the handshake is done; a client that fails is logged, counted and published.
+   * Calls `secured` once the handshake is done, with the address of the client; a client that fails is logged, counted and published.
    * @param socket Accepted, half-open, paused, without listeners.
    * @param release To be called when its connection is over; `undefined` where nobody counts.
    */
@@ -42,20 +43,19 @@ export class TlsHandshakes {
     acceptor: TlsAcceptor,
     socket: Socket,
     listener: SocketAddress,
-    secured: (connection: SecuredStream) => void,
+    secured: (connection: SecuredStream, client: string | undefined) => void,
     release?: () => void,
   ): void {
     this.#count++;
     // Known while the socket is open only.
-    const { remoteAddress, remotePort } = socket;
-    const failed = (error: ProxyError): void =>
-      this.#failed(error, addressOf(remoteAddress, remotePort), listener.text);
+    const client = remoteAddressOf(socket);
+    const failed = (error: ProxyError): void => this.#failed(error, client, listener.text);
     acceptor.accept(socket, this.#stop.signal).then(
       (connection) => {
         if (release !== undefined) connection.stream.on("close", release);
         const tooWeak = tooWeakForHttp2(connection.digest);
         // First: what counts handshakes must not find a connection nowhere.
-        if (tooWeak === undefined) secured(connection);
+        if (tooWeak === undefined) secured(connection, client);
         else failed(refused(connection, tooWeak));
         this.#over();
       },
@@ -98,9 +98,4 @@ function refused({ stream, digest }: SecuredStream, tooWeak: string): ProxyError
   refuseConnection(stream, digest.alpn, tooWeak);
   const context = `the TLS handshake with a client: ${tooWeak}`;
   return new ProxyError("TLSHandshakeFailure", { source: "downstream", context, detail: "tls-parameters" });
-}
-
-function addressOf(host: string | undefined, port: number | undefined): string | undefined {
-  if (host === undefined || port === undefined) return undefined;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

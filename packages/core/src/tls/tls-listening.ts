@@ -1,6 +1,6 @@
 import { ProxyError } from "@sluice/error";
 import { shown } from "../config/shown.ts";
-import { nameUnixSocket, type TlsDigest } from "../http/connection-digest.ts";
+import { nameEnds, type TlsDigest } from "../http/connection-digest.ts";
 import type { OnConnection } from "../listeners/listener.ts";
 import type { ByteStream } from "../net/byte-stream.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
@@ -73,8 +73,8 @@ export class TlsListening {
     this.#acceptor?.close();
   }
 
-  readonly #secured = ({ stream, digest }: SecuredStream): void => {
-    if (this.#where.path !== undefined) nameUnixSocket(stream, { local: this.#where.text });
+  readonly #secured = ({ stream, digest }: SecuredStream, client: string | undefined): void => {
+    nameEnds(stream, this.#where.path === undefined ? { remote: client } : { local: this.#where.text });
     this.#serve(stream, digest, SocketReader.of(stream));
   };
 }

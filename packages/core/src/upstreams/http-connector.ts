@@ -5,7 +5,7 @@ import { checkOptionNames } from "../config/known-options.ts";
 import { shown } from "../config/shown.ts";
 import { upstreamChannels, type PoolStatus } from "../diagnostics.ts";
 import type { ClientSession } from "../http/client-session.ts";
-import { nameUnixSocket, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
+import { nameEnds, type ConnectionDigest, type TlsDigest } from "../http/connection-digest.ts";
 import { resolveHeadLimits, type HeadLimits } from "../http1/head-limits.ts";
 import { Http1ClientConnection, type ClientConnectionOwner } from "../http1/http1-client-connection.ts";
 import { Http2ClientConnection } from "../http2/http2-client-connection.ts";
@@ -176,7 +176,7 @@ export class HttpConnector implements ClientConnectionOwner, ConnectionOpener {
     if (peer.tls) onStep?.("tls");
     const secured = peer.tls ? strongEnough(peer, await tls!.connect(socket, peer, { alpn, signal })) : undefined;
     const stream = secured?.stream ?? socket;
-    if (address.path !== undefined && connectStream === undefined) nameUnixSocket(stream, { remote: address.text });
+    if (address.path !== undefined && connectStream === undefined) nameEnds(stream, { remote: address.text });
     return { stream, reader: secured === undefined ? reader : SocketReader.of(stream), tls: secured?.digest };
   }
 
