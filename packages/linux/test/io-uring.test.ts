@@ -266,6 +266,20 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     expect(await textOf(peer)).toBe(`one,two,${"3".repeat(20_000)}four`);
   });
 
+  test("tells no finish of what could not be written", async () => {
+    const { ours, peer } = await pair();
+    const told: string[] = [];
+    ours.on("finish", () => told.push("finish")).on("error", () => told.push("error"));
+    peer.destroy();
+    while (ours.writableLength === 0 && !ours.destroyed) {
+      if (!ours.write(Buffer.alloc(1_000_000))) ours.end();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    ours.end();
+    await new Promise((resolve) => ours.once("close", resolve));
+    expect(told).toEqual(["error"]);
+  });
+
   test("what the system does not take is lost when it is destroyed, and whoever wrote it is told", async () => {
     const { ours, peer } = await pair();
     peer.pause();

@@ -1,4 +1,7 @@
+import { once } from "node:events";
+import { connect, Socket } from "node:net";
 import { expect, test } from "vitest";
+import { tcpServer } from "../../test/net-harness.ts";
 import { streamPair } from "../testing/index.ts";
 import { nameEnds, StreamDigest } from "./connection-digest.ts";
 
@@ -8,6 +11,35 @@ test("shows the addresses of the stream, IPv6 in brackets", () => {
   const { local } = streamPair({ addresses: ADDRESSES });
   const { remoteAddress, localAddress } = new StreamDigest(local);
   expect([remoteAddress, localAddress]).toEqual(["[::1]:50000", "127.0.0.1:80"]);
+});
+
+test("shows the address that a socket says itself, as one behind a proxy does, and else the one that it has", async () => {
+  await using server = await tcpServer();
+  const port = Number(server.address.split(":")[1]);
+  class Behind extends Socket {}
+  Object.defineProperty(Behind.prototype, "remoteAddress", { get: () => "192.0.2.7" });
+  const behind = new Behind().connect(port, "127.0.0.1");
+  const plain = connect(port, "127.0.0.1");
+  await Promise.all([once(behind, "connect"), once(plain, "connect")]);
+  expect(new StreamDigest(behind).remoteAddress).toBe(`192.0.2.7:${port}`);
+  expect(new StreamDigest(plain).remoteAddress).toBe(server.address);
+  Object.defineProperty(plain, "remoteAddress", { value: "192.0.2.8" });
+  expect(new StreamDigest(plain).remoteAddress).toBe(`192.0.2.8:${port}`);
+  behind.destroy();
+  plain.destroy();
+});
+
+test("shows what a socket remembers, once the system does not know it any more", async () => {
+  await using server = await tcpServer((accepted) => accepted.pause());
+  const socket = connect(Number(server.address.split(":")[1]), "127.0.0.1").pause();
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  expect(socket.remoteAddress).toBe("127.0.0.1");
+  const accepted = await server.accepted();
+  accepted.resetAndDestroy();
+  await once(accepted, "close");
+  expect(new StreamDigest(socket).remoteAddress).toBe(server.address);
+  socket.destroy();
 });
 
 test("a stream without addresses has none", () => {

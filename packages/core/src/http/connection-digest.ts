@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import type { ByteStream } from "../net/byte-stream.ts";
 
 /** What is known of a connection, for logs and hooks. The same object for every request on it. */
@@ -127,10 +128,20 @@ const PEER_NAME: PeerName = { address: undefined, port: undefined };
  */
 export function remoteAddressOf(stream: ByteStream): string | undefined {
   const handle = (stream as NamedStream)._handle;
-  if (handle?.getpeername === undefined) return join(stream.remoteAddress, stream.remotePort);
-  PEER_NAME.address = undefined;
-  PEER_NAME.port = undefined;
-  return handle.getpeername(PEER_NAME) === 0 ? join(PEER_NAME.address, PEER_NAME.port) : undefined;
+  if (handle?.getpeername !== undefined && !namesItself(stream)) {
+    PEER_NAME.address = undefined;
+    PEER_NAME.port = undefined;
+    if (handle.getpeername(PEER_NAME) === 0) return join(PEER_NAME.address, PEER_NAME.port);
+  }
+  return join(stream.remoteAddress, stream.remotePort);
+}
+
+/** A socket of somebody who says himself what it is connected to, behind a proxy for instance. */
+function namesItself(stream: object): boolean {
+  if (!(stream instanceof Socket)) return false;
+  let owner: object = stream;
+  while (!Object.hasOwn(owner, "remoteAddress")) owner = Object.getPrototypeOf(owner) as object;
+  return owner !== Socket.prototype;
 }
 
 function join(host: string | undefined, port: number | undefined): string | undefined {

@@ -16,11 +16,13 @@ const free: Handled[] = [];
 export class Handled {
   #from: Handing | undefined = undefined;
 
-  /** Calls one of the two of `from` when `handling` is settled. */
+  /** Calls one of the two of `from` when `handling` is settled; soon, if an app gave no promise, whatever its types say. */
   static tell(handling: Promise<void>, from: Handing): void {
+    // Once, also by what only looks like one: the next end that it told would be somebody else's.
+    const promise = Promise.resolve(handling);
     const handled = free.pop() ?? new Handled();
     handled.#from = from;
-    handling.then(handled.#done, handled.#failed);
+    promise.then(handled.#done, handled.#failed);
   }
 
   readonly #done = (): void => this.#take().onHandled();

@@ -157,6 +157,7 @@ export abstract class Http1RequestIntake extends Http1Connection {
       if (request === undefined) {
         if (!this.#headBegun && this.hasPartOfHead()) {
           this.#headBegun = true;
+          this.onHeadBegun();
           this.readDeadline.set(this.options.headMs);
         }
         this.#partialHead ??= new PartialHead();
@@ -171,6 +172,9 @@ export abstract class Http1RequestIntake extends Http1Connection {
     }
     return true;
   }
+
+  /** The first bytes of a head have come, and not all of it. */
+  protected abstract onHeadBegun(): void;
 
   /** Returns whether to go on with what there is. */
   protected onMalformedHead(error: ProxyError): boolean {

@@ -351,6 +351,11 @@ export class Http1ServerConnection extends Http1RequestIntake implements ServerC
     }
   }
 
+  protected onHeadBegun(): void {
+    // Known while the socket is open only, and wanted in the log if it is reset before the rest has come.
+    void this.digest.remoteAddress;
+  }
+
   protected onStreamClosed(): void {
     this.readDeadline.dispose();
     if (this.#state === "head" && !this.congested && this.hasPartOfHead()) {

@@ -271,7 +271,8 @@ export class Http2ServerConnection implements ServerConnection, EndpointOwner {
       this.#handlerFailed(session, thrown);
       return;
     }
-    handled.then(
+    // An app may give no promise, whatever its types say.
+    Promise.resolve(handled).then(
       () => session.close(),
       (thrown: unknown) => this.#handlerFailed(session, thrown),
     );

@@ -7,7 +7,7 @@ import { tcpClient, untilRefused, tcpServer, type TestClient } from "../../test/
 import type { ConnectionDigest } from "../http/connection-digest.ts";
 import type { HttpApp, ServerSession } from "../http/server-session.ts";
 import { configureLogs } from "../log/logger.ts";
-import { turn } from "../testing/index.ts";
+import { Http2FrameClient, turn } from "../testing/index.ts";
 import { HttpService } from "./http-service.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -54,6 +54,79 @@ test("serves requests on all its listeners", async () => {
     client.socket.write(GET);
     expect(await client.until(whole)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   }
+  await service.stop(AbortSignal.abort());
+});
+
+test("an app without types may give no promise: what it has not answered by then is cut, and nobody else", async () => {
+  const handleRequest = (session: ServerSession): void => {
+    if (session.request.target === "/") reply(session);
+  };
+  const app = { handleRequest: handleRequest as unknown as HttpApp["handleRequest"] };
+  const service = new HttpService("web", app, { http2: { h2c: true } }).listenTcp("127.0.0.1:0");
+  await service.start();
+  const [address] = service.addresses;
+  using client = await tcpClient(address!);
+  client.socket.write(GET);
+  await client.until(whole);
+  client.socket.write(GET.replace("/", "/not-answered"));
+  await client.ended;
+  await using http2 = await Http2FrameClient.connect(address!);
+  expect(await http2.settings([]).get(1).status(1)).toBe(200);
+  await service.stop(AbortSignal.abort());
+});
+
+test("a promise of an app's own that settles again tells nobody else's request as handled", async () => {
+  const settle: (() => void)[] = [];
+  /** Settles as often as it is told to. */
+  class Repeated extends Promise<void> {
+    // oxlint-disable-next-line unicorn/no-thenable -- that is the point
+    override then<A, B>(done?: ((value: void) => A | PromiseLike<A>) | null): Promise<A | B> {
+      settle.push(() => void done?.());
+      return new Promise(() => undefined);
+    }
+  }
+  const second = Promise.withResolvers<ServerSession>();
+  const handleRequest = (session: ServerSession): Promise<void> => {
+    if (settle.length === 0) reply(session);
+    else second.resolve(session);
+    return Repeated.resolve();
+  };
+  const service = new HttpService("web", { handleRequest }).listenTcp("127.0.0.1:0");
+  await service.start();
+  const [address] = service.addresses;
+  using first = await tcpClient(address!);
+  first.socket.write(GET);
+  await expect.poll(() => settle.length).toBe(1);
+  settle[0]!();
+  await first.until(whole);
+  using other = await tcpClient(address!);
+  other.socket.write(GET);
+  const session = await second.promise;
+  await expect.poll(() => settle.length).toBe(2);
+  settle[0]!();
+  await turn();
+  reply(session);
+  settle[1]!();
+  expect(await other.until(whole)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  await service.stop(AbortSignal.abort());
+});
+
+test("a client that resets its connection in the middle of a head is known by its address", async () => {
+  const seen: [unknown, unknown][] = [];
+  const service = new HttpService("web", {
+    handleRequest: async (session) => {
+      if (session.error === undefined) reply(session);
+      else seen.push([session.digest.remoteAddress, session.error.message]);
+    },
+  }).listenTcp("127.0.0.1:0");
+  await service.start();
+  using client = await tcpClient(service.addresses[0]!);
+  const address = `127.0.0.1:${client.socket.localPort}`;
+  // Both have been read when the first is answered: a reset would take with it what has not.
+  client.socket.write(`${GET}${GET.slice(0, 20)}`);
+  await client.until(whole);
+  client.socket.resetAndDestroy();
+  await expect.poll(() => seen).toEqual([[address, expect.stringMatching(/in the middle of a head.*ECONNRESET/)]]);
   await service.stop(AbortSignal.abort());
 });
 

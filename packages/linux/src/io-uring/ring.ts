@@ -286,8 +286,7 @@ export class Ring {
   #takeAll(): void {
     const words = this.#words;
     const end = words[this.#cqTail]!;
-    // Anew each time: who is told may have had to make room, which tells the next, within.
-    for (let head = words[this.#cqHead]!; ((end - head) | 0) > 0; head = words[this.#cqHead]!) {
+    for (let head = words[this.#cqHead]!; head !== end; head = words[this.#cqHead]!) {
       const at = this.#results + (head & this.#cqMask) * CQE_WORDS;
       const id = words[at]!;
       const kind = words[at + 1]!;
@@ -339,7 +338,9 @@ export class Ring {
 
   /** @returns Where the entry begins. */
   #ask(operation: number, fd: number, id: number, kind: number): number {
-    while (this.#pending > this.#sqMask) if (!this.#enter()) this.#takeAll();
+    // It is refused for want of memory only, never for want of room for results: those the kernel keeps until there is some. To make room
+    // by telling them here would be within the call of somebody who may be told something himself.
+    while (this.#pending > this.#sqMask) this.#enter();
     const at = (this.#tail & this.#sqMask) * SQE_WORDS;
     const entries = this.#entries;
     entries.fill(0, at, at + SQE_WORDS);
@@ -356,13 +357,11 @@ export class Ring {
     return at;
   }
 
-  /** @returns Whether the system took what was asked for. It does not as long as it has no room for results. */
-  #enter(): boolean {
+  /** Gives the system what was asked for. It may take less, or nothing, if it has no memory. */
+  #enter(): void {
     this.#words[this.#sqTail] = this.#tail;
     const taken = this.#calls.enter(this.#fd, this.#pending, IORING_ENTER_GETEVENTS);
-    if (taken < 0) return false;
-    this.#pending -= taken;
-    return true;
+    if (taken > 0) this.#pending -= taken;
   }
 
   /** Whether no turn will come any more. */

@@ -369,7 +369,7 @@ export class UringStream extends EventEmitter implements RingStream {
       this.#corked = 1;
       this.uncork();
     }
-    if (this.#queue.length === 0 && !this.destroyed) this.#finish();
+    if (this.#queue.length === 0 && !this.destroyed && this.#writeError === undefined) this.#finish();
     return this;
   }
 
