@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -369,6 +370,22 @@ describe.skipIf(uring === undefined)("a connection by io_uring", () => {
     uring!.readArrived();
     expect(pairs.filter(({ got }) => got.bytes === 0)).toHaveLength(0);
     for (const { ours } of pairs) ours.destroy();
+  });
+
+  test("what one who is told enters of an AsyncLocalStorage is not entered for the next", async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const stores: unknown[] = [];
+    const look = (): void => {
+      stores.push(storage.getStore());
+      storage.enterWith("of somebody");
+    };
+    for (let i = 0; i < 3; i++) {
+      const { ours, got, peer } = await pair();
+      got.onPiece = look;
+      ours.resume();
+      peer.write("x");
+    }
+    await expect.poll(() => stores).toEqual([undefined, undefined, undefined]);
   });
 
   test("what a peer said before it could not be written to any more is read first", async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import {
   CQE_WORDS,
   IORING_ASYNC_CANCEL_ALL,
@@ -49,6 +50,9 @@ const SEND = 2;
 const MAX_ROUNDS = 4;
 /** Each round reads as much as there is memory for: 128 connections. It is to end, though a peer goes on and on. */
 const ALL_ROUNDS = 256;
+
+/** Whoever is told something is told within it, as by an event of Node's: what he enters of an `AsyncLocalStorage` ends with that. */
+const EVENT = new AsyncResource("SluiceRing");
 
 /** Whoever the results are for. */
 export interface RingStream {
@@ -295,7 +299,7 @@ export class Ring {
       words[this.#cqHead] = (head + 1) | 0;
       if (kind === NONE) continue;
       try {
-        if (kind === SEND) this.#streams[id]!.onSend(result);
+        if (kind === SEND) EVENT.runInAsyncScope(tellSend, undefined, this.#streams[id]!, result);
         else this.#tellRecv(this.#streams[id]!, result, flags);
       } catch (error) {
         throwLater(error);
@@ -307,12 +311,12 @@ export class Ring {
   #tellRecv(stream: RingStream, result: number, flags: number): void {
     const more = (flags & IORING_CQE_F_MORE) !== 0;
     if ((flags & IORING_CQE_F_BUFFER) === 0) {
-      stream.onRecv(result, undefined, more);
+      EVENT.runInAsyncScope(tellRecv, undefined, stream, result, undefined, more);
       return;
     }
     const index = flags >>> 16;
     try {
-      stream.onRecv(result, this.#reads.slots[index], more);
+      EVENT.runInAsyncScope(tellRecv, undefined, stream, result, this.#reads.slots[index], more);
     } finally {
       this.#reads.give(index);
     }
@@ -329,7 +333,7 @@ export class Ring {
       if (words[at + 1] !== SEND) continue;
       words[at + 1] = NONE;
       try {
-        this.#streams[words[at]!]!.onSend(words[at + 2]!);
+        EVENT.runInAsyncScope(tellSend, undefined, this.#streams[words[at]!]!, words[at + 2]!);
       } catch (error) {
         throwLater(error);
       }
@@ -375,6 +379,14 @@ function throwLater(error: unknown): void {
   setImmediate(() => {
     throw error;
   });
+}
+
+function tellRecv(stream: RingStream, result: number, slot: ReadSlot | undefined, more: boolean): void {
+  stream.onRecv(result, slot, more);
+}
+
+function tellSend(stream: RingStream, result: number): void {
+  stream.onSend(result);
 }
 
 function flush(ring: Ring): void {
