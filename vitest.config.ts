@@ -25,6 +25,7 @@ const BY_IO_URING = [
   "packages/core/src/http2/http2-server-connection.test.ts",
   "packages/proxy/test/{acceptance,http1}/**/*.test.ts",
   "packages/proxy/test/lent-pieces.test.ts",
+  "packages/tls-openssl/test/{http2,programs,swap-under-load,interleaved,connection-limits}.test.ts",
   "test/random/**/*.test.ts",
 ];
 
