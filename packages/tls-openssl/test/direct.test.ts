@@ -10,6 +10,7 @@ import { certificateAuthority, selfSignedCertificate } from "@sluice/tls-openssl
 import { describe, expect, onTestFinished, test } from "vitest";
 import { testWith } from "../../../test/programs.ts";
 import { accepting, readStream, readToEnd, type Accepting } from "../src/testing/contract/accepting.ts";
+import { NativeClient } from "./support/native-client.ts";
 
 let transport: IoUring | undefined;
 try {
@@ -127,6 +128,87 @@ describe.skipIf(transport === undefined)("OpenSSL called on connections by io_ur
     expect(errors.map(({ message }) => message)).toEqual([expect.stringMatching(/TLS with a client: /)]);
     other.write("fine");
     expect(String((await once(other, "data"))[0])).toBe("fine");
+  });
+
+  test("a client that has keys changed on and on, and reads none of the answers, is cut off", async () => {
+    await using server = await serve();
+    using client = new NativeClient(transport!.native, server.port);
+    await client.shakeHands();
+    const { stream } = await server.secured();
+    const errors: Error[] = [];
+    stream.on("error", (error) => errors.push(error));
+    const closed = new Promise<void>((resolve) => void stream.on("close", resolve));
+    client.socket.pause();
+    let most = 0;
+    // More than the system keeps for a connection.
+    for (let round = 0; !stream.destroyed && round < 400; round++) {
+      await new Promise<unknown>((resolve) => void client.socket.write(client.keyUpdates(1000), resolve));
+      most = Math.max(most, stream.writableLength);
+    }
+    await closed;
+    expect(errors.map(({ message }) => message)).toEqual([expect.stringContaining("does not read them")]);
+    expect(most).toBeLessThan(200_000);
+  });
+
+  testWith(
+    "openssl",
+    "a client that has to send its first message twice has its certificate chosen once",
+    async ({ openssl }) => {
+      const asked: unknown[] = [];
+      const resolveCertificate = (name: string | undefined): undefined => void asked.push(name);
+      await using server = await serve(undefined, { resolveCertificate });
+      // Its key is for a group that the server does not have.
+      const groups = ["-tls1_3", "-groups", "ffdhe2048:P-256"];
+      const to = ["-connect", `127.0.0.1:${server.port}`, "-servername", "b.test"];
+      const child = spawn(openssl, ["s_client", ...to, ...groups], { stdio: "pipe" });
+      onTestFinished(() => void child.kill());
+      const { digest } = await server.secured();
+      expect([digest.serverName, asked]).toEqual(["b.test", ["b.test"]]);
+    },
+  );
+
+  test("a client that is gone behind its end is noticed, though nobody read when that came", async () => {
+    let pauses = (): void => undefined;
+    const paused = new Promise<void>((resolve) => (pauses = resolve));
+    await using server = await serve(({ stream }) =>
+      readStream(stream, () => {
+        stream.pause();
+        pauses();
+      }),
+    );
+    using client = new NativeClient(transport!.native, server.port);
+    await client.shakeHands();
+    const { stream } = await server.secured();
+    client.socket.write(client.lastWords("x"));
+    await paused;
+    // The system has ended reading by then.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const ended = new Promise<void>((resolve) => void stream.on("end", resolve));
+    const closed = new Promise<void>((resolve) => void stream.on("close", resolve));
+    stream.resume();
+    await ended;
+    client.socket.resetAndDestroy();
+    await closed;
+    expect(stream.truncated).toBe(false);
+  });
+
+  test("what OpenSSL calls of ours is as much for many listeners as for one", async () => {
+    let callbacks = 0;
+    const { native } = transport!;
+    const counting = {
+      adopt: transport!.adopt.bind(transport),
+      native: {
+        ...native,
+        callback: (...given: Parameters<typeof native.callback>) => (callbacks++, native.callback(...given)),
+      },
+    };
+    const provider = opensslTls({ transport: counting, keyLogFile: false });
+    const open = async (): Promise<void> =>
+      (await provider.listen({ certificates: [certificate], alpn: ["h2"] })).close();
+    await open();
+    const forOne = callbacks;
+    for (let i = 0; i < 3; i++) await open();
+    expect([callbacks, forOne > 0]).toEqual([forOne, true]);
   });
 });
 

@@ -13,14 +13,7 @@ import {
 import { ProxyError } from "@sluice/error";
 import { RECORD_BYTES } from "../adopted-tls-socket.ts";
 import { chooseContext, ocspResponse } from "../certificate-choice.ts";
-import {
-  alpnList,
-  checkCertificate,
-  DOING,
-  PLAIN_ANSWER,
-  unknownName,
-  UNRECOGNIZED_NAME,
-} from "../client-handshake.ts";
+import { checkCertificate, DOING, PLAIN_ANSWER, unknownName, UNRECOGNIZED_NAME } from "../client-handshake.ts";
 import { SharedHandshakeWatch } from "../handshake-watch.ts";
 import type { KeyLog } from "../key-log.ts";
 import { OpensslDigest } from "../openssl-digest.ts";
@@ -54,13 +47,10 @@ export class DirectAcceptor implements TlsAcceptor {
   readonly #handshakeMs: number;
   readonly #asksForCertificate: boolean;
   readonly #requiresCertificate: boolean;
-  readonly #onCertificateWanted: number;
   /** For those with the signal that was given last. */
   #watch: { readonly signal: AbortSignal | undefined; readonly all: SharedHandshakeWatch } | undefined = undefined;
   /** Names of ciphers, by their addresses. */
   readonly #cipherNames = new Map<number, string>();
-  /** Those for which a certificate was chosen; OpenSSL asks again. */
-  #chosen = false;
 
   private constructor(
     transport: NativeTransport,
@@ -73,14 +63,11 @@ export class DirectAcceptor implements TlsAcceptor {
     this.#engine = engine;
     this.#settings = settings;
     this.#contexts = contexts;
-    const { alpn = [], handshakeMs = DEFAULT_HANDSHAKE_MS, clientCertificates } = settings;
-    this.#native = new NativeContexts(engine.calls, settings, alpn.length === 0 ? undefined : alpnList(alpn), keyLog);
+    const { handshakeMs = DEFAULT_HANDSHAKE_MS, clientCertificates } = settings;
+    this.#native = new NativeContexts(engine, settings, keyLog);
     this.#handshakeMs = handshakeMs;
     this.#asksForCertificate = clientCertificates !== undefined;
     this.#requiresCertificate = clientCertificates?.mode === "require";
-    this.#onCertificateWanted = engine.calls.native.callback("int sluice_on_cert(intptr_t, intptr_t)", () =>
-      this.#chosen ? 1 : -1,
-    );
   }
 
   /** Rejects with a ProxyError that names the setting which cannot be used. */
@@ -115,7 +102,7 @@ export class DirectAcceptor implements TlsAcceptor {
       const engine = this.#engine;
       const { secure } = contexts.default;
       const ssl = engine.newServer(this.#native.addressOf(secure, contexts.ticketKey));
-      if (contexts.needsChoice) engine.calls.setCertCallback(ssl, this.#onCertificateWanted, 0);
+      if (contexts.needsChoice) engine.calls.setCertCallback(ssl, engine.callbacks.onCertificate, 0);
       const stream = new DirectStream(engine, this.#native, ssl, secure, new SocketReader(false, true, RECORD_BYTES));
       const below = this.#transport.adopt(socket, stream);
       if (below === undefined) {
@@ -210,12 +197,9 @@ export class DirectAcceptor implements TlsAcceptor {
       if (context !== contexts.default)
         calls.useContext(ssl, this.#native.addressOf(context.secure, contexts.ticketKey));
       if (response !== undefined) staple(calls, stream, response);
-      this.#chosen = true;
       stream.goOn();
     } catch (error) {
       cut(error);
-    } finally {
-      this.#chosen = false;
     }
   }
 }

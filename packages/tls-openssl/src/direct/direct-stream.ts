@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import type { SecureContext } from "node:tls";
 import type { ByteStream, SocketReader, TransportStream } from "@sluice/core";
 import { RECORD_BYTES } from "../adopted-tls-socket.ts";
-import type { HandshakeAsker, NativeContexts } from "./native-contexts.ts";
+import type { HandshakeAsker, HandshakeSettings } from "./handshake-callbacks.ts";
 import type { ByteReceiver } from "./native-transport.ts";
 import {
   SSL_ERROR_SSL,
@@ -14,6 +14,8 @@ import type { TlsEngine } from "./tls-engine.ts";
 
 /** So much may wait for a certificate to be chosen. */
 const MAX_EARLY_BYTES = 65_536;
+/** Each answer is 27 bytes, asked for by as many: a peer that does not read them could have us keep any number. */
+const MAX_ANSWERED_BYTES = 65_536;
 
 type Taken = (error?: Error | null) => void;
 
@@ -58,13 +60,15 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   alpn: string | undefined = undefined;
   /** A response is stapled. */
   ocsp = false;
+  /** A certificate is chosen: OpenSSL asks again, and once more of a client that has to send its first message twice. */
+  chosen = false;
   waiter: DirectWaiter | undefined = undefined;
   /** Node's part of the context, which OpenSSL may ask in the handshake: not to be collected before. */
   secureContext: SecureContext | undefined;
   /** Makes errors of TLS behind the handshake those that the stream reports. */
   onTlsError: (error: Error) => Error = (error) => error;
+  readonly settings: HandshakeSettings;
   readonly #engine: TlsEngine;
-  readonly #contexts: NativeContexts;
   readonly #reader: SocketReader;
   /** 0: freed. */
   #ssl: number;
@@ -84,14 +88,18 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   #endTold = false;
   #ended = false;
   #finished = false;
+  /** What OpenSSL said to what it had read, since all has left. */
+  #answeredBytes = 0;
   #corked = 0;
+  /** Somebody was asked to wait for `drain` while it was held. */
+  #wantsDrain = false;
   #held: Held[] | undefined = undefined;
   #heldBytes = 0;
 
   /** @param ssl Of the engine. It belongs to the stream. */
   constructor(
     engine: TlsEngine,
-    contexts: NativeContexts,
+    settings: HandshakeSettings,
     ssl: number,
     secureContext: SecureContext,
     reader: SocketReader,
@@ -100,7 +108,7 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
     nameEvents(this);
     this.secureContext = secureContext;
     this.#engine = engine;
-    this.#contexts = contexts;
+    this.settings = settings;
     this.#ssl = ssl;
     this.#reader = reader;
     reader.attach(this);
@@ -193,31 +201,41 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
     if (this.#secure || this.#shakeHands()) this.#read();
   }
 
-  /** Returns whether the handshake is done. */
+  /** Returns whether the handshake is done, and OpenSSL fed with what came behind it. */
   #shakeHands(): boolean {
-    const { calls } = this.#engine;
+    const engine = this.#engine;
+    const { calls, callbacks } = engine;
     // What others have left there would be taken for ours.
     calls.clearErrors();
-    this.#contexts.asker = this;
+    callbacks.asker = this;
     const done = calls.doHandshake(this.#ssl);
-    this.#contexts.asker = undefined;
+    callbacks.asker = undefined;
     const why = done === 1 ? 0 : calls.getError(this.#ssl, done);
     const error = why === SSL_ERROR_SSL ? calls.takeError() : undefined;
+    // Others may use both ends as soon as something is sent, or somebody told.
+    if (engine.hasInput) this.#keep(engine.takeInput());
     this.#send();
     if (done === 1) {
       this.#secure = true;
       this.secureContext = undefined;
       this.#settle()?.onSecure();
-      return true;
+      return this.#takeRest();
     }
-    const rest = this.#engine.takeInput();
     if (why === SSL_ERROR_WANT_X509_LOOKUP) {
       this.#choosing = true;
-      if (rest.length > 0) this.#keep(rest);
       this.waiter?.onCertificateWanted();
     } else if (error !== undefined) this.refuse(error);
     else if (why !== SSL_ERROR_WANT_READ) this.destroy();
     return false;
+  }
+
+  /** Feeds OpenSSL with what came before and was not used; returns whether there is some. */
+  #takeRest(): boolean {
+    const rest = this.#rest;
+    if (rest === undefined || this.destroyed || this.#ssl === 0) return false;
+    this.#rest = undefined;
+    this.#engine.feed(rest);
+    return true;
   }
 
   /** The handshake is refused, and what says so to the client was written: what comes is dropped. */
@@ -237,9 +255,8 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   goOn(): void {
     if (!this.#choosing || this.#ssl === 0) return;
     this.#choosing = false;
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) this.#engine.feed(rest);
+    this.#takeRest();
+    this.chosen = true;
     this.#use();
     if (this.#belowEnded) this.#tellBelowEnd();
     else this.#below.resume();
@@ -264,7 +281,7 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
       // Others use both ends while this is told.
       if (more) this.#keep(engine.takeInput());
       else if (bytes <= 0 && why !== SSL_ERROR_WANT_READ) engine.takeInput();
-      this.#send();
+      this.#answer();
       this.bytesRead += at;
       engine.givePlain(at > 0 ? this.#reader.received(plain, at) : plain);
       if (error !== undefined) {
@@ -276,11 +293,20 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
         if (!this.#paused) this.#tellEnd();
         return;
       }
-      const rest = this.#rest;
-      if (rest === undefined || this.#paused || this.#ssl === 0 || this.destroyed) return;
-      this.#rest = undefined;
-      engine.feed(rest);
+      if (this.#paused || !this.#takeRest()) return;
     }
+  }
+
+  /** Gives the transport what OpenSSL says to what it has read: that it changes its keys too, or an alert. */
+  #answer(): void {
+    const below = this.#below;
+    if (this.#answeredBytes > 0 && below.writableLength === 0) this.#answeredBytes = 0;
+    const output = this.#engine.takeOutput();
+    if (output === undefined) return;
+    below.write(output);
+    this.#answeredBytes += output.length;
+    if (this.#answeredBytes > MAX_ANSWERED_BYTES)
+      this.destroy(this.onTlsError(new Error("it asks for answers of TLS, and does not read them")));
   }
 
   pause(): this {
@@ -300,16 +326,12 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   /** @internal What came while paused. */
   giveRest(): void {
     if (this.#paused || this.destroyed || this.#choosing) return;
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) {
-      this.#engine.feed(rest);
-      this.#use();
-    }
+    if (this.#takeRest()) this.#use();
     if (this.#paused || this.destroyed) return;
     if (this.#peerEnded) this.#tellEnd();
     else if (this.#belowEnded) this.#tellBelowEnd();
-    else this.#below.resume();
+    // Behind the end too: that the connection is gone shows to who reads it.
+    if (!this.#paused && !this.#belowEnded) this.#below.resume();
   }
 
   /** The peer ends its direction. */
@@ -340,14 +362,16 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   write(chunk: Uint8Array | string, encodingOrTaken?: "latin1" | Taken): boolean {
     const taken = typeof encodingOrTaken === "function" ? encodingOrTaken : undefined;
     if (this.destroyed || this.#ended || this.#ssl === 0) {
-      if (taken !== undefined) process.nextTick(taken, this.errored ?? new Error("write after end"));
+      if (taken !== undefined) process.nextTick(taken, this.#whyNotWritten());
       return false;
     }
     this.bytesWritten += chunk.length;
     if (this.#corked > 0) {
       (this.#held ??= []).push({ chunk, taken });
       this.#heldBytes += chunk.length;
-      return this.writableLength < HIGH_WATER_BYTES;
+      if (this.writableLength < HIGH_WATER_BYTES) return true;
+      this.#wantsDrain = true;
+      return false;
     }
     this.#encrypt(chunk);
     return this.#send(taken);
@@ -374,7 +398,10 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
       if (!this.destroyed) this.#encryptBytes(gathered, at);
     }
     const tellAll = held.some(({ taken }) => taken !== undefined);
-    this.#send(tellAll ? (error) => held.forEach(({ taken }) => taken?.(error)) : undefined);
+    const goesOn = this.#send(tellAll ? (error) => held.forEach(({ taken }) => taken?.(error)) : undefined);
+    // The transport knows nothing of who waits.
+    if (this.#wantsDrain && goesOn && !this.destroyed) process.nextTick(tellDrain, this);
+    this.#wantsDrain = false;
   }
 
   #encrypt(chunk: Uint8Array | string): void {
@@ -388,14 +415,20 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   #encryptBytes(bytes: Uint8Array, length: number): void {
     const { calls } = this.#engine;
     if (length === 0 || calls.write(this.#ssl, bytes, length) > 0) return;
-    this.destroy(this.onTlsError(calls.takeError()));
+    const error = calls.takeError();
+    this.#send();
+    this.destroy(this.onTlsError(error));
+  }
+
+  #whyNotWritten(): Error {
+    return this.errored ?? new Error(this.#ended ? "write after end" : "write after destroy");
   }
 
   /** Gives what OpenSSL has for the peer to the transport. Returns `false` to ask to wait for `drain`. */
   #send(taken?: Taken): boolean {
     const output = this.#engine.takeOutput();
     if (output !== undefined) return this.#below.write(output, taken);
-    if (taken !== undefined) process.nextTick(taken);
+    if (taken !== undefined) process.nextTick(taken, this.destroyed ? this.#whyNotWritten() : undefined);
     return true;
   }
 
@@ -407,7 +440,9 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
     }
     this.#ended = true;
     if (this.#secure && this.#ssl !== 0) {
-      this.#engine.calls.shutdown(this.#ssl);
+      const { calls } = this.#engine;
+      // It has left an error where a message of the handshake's protocol is not yet there in full.
+      if (calls.shutdown(this.#ssl) < 0) calls.clearErrors();
       this.#send();
     }
     this.#below.end();
@@ -451,8 +486,10 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
     if (this.#ssl !== 0) this.#engine.calls.sslFree(this.#ssl);
     this.#ssl = 0;
     this.#rest = undefined;
+    const held = this.#held;
     this.#held = undefined;
     this.#heldBytes = 0;
+    for (const { taken } of held ?? []) if (taken !== undefined) process.nextTick(taken, this.#whyNotWritten());
     this.#settle()?.onClosed(this.errored ?? undefined);
     this.emit("close");
   }
@@ -482,6 +519,10 @@ function copy(to: Buffer, chunk: Uint8Array | string, at: number): number {
 
 function giveRest(stream: DirectStream): void {
   stream.giveRest();
+}
+
+function tellDrain(stream: DirectStream): void {
+  if (!stream.destroyed) stream.emit("drain");
 }
 
 function tellError(stream: DirectStream, error: Error): void {

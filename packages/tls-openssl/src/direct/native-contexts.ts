@@ -2,7 +2,9 @@ import { hkdfSync } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import { inspect } from "node:util";
 import type { TlsListenSettings } from "@sluice/core";
+import { alpnList } from "../client-handshake.ts";
 import type { KeyLog } from "../key-log.ts";
+import type { HandshakeCallbacks, HandshakeSettings } from "./handshake-callbacks.ts";
 import {
   SSL_CTRL_MODE,
   SSL_CTRL_SET_SESS_CACHE_MODE,
@@ -10,78 +12,35 @@ import {
   SSL_CTRL_SET_TLSEXT_TICKET_KEYS,
   SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
   SSL_MODE_RELEASE_BUFFERS,
-  SSL_TLSEXT_ERR_ALERT_FATAL,
-  SSL_TLSEXT_ERR_NOACK,
-  SSL_TLSEXT_ERR_OK,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_PEER,
   type OpensslCalls,
 } from "./openssl-calls.ts";
+import type { TlsEngine } from "./tls-engine.ts";
 
 /** Name of the key, 32 bytes to authenticate with, and as many to encrypt with. */
 const TICKET_KEY_BYTES = 80;
-/** Of `SSL_select_next_proto`: they have one in common. */
-const OPENSSL_NPN_NEGOTIATED = 1;
-const POINTER_BYTES = 8;
-
-/** Whoever is in the middle of a handshake: OpenSSL asks while it is called. */
-export interface HandshakeAsker {
-  alpn: string | undefined;
-  readonly ocsp: boolean;
-}
 
 /**
  * The contexts that Node.js makes, as OpenSSL knows them, for the connections of one listener: what Node has OpenSSL ask of its own
  * connections is taken out, because ours are none.
  */
-export class NativeContexts {
-  /** Who is in the middle of a handshake. */
-  asker: HandshakeAsker | undefined = undefined;
+export class NativeContexts implements HandshakeSettings {
+  readonly alpnList: Buffer | undefined;
+  readonly keyLog: KeyLog | undefined;
   readonly #calls: OpensslCalls;
+  readonly #callbacks: HandshakeCallbacks;
   readonly #addresses = new WeakMap<SecureContext, number>();
-  readonly #alpn: Buffer | undefined;
   readonly #verifyMode: number;
-  readonly #onVerify: number;
-  readonly #onAlpn: number;
-  readonly #onStatus: number;
-  readonly #onKeyLog: number | undefined;
 
-  /** @param alpn The protocols to choose from, the preferred first, as they stand in a handshake. */
-  constructor(
-    calls: OpensslCalls,
-    { clientCertificates }: TlsListenSettings,
-    alpn: Buffer | undefined,
-    keyLog: KeyLog | undefined,
-  ) {
+  constructor({ calls, callbacks }: TlsEngine, settings: TlsListenSettings, keyLog: KeyLog | undefined) {
+    const { alpn = [], clientCertificates } = settings;
     this.#calls = calls;
-    this.#alpn = alpn;
+    this.#callbacks = callbacks;
+    this.alpnList = alpn.length === 0 ? undefined : alpnList(alpn);
+    this.keyLog = keyLog;
     const asks = clientCertificates === undefined ? 0 : SSL_VERIFY_PEER;
     this.#verifyMode = clientCertificates?.mode === "require" ? asks | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : asks;
-    const { native } = calls;
-    // Whoever shows a certificate that does not verify is let in, and looked at behind the handshake.
-    this.#onVerify = native.callback("int sluice_on_verify(int, intptr_t)", () => 1);
-    this.#onStatus = native.callback("int sluice_on_status(intptr_t, intptr_t)", () =>
-      this.asker?.ocsp === true ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK,
-    );
-    this.#onAlpn = native.callback(
-      "int sluice_on_alpn(intptr_t, intptr_t, intptr_t, intptr_t, unsigned int, intptr_t)",
-      (_ssl, out, outLength, offered, offeredLength) => this.#choose(out, outLength, offered, offeredLength),
-    );
-    this.#onKeyLog =
-      keyLog &&
-      native.callback("void sluice_on_key_log(intptr_t, const char *)", (_ssl, line) => keyLog.write(`${line}\n`));
-  }
-
-  #choose(out: number, outLength: number, offered: number, offeredLength: number): number {
-    const list = this.#alpn!;
-    const calls = this.#calls;
-    const common = calls.selectProtocol(out, outLength, list, list.length, offered, offeredLength);
-    if (common !== OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;
-    const pointer = Buffer.alloc(POINTER_BYTES);
-    calls.copyOut(pointer, out, POINTER_BYTES);
-    const at = Number(pointer.readBigUInt64LE()) - calls.copyOut(list, out, 0);
-    if (this.asker !== undefined) this.asker.alpn = list.toString("latin1", at, at + list[at - 1]!);
-    return SSL_TLSEXT_ERR_OK;
   }
 
   /** @param ticketKey 48 bytes. */
@@ -97,15 +56,16 @@ export class NativeContexts {
 
   #prepare(context: number, ticketKey: Buffer): void {
     const calls = this.#calls;
+    const callbacks = this.#callbacks;
     calls.onNewSession(context, 0);
     calls.onGetSession(context, 0);
     calls.contextCtrl(context, SSL_CTRL_SET_SESS_CACHE_MODE, 0, null);
     if (this.#verifyMode === 0) this.#renewTickets(context, ticketKey);
     calls.contextCtrl(context, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, null);
-    calls.contextCallbackCtrl(context, SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, this.#onStatus);
-    if (this.#verifyMode > 0) calls.setVerify(context, this.#verifyMode, this.#onVerify);
-    if (this.#alpn !== undefined) calls.onAlpn(context, this.#onAlpn, 0);
-    if (this.#onKeyLog !== undefined) calls.onKeyLog(context, this.#onKeyLog);
+    calls.contextCallbackCtrl(context, SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, callbacks.onStatus);
+    if (this.#verifyMode > 0) calls.setVerify(context, this.#verifyMode, callbacks.onVerify);
+    if (this.alpnList !== undefined) calls.onAlpn(context, callbacks.onAlpn, 0);
+    if (this.keyLog !== undefined) calls.onKeyLog(context, callbacks.onKeyLog);
   }
 
   /**

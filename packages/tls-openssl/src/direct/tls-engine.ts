@@ -1,3 +1,4 @@
+import { HandshakeCallbacks } from "./handshake-callbacks.ts";
 import type { NativeTransport } from "./native-transport.ts";
 import { OpensslCalls } from "./openssl-calls.ts";
 
@@ -12,6 +13,7 @@ const OUTPUT_BYTES = 16_384;
  */
 export class TlsEngine {
   readonly calls: OpensslCalls;
+  readonly callbacks: HandshakeCallbacks;
   /** For what is to be encrypted, if it is in pieces or text. */
   readonly gathered: Buffer = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
   #plain: Buffer | undefined = undefined;
@@ -22,6 +24,7 @@ export class TlsEngine {
   /** @throws Error where this Node.js has no such OpenSSL. */
   constructor({ native }: NativeTransport) {
     this.calls = new OpensslCalls(native);
+    this.callbacks = new HandshakeCallbacks(this.calls);
     this.#bioIn = this.calls.bioNew(this.calls.bioMemory());
     this.#bioOut = this.calls.bioNew(this.calls.bioMemory());
   }

@@ -41,6 +41,34 @@ export function streamsContract(create: () => TlsProvider): void {
       expect((await read).bytes).toEqual(Buffer.from("grüße and bytes", "latin1"));
     });
 
+    test("whoever wrote what was held when it was destroyed hears that it did not leave", async () => {
+      for (const uncorks of [true, false]) {
+        await using both = await pair();
+        const told = new Promise<unknown>((resolve) => {
+          both.far.cork();
+          both.far.write(Buffer.from("held"), resolve);
+        });
+        both.far.destroy();
+        if (uncorks) both.far.uncork();
+        expect(await told).toBeInstanceOf(Error);
+      }
+    });
+
+    test("asks to wait for drain also where it holds back, and then it drains", async () => {
+      await using both = await pair();
+      const { near, far } = both;
+      const read = readToEnd(near);
+      // By itself, so that the system takes it within the call.
+      await new Promise((resolve) => setImmediate(resolve));
+      far.cork();
+      expect(far.write(Buffer.alloc(66_000))).toBe(false);
+      const drained = new Promise<void>((resolve) => void far.on("drain", resolve));
+      far.uncork();
+      await drained;
+      far.end();
+      expect((await read).bytes.length).toBe(66_000);
+    });
+
     test("reads no more from memory that it does not count as lent", async () => {
       await using both = await pair();
       const { near, far } = both;
