@@ -17,6 +17,7 @@ export interface TlsHandle {
   enableCertCb(): void;
   enableSessionCallbacks(): void;
   certCbDone(): void;
+  getSharedSigalgs?(): string[];
   setALPNProtocols?(list: Buffer): void;
   setServername(name: string): void;
   setOCSPResponse(response: Uint8Array): void;

@@ -1,5 +1,6 @@
 import { logger, type TlsListenSettings } from "@sluice/core";
 import { ProxyError } from "@sluice/error";
+import type { SecureContext } from "node:tls";
 import type { ServerContext, ServerContexts } from "./server-contexts.ts";
 
 const log = logger("tls-openssl");
@@ -43,6 +44,27 @@ function defaultFor(
 ): ServerContext | undefined {
   if (certificates.length === 0) return undefined;
   return name !== undefined && unknownName === "refuse" ? undefined : contexts.default;
+}
+
+/** What the names of signature algorithms begin with, by kinds of keys. */
+const SIGNED_BY: Readonly<Record<string, RegExp>> = {
+  ec: /^ecdsa/i,
+  rsa: /^rsa/i,
+  "rsa-pss": /^rsa-pss/i,
+  ed25519: /^ed25519/i,
+  ed448: /^ed448/i,
+};
+
+/**
+ * What Node.js is to take up amid a handshake: with a single certificate, the one that the client can verify.
+ * @param algorithms Those for signatures that both sides have, the preferred first. None: a client that does not say.
+ */
+export function contextFor({ secure, single }: ServerContext, algorithms: readonly string[]): SecureContext {
+  for (const algorithm of algorithms) {
+    const fits = single.find(({ keyType }) => SIGNED_BY[keyType ?? ""]?.test(algorithm));
+    if (fits !== undefined) return fits.secure;
+  }
+  return secure;
 }
 
 /** What is stapled; a function that fails is logged, and nothing is. */

@@ -18,7 +18,7 @@ import {
   type ClientHello,
   type TlsHandle,
 } from "./adopted-tls-socket.ts";
-import { chooseContext, ocspResponse } from "./certificate-choice.ts";
+import { chooseContext, contextFor, ocspResponse } from "./certificate-choice.ts";
 import { alpnList, checkCertificate, DOING, PLAIN_ANSWER, unknownName, UNRECOGNIZED_NAME } from "./client-handshake.ts";
 import { handshake } from "./handshake.ts";
 import { SharedHandshakeWatch } from "./handshake-watch.ts";
@@ -151,7 +151,10 @@ export class OpensslAcceptor implements TlsAcceptor {
       const { native } = tls;
       // It may have left, or been cut, meanwhile.
       if (native === null) return;
-      if (context !== contexts.default) native.sni_context = context.secure.context;
+      if (context !== contexts.default) {
+        const several = context.single.length > 0;
+        native.sni_context = contextFor(context, (several && native.getSharedSigalgs?.()) || []).context;
+      }
       if (response !== undefined) native.setOCSPResponse(response);
       native.certCbDone();
     } catch (error) {

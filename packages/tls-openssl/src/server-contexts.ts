@@ -47,6 +47,14 @@ export interface ServerContext {
   readonly secure: SecureContext;
   /** What is stapled for clients that ask. */
   readonly ocsp: Uint8Array | (() => unknown) | undefined;
+  /** One for each of its keys, where there are several: where Node.js takes up a context amid a handshake, it takes one certificate. */
+  readonly single: readonly SingleContext[];
+}
+
+interface SingleContext {
+  /** As `KeyObject.asymmetricKeyType` says. */
+  readonly keyType: string | undefined;
+  readonly secure: SecureContext;
 }
 
 /** The certificates of a listener, as they were read last. */
@@ -58,6 +66,7 @@ export class ServerContexts {
   readonly needsChoice: boolean;
   /** What all contexts have in common. */
   readonly #common: CommonOptions;
+  readonly #asksNode: boolean;
   /** Sessions may go on and on. */
   readonly #renewsTickets: boolean;
   /** By the object that was resolved. */
@@ -70,6 +79,7 @@ export class ServerContexts {
    */
   constructor(settings: TlsListenSettings, read: ReadSource, ticketKey: Buffer, asksNode = true) {
     this.#common = commonOptions(settings, read, ticketKey);
+    this.#asksNode = asksNode;
     // What was verified of a client would never be looked at again (RFC 8446, section 4.6.1).
     this.#renewsTickets = asksNode && settings.clientCertificates === undefined && settings.ticketKey !== false;
     const { certificates = [], resolveCertificate } = settings;
@@ -78,7 +88,7 @@ export class ServerContexts {
     groups.forEach(({ names }, at) => {
       for (const name of names) if (this.names.get(name) === undefined) this.names.set(name, contexts[at]!);
     });
-    this.default = contexts[0] ?? { secure: this.#make(this.#common, "settings"), ocsp: undefined };
+    this.default = contexts[0] ?? { secure: this.#make(this.#common, "settings"), ocsp: undefined, single: [] };
     const more = contexts.length > 1 || contexts.some(({ ocsp }) => ocsp !== undefined);
     this.needsChoice = more || resolveCertificate !== undefined || settings.unknownName === "refuse";
   }
@@ -107,9 +117,17 @@ export class ServerContexts {
       const why = "beside another certificate for the same names, nobody can tell whose response is asked for";
       throw ProxyError.internal("ConfigError", `${withOcsp.where}.ocsp: ${why}`);
     }
+    const single =
+      this.#asksNode && pairs.length > 1
+        ? pairs.map((pair) => ({ keyType: pair.key.asymmetricKeyType, secure: this.#makeFor([pair], pair.where) }))
+        : [];
+    return { secure: this.#makeFor(pairs, where), ocsp: withOcsp?.ocsp, single };
+  }
+
+  #makeFor(pairs: readonly CertificatePair[], where: string): SecureContext {
     const cert = pairs.map((pair) => pair.cert);
     const key = pairs.map((pair) => pair.key.export({ type: "pkcs8", format: "pem" }));
-    return { secure: this.#make({ ...this.#common, cert, key }, where), ocsp: withOcsp?.ocsp };
+    return this.#make({ ...this.#common, cert, key }, where);
   }
 
   #make(options: CommonOptions, where: string): SecureContext {

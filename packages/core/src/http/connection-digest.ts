@@ -29,7 +29,10 @@ export interface TlsDigest {
   readonly cipher: string;
   /** What was agreed on by ALPN; `undefined` if nothing was. */
   readonly alpn: string | undefined;
-  /** The name that the client asked for (SNI); `undefined` if it asked for none. */
+  /**
+   * The name that the client asked for (SNI); `undefined` if it asked for none. Nor does OpenSSL tell it of one that resumes a session of
+   * TLS 1.2: to choose by it, look at the name in the request.
+   */
   readonly serverName?: string | undefined;
   /** An earlier session was resumed, so that no certificates were exchanged. */
   readonly resumed?: boolean | undefined;

@@ -43,13 +43,22 @@ export function certificatesContract(create: () => TlsProvider): void {
     });
 
     test("keys of two kinds for the same names: the client takes what it can", async () => {
-      const rsa = selfSignedCertificate({ names: ["first.test"], keyType: "rsa", commonName: "rsa" });
-      await using server = await accepting(create(), { certificates: [first, rsa] });
-      const algorithm = async (sigalgs: string): Promise<unknown> =>
-        (await server.client({ servername: "first.test", sigalgs })).getPeerX509Certificate()?.publicKey
-          .asymmetricKeyType;
-      expect(await algorithm("rsa_pss_rsae_sha256")).toBe("rsa");
-      expect(await algorithm("ecdsa_secp256r1_sha256")).toBe("ec");
+      const certificates = [
+        ...ofTwoKinds("first.test"),
+        ...ofTwoKinds("second.test"),
+        ...ofTwoKinds("third.test").toReversed(),
+      ];
+      await using server = await accepting(create(), { certificates });
+      for (const servername of ["first.test", "second.test", "third.test"]) {
+        for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+          const keyType = async (sigalgs: string): Promise<unknown> => {
+            const client = await server.client({ servername, sigalgs, maxVersion });
+            return client.getPeerX509Certificate()?.publicKey.asymmetricKeyType;
+          };
+          expect(await keyType("rsa_pss_rsae_sha256")).toBe("rsa");
+          expect(await keyType("ecdsa_secp256r1_sha256")).toBe("ec");
+        }
+      }
     });
   });
 
@@ -187,4 +196,9 @@ function told(error: RegExp | undefined): Promise<TlsReloadedMessage> {
       resolve(message);
     });
   });
+}
+
+function ofTwoKinds(name: string): MadeCertificate[] {
+  const rsa = selfSignedCertificate({ names: [name], keyType: "rsa", commonName: "rsa" });
+  return [selfSignedCertificate({ names: [name] }), rsa];
 }
