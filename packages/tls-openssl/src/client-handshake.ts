@@ -23,6 +23,11 @@ export function alpnList(names: readonly string[]): Buffer {
   return Buffer.concat(names.map((name) => Buffer.concat([Buffer.of(Buffer.byteLength(name)), Buffer.from(name)])));
 }
 
+/** It took longer than it may. */
+export function lateHandshake(limitMs: number): ProxyError {
+  return ProxyError.downstream("TLSHandshakeTimedout", `${DOING} took longer than ${limitMs} ms`);
+}
+
 /** There is no certificate for whoever asks for `name`. */
 export function unknownName(name: string | undefined): ProxyError {
   const context = `${DOING}: there is no certificate for ${name ?? "clients that ask for no name"}`;

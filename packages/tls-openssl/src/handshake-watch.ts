@@ -103,3 +103,27 @@ export class SharedHandshakeWatch implements HandshakeWatch {
     if (leftMs !== Number.POSITIVE_INFINITY) this.#arm(Math.max(leftMs, this.#limitMs / 100));
   }
 }
+
+/** The watches of a listener: one for all of its connections, whose service has one signal. */
+export class ListenerWatches {
+  readonly #limitMs: number;
+  readonly #late: () => Error;
+  /** For those with the signal that was given last. */
+  #last: { readonly signal: AbortSignal | undefined; readonly watch: SharedHandshakeWatch } | undefined = undefined;
+
+  /**
+   * @param limitMs Milliseconds each handshake may take; 0: any time.
+   * @param late What one fails with then.
+   */
+  constructor(limitMs: number, late: () => Error) {
+    this.#limitMs = limitMs;
+    this.#late = late;
+  }
+
+  for(signal: AbortSignal | undefined): SharedHandshakeWatch {
+    if (this.#last === undefined || this.#last.signal !== signal) {
+      this.#last = { signal, watch: new SharedHandshakeWatch(this.#limitMs, this.#late, signal) };
+    }
+    return this.#last.watch;
+  }
+}

@@ -10,7 +10,6 @@ import {
   type TlsAcceptor,
   type TlsListenSettings,
 } from "@sluice/core";
-import { ProxyError } from "@sluice/error";
 import {
   RECORD_BYTES,
   AdoptedTlsSocket,
@@ -19,9 +18,17 @@ import {
   type TlsHandle,
 } from "./adopted-tls-socket.ts";
 import { chooseContext, contextFor, ocspResponse } from "./certificate-choice.ts";
-import { alpnList, checkCertificate, DOING, PLAIN_ANSWER, unknownName, UNRECOGNIZED_NAME } from "./client-handshake.ts";
+import {
+  alpnList,
+  checkCertificate,
+  DOING,
+  lateHandshake,
+  PLAIN_ANSWER,
+  unknownName,
+  UNRECOGNIZED_NAME,
+} from "./client-handshake.ts";
 import { handshake } from "./handshake.ts";
-import { SharedHandshakeWatch } from "./handshake-watch.ts";
+import { ListenerWatches } from "./handshake-watch.ts";
 import type { KeyLog } from "./key-log.ts";
 import { agreedBy, OpensslDigest } from "./openssl-digest.ts";
 import { handshakeError, reasonOf } from "./openssl-errors.ts";
@@ -33,11 +40,9 @@ export class OpensslAcceptor implements TlsAcceptor {
   readonly #contexts: WatchedSettings<ServerContexts>;
   readonly #keyLog: KeyLog | undefined;
   readonly #alpn: Buffer | undefined;
-  readonly #handshakeMs: number;
+  readonly #watches: ListenerWatches;
   #options: AdoptOptions | undefined = undefined;
   #setsAlpn = false;
-  /** For those with the signal that was given last. */
-  #watch: { readonly signal: AbortSignal | undefined; readonly all: SharedHandshakeWatch } | undefined = undefined;
   readonly #asksForCertificate: boolean;
   readonly #requiresCertificate: boolean;
 
@@ -50,7 +55,8 @@ export class OpensslAcceptor implements TlsAcceptor {
     this.#contexts = contexts;
     this.#keyLog = keyLog;
     this.#alpn = settings.alpn === undefined || settings.alpn.length === 0 ? undefined : alpnList(settings.alpn);
-    this.#handshakeMs = settings.handshakeMs ?? DEFAULT_HANDSHAKE_MS;
+    const { handshakeMs = DEFAULT_HANDSHAKE_MS } = settings;
+    this.#watches = new ListenerWatches(handshakeMs, () => lateHandshake(handshakeMs));
     this.#asksForCertificate = settings.clientCertificates !== undefined;
     this.#requiresCertificate = settings.clientCertificates?.mode === "require";
   }
@@ -85,19 +91,11 @@ export class OpensslAcceptor implements TlsAcceptor {
     tls.outlivesErrors();
     this.#keyLog?.follow(tls);
     tls.listensNoMore();
-    await handshake(tls, this.#watchFor(signal), signal, (error) => {
+    await handshake(tls, this.#watches.for(signal), signal, (error) => {
       if (reasonOf(error) === "HTTP_REQUEST") writeAtOnce(native, PLAIN_ANSWER);
       return handshakeError(error, "downstream", DOING);
     });
     return this.#secured(tls, native);
-  }
-
-  /** One for all connections of a listener, whose service has one signal. */
-  #watchFor(signal: AbortSignal | undefined): SharedHandshakeWatch {
-    if (this.#watch === undefined || this.#watch.signal !== signal) {
-      this.#watch = { signal, all: new SharedHandshakeWatch(this.#handshakeMs, () => this.#late(), signal) };
-    }
-    return this.#watch.all;
   }
 
   /** One object for all connections, until the certificates change. */
@@ -132,10 +130,6 @@ export class OpensslAcceptor implements TlsAcceptor {
     tls.onTlsError = (error) => handshakeError(error, "downstream", "TLS with a client");
     const serverName = typeof tls.servername === "string" && tls.servername !== "" ? tls.servername : undefined;
     return { stream: tls, digest: new OpensslDigest(agreed, serverName, certificate, verifyError) };
-  }
-
-  #late(): ProxyError {
-    return ProxyError.downstream("TLSHandshakeTimedout", `${DOING} took longer than ${this.#handshakeMs} ms`);
   }
 
   /** The handshake stands until a certificate is chosen. */

@@ -71,6 +71,22 @@ describe.skipIf(transport === undefined)("OpenSSL called on connections by io_ur
     },
   );
 
+  test("a client that is refused and goes on sending reads why, and of no reset", async () => {
+    await using server = await serve();
+    const client = await server.plainClient();
+    const errors: Error[] = [];
+    client.on("error", (error) => errors.push(error));
+    const said = textOf(client);
+    client.write("GET / HTTP/1.1\r\n\r\n");
+    await server.failed();
+    // Our direction is ended by now, and the connection open: it takes what comes.
+    expect(await said).toMatch(/^HTTP\/1\.1 400 /);
+    for (let n = 0; n < 10; n++) await new Promise<void>((resolve) => void client.write("more", () => resolve()));
+    client.end();
+    await once(client, "close");
+    expect(errors).toEqual([]);
+  });
+
   test("an end that comes together with the handshake's is told to who comes then", async () => {
     for (let round = 0; round < 20; round++) {
       await using server = await serve(() => undefined);
@@ -251,4 +267,12 @@ async function readAll(client: TLSSocket): Promise<Buffer> {
   client.on("data", (piece: Buffer) => pieces.push(piece));
   await once(client, "end");
   return Buffer.concat(pieces);
+}
+
+/** What comes until the other side ends. */
+async function textOf(client: Socket): Promise<string> {
+  let text = "";
+  client.on("data", (piece: Buffer) => (text += piece.toString("latin1")));
+  await once(client, "end");
+  return text;
 }

@@ -13,8 +13,15 @@ import {
 import { ProxyError } from "@sluice/error";
 import { RECORD_BYTES } from "../adopted-tls-socket.ts";
 import { chooseContext, ocspResponse } from "../certificate-choice.ts";
-import { checkCertificate, DOING, PLAIN_ANSWER, unknownName, UNRECOGNIZED_NAME } from "../client-handshake.ts";
-import { SharedHandshakeWatch } from "../handshake-watch.ts";
+import {
+  checkCertificate,
+  DOING,
+  lateHandshake,
+  PLAIN_ANSWER,
+  unknownName,
+  UNRECOGNIZED_NAME,
+} from "../client-handshake.ts";
+import { ListenerWatches } from "../handshake-watch.ts";
 import type { KeyLog } from "../key-log.ts";
 import { OpensslDigest } from "../openssl-digest.ts";
 import { handshakeError, reasonOf } from "../openssl-errors.ts";
@@ -44,11 +51,9 @@ export class DirectAcceptor implements TlsAcceptor {
   readonly #settings: TlsListenSettings;
   readonly #contexts: WatchedSettings<ServerContexts>;
   readonly #native: NativeContexts;
-  readonly #handshakeMs: number;
+  readonly #watches: ListenerWatches;
   readonly #asksForCertificate: boolean;
   readonly #requiresCertificate: boolean;
-  /** For those with the signal that was given last. */
-  #watch: { readonly signal: AbortSignal | undefined; readonly all: SharedHandshakeWatch } | undefined = undefined;
   /** Names of ciphers, by their addresses. */
   readonly #cipherNames = new Map<number, string>();
 
@@ -65,7 +70,7 @@ export class DirectAcceptor implements TlsAcceptor {
     this.#contexts = contexts;
     const { handshakeMs = DEFAULT_HANDSHAKE_MS, clientCertificates } = settings;
     this.#native = new NativeContexts(engine, settings, keyLog);
-    this.#handshakeMs = handshakeMs;
+    this.#watches = new ListenerWatches(handshakeMs, () => lateHandshake(handshakeMs));
     this.#asksForCertificate = clientCertificates !== undefined;
     this.#requiresCertificate = clientCertificates?.mode === "require";
   }
@@ -101,7 +106,14 @@ export class DirectAcceptor implements TlsAcceptor {
       const contexts = this.#contexts.current;
       const engine = this.#engine;
       const { secure } = contexts.default;
-      const ssl = engine.newServer(this.#native.addressOf(secure, contexts.ticketKey));
+      let ssl: number;
+      try {
+        ssl = engine.newServer(this.#native.addressOf(secure, contexts.ticketKey));
+      } catch (cause) {
+        socket.destroy();
+        reject(ProxyError.internal("InternalError", `beginning ${DOING}`, cause));
+        return;
+      }
       if (contexts.needsChoice) engine.calls.setCertCallback(ssl, engine.callbacks.onCertificate, 0);
       const stream = new DirectStream(engine, this.#native, ssl, secure, new SocketReader(false, true, RECORD_BYTES));
       const below = this.#transport.adopt(socket, stream);
@@ -116,13 +128,15 @@ export class DirectAcceptor implements TlsAcceptor {
         stream.destroy();
         reject(error);
       };
-      const isOver = this.#watchFor(signal).add(cut);
+      const isOver = this.#watches.for(signal).add(cut);
       stream.waiter = {
         onSecure: () => {
           isOver();
           try {
             resolve(this.#secured(stream));
           } catch (error) {
+            // One that is refused is told so first.
+            if (!(error instanceof ProxyError)) stream.destroy();
             reject(error);
           }
         },
@@ -140,18 +154,6 @@ export class DirectAcceptor implements TlsAcceptor {
       };
       stream.start(below);
     });
-  }
-
-  /** One for all connections of a listener, whose service has one signal. */
-  #watchFor(signal: AbortSignal | undefined): SharedHandshakeWatch {
-    if (this.#watch === undefined || this.#watch.signal !== signal) {
-      this.#watch = { signal, all: new SharedHandshakeWatch(this.#handshakeMs, () => this.#late(), signal) };
-    }
-    return this.#watch.all;
-  }
-
-  #late(): ProxyError {
-    return ProxyError.downstream("TLSHandshakeTimedout", `${DOING} took longer than ${this.#handshakeMs} ms`);
   }
 
   #secured(stream: DirectStream): SecuredStream {

@@ -356,7 +356,8 @@ export class DirectStream extends EventEmitter implements ByteStream, ByteReceiv
   }
 
   #destroyIfOver(): void {
-    if (this.#endTold && this.#finished) this.destroy();
+    // A client that is refused is lingered for: closed at once, with it still sending, it would read of a reset instead of the alert.
+    if (this.#secure && this.#endTold && this.#finished) this.destroy();
   }
 
   write(chunk: Uint8Array | string, encodingOrTaken?: "latin1" | Taken): boolean {
